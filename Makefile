@@ -1,0 +1,38 @@
+# make install | demo | test | lint | clean
+VENV   := .venv
+BIN    := $(VENV)/bin
+# DGL's newest usable wheels end at Python 3.11.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: install demo test test-slow lint clean
+.DELETE_ON_ERROR:
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+	  echo "make: got $$($(PYTHON) --version 2>&1), expected Python 3.11; install it or set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "installing into $(VENV) (about two minutes the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) -e '.[full]'
+	@touch $@
+
+$(VENV)/.test-installed: $(VENV)/.installed
+	@$(PIP) -e '.[full,test]'
+	@touch $@
+
+demo: install
+	@$(BIN)/csrms run examples/digits.yaml --out runs/digits
+
+test: $(VENV)/.test-installed
+	@$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.test-installed
+	@$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.test-installed
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,232 @@
+"""Artefacts written whole or not at all, stamped with the fingerprint of their inputs.
+
+An artefact is a folder with a `stamp.json`. It is staged beside its final place and moved there as the last act, the
+stamp being the last file written; so whoever finds a stamp finds the whole artefact. A run directory is addressed by a
+URI through pyarrow.fs; a local folder is the plain case, and memory-mapped readers get a local copy of any other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.fs as pafs
+
+from csrms_dist.errors import CsrmsError, RunDirectoryError
+
+STAMP = "stamp.json"
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no white space: equal values give equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def fingerprint(*parts: Any) -> str:
+    """The first 32 hexadecimal digits of the SHA-256 of the canonical JSON of `parts`."""
+    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:32]
+
+
+def file_fingerprint(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, 32 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:32]
+
+
+@contextlib.contextmanager
+def disk_errors(place: str) -> Iterator[None]:
+    """Turn the operating system's refusals into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, CsrmsError):
+            raise
+        if error.errno in _FULL or "No space left" in str(error) or "File too large" in str(error):
+            raise RunDirectoryError(
+                f"cannot write below {place}",
+                got=f"'{os.strerror(error.errno or errno.ENOSPC)}'",
+                remedy="nothing was left half-written; free some space (or raise the limit) and run the same command again",
+            ) from error
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            raise RunDirectoryError(
+                place, got="a path with a regular file in it", expected="a folder", remedy="choose another --out"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise RunDirectoryError(
+                place, got="a folder that may not be written", remedy="change its permissions or choose another --out"
+            ) from error
+        raise
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file beside its place, flush it to disk and move it there."""
+    staged = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with staged.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        staged.replace(path)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+class RunDirectory:
+    """One run's artefacts, by name.
+
+    Assumptions: one process writes at a time (`lock` enforces it on a local folder); a stamped artefact never changes in
+    place, it is only replaced by another whole one.
+    """
+
+    def __init__(self, uri: str | Path) -> None:
+        self.uri = str(uri)
+        if "://" in self.uri:
+            self._fs, root = pafs.FileSystem.from_uri(self.uri)
+        else:
+            self._fs, root = pafs.LocalFileSystem(), str(Path(self.uri).absolute())
+        self.is_local = isinstance(self._fs, pafs.LocalFileSystem)
+        self.root = root.rstrip("/")
+        with disk_errors(self.uri):
+            self._fs.create_dir(self.root, recursive=True)
+        self._cache: dict[tuple[str, str], Path] = {}
+
+    def __repr__(self) -> str:
+        return f"RunDirectory({self.uri!r})"
+
+    @property
+    def path(self) -> Path:
+        """The local folder; an error when the run directory is elsewhere."""
+        if not self.is_local:
+            raise RunDirectoryError(self.uri, got="a remote run directory", expected="a local folder for this command")
+        return Path(self.root)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep a second command from writing to the same local run."""
+        if not self.is_local:
+            yield
+            return
+        with disk_errors(self.uri), (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunDirectoryError(
+                    self.uri, got="a run that another command is writing", remedy="wait for it or choose another --out"
+                ) from error
+            yield
+
+    def stamp(self, artefact: str) -> dict[str, Any] | None:
+        """The stamp of an artefact, or None when there is no whole one."""
+        try:
+            with self._fs.open_input_stream(f"{self.root}/{artefact}/{STAMP}") as file:
+                stamp: dict[str, Any] = json.loads(file.read())
+        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+            return None
+        infos = self._fs.get_file_info([f"{self.root}/{artefact}/{name}" for name in stamp["files"]])
+        whole = all(info.size == size for info, size in zip(infos, stamp["files"].values(), strict=True))
+        return stamp if whole else None
+
+    def is_done(self, artefact: str, inputs: str) -> bool:
+        """Whether a whole artefact made from these inputs is there."""
+        stamp = self.stamp(artefact)
+        return stamp is not None and stamp["fingerprint"] == inputs
+
+    @contextlib.contextmanager
+    def writing(self, artefact: str, inputs: str, facts: Mapping[str, Any] | None = None) -> Iterator[Path]:
+        """Yield a local staging folder; on a clean exit it becomes the artefact, on an error nothing remains of it.
+
+        `facts` (JSON) is kept in the stamp: counts, timings, encoder passes. A dict may be filled while writing.
+        """
+        with disk_errors(self.uri):
+            if self.is_local:
+                self._sweep(artefact)
+                staging = Path(tempfile.mkdtemp(prefix=f".{artefact}.", dir=self.root))
+            else:
+                staging = Path(tempfile.mkdtemp(prefix=f"csrms-{artefact}-"))
+            try:
+                yield staging
+                self._publish(staging, artefact, inputs, dict(facts or {}))
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+
+    def _sweep(self, artefact: str) -> None:
+        """Remove what a killed attempt left behind."""
+        for leftover in self.path.glob(f".{artefact}.*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def _publish(self, staging: Path, artefact: str, inputs: str, facts: dict[str, Any]) -> None:
+        files = {str(p.relative_to(staging)): p.stat().st_size for p in sorted(staging.rglob("*")) if p.is_file()}
+        stamp = {"artefact": artefact, "fingerprint": inputs, "files": files, "facts": facts}
+        for name in files:
+            with (staging / name).open("rb") as file:
+                os.fsync(file.fileno())
+        write_whole(staging / STAMP, json.dumps(stamp, indent=1, sort_keys=True).encode())
+        target = f"{self.root}/{artefact}"
+        if self.is_local:
+            staging.chmod(0o755)
+            if Path(target).exists():
+                retired = Path(tempfile.mkdtemp(prefix=f".{artefact}.", dir=self.root))
+                Path(target).rename(retired / "old")
+                staging.rename(target)
+                shutil.rmtree(retired, ignore_errors=True)
+            else:
+                staging.rename(target)
+            return
+        self._fs.create_dir(target, recursive=True)
+        self._fs.delete_dir_contents(target)
+        for name in [*files, STAMP]:
+            self._fs.create_dir(str(Path(f"{target}/{name}").parent), recursive=True)
+            pafs.copy_files(str(staging / name), f"{target}/{name}", destination_filesystem=self._fs)
+
+    def open(self, artefact: str) -> Path:
+        """The local folder of a whole artefact (a cached copy of a remote one)."""
+        stamp = self.stamp(artefact)
+        if stamp is None:
+            raise RunDirectoryError(
+                f"{self.uri} has no artefact '{artefact}'", remedy=f"run `csrms {artefact} CONFIG` or `csrms run CONFIG` first"
+            )
+        if self.is_local:
+            return self.path / artefact
+        key = (artefact, stamp["fingerprint"])
+        if key not in self._cache:
+            copy = Path(tempfile.mkdtemp(prefix=f"csrms-{artefact}-"))
+            pafs.copy_files(f"{self.root}/{artefact}", str(copy), source_filesystem=self._fs)
+            self._cache[key] = copy
+        return self._cache[key]
+
+    def facts(self, artefact: str) -> dict[str, Any]:
+        """What the stage that made the artefact noted about it."""
+        self.open(artefact)
+        stamp = self.stamp(artefact)
+        return dict(stamp["facts"]) if stamp else {}
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a small JSON file at the top of the run, whole or not at all, keys sorted."""
+        data = (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+        with disk_errors(self.uri):
+            if self.is_local:
+                write_whole(self.path / name, data)
+            else:
+                with self._fs.open_output_stream(f"{self.root}/{name}") as file:
+                    file.write(data)
+
+    def read_json(self, name: str) -> Any:
+        """Read a JSON file at the top of the run; None when it is not there."""
+        try:
+            with self._fs.open_input_stream(f"{self.root}/{name}") as file:
+                return json.loads(file.read())
+        except FileNotFoundError:
+            return None
