@@ -1,0 +1,80 @@
+"""Single or multi label -> membership (N, K).
+
+This file, the classification loss and metrics.py are the only places that know the difference; everything between sees
+membership, a sparse 0/1 matrix in which the single-label case is one-hot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from csrms_dist.errors import DataError
+
+Membership: TypeAlias = Any
+"""scipy.sparse.csr_array, shape (N, K), uint8, canonical (sorted indices, no duplicates, every stored value 1)."""
+
+
+def membership_from_csr(
+    indptr: npt.NDArray[np.integer], indices: npt.NDArray[np.integer], n_classes: int
+) -> Membership:
+    """The (N, K) membership of label lists in CSR form; duplicates within a row count once."""
+    matrix = sparse.csr_array(
+        (np.ones(len(indices), dtype=np.uint8), np.asarray(indices, np.int32), np.asarray(indptr, np.int64)),
+        shape=(len(indptr) - 1, n_classes),
+    )
+    matrix.sum_duplicates()
+    matrix.data[:] = 1
+    return matrix
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """The classes, in the order of their index, and whether an image may have several of them."""
+
+    class_names: tuple[str, ...]
+    multi_label: bool = False
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.class_names)
+
+    def membership(self, labels: Iterable[int | Sequence[int]], ids: Sequence[str] | None = None) -> Membership:
+        """Labels of N instances (class indices, or lists of them) -> membership (N, K).
+
+        Raises DataError, naming the instance, when a label is outside 0..K-1, or when a single-label instance has not
+        exactly one label.
+        """
+        rows = [[int(label)] if np.isscalar(label) else [int(k) for k in label] for label in labels]  # type: ignore[arg-type, union-attr]
+        for n, row in enumerate(rows):
+            name = ids[n] if ids is not None else f"row {n}"
+            bad = [k for k in row if not 0 <= k < self.n_classes]
+            if bad:
+                raise DataError(
+                    f"label of {name}", got=str(bad[0]), expected=f"a class index in 0..{self.n_classes - 1}",
+                    remedy="correct the label or the list of classes",
+                )  # fmt: skip
+            if not self.multi_label and len(row) != 1:
+                raise DataError(
+                    f"labels of {name}", got=f"{len(row)} labels", expected="one label", remedy="use the column `labels`"
+                )
+        indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)]).astype(np.int64)
+        return membership_from_csr(indptr, np.array([k for row in rows for k in row], dtype=np.int32), self.n_classes)
+
+
+def label_lists(membership: Membership) -> list[list[int]]:
+    """Membership (N, K) -> the class indices of each instance, ascending."""
+    split = np.split(membership.indices, membership.indptr[1:-1])
+    return [part.tolist() for part in split]
+
+
+def single_labels(membership: Membership) -> npt.NDArray[np.int64]:
+    """One-hot membership (N, K) -> class indices (N,). Raises DataError when a row has not exactly one label."""
+    if membership.shape[0] and not (np.diff(membership.indptr) == 1).all():
+        raise DataError("labels", got="an instance without exactly one label", expected="single-label data")
+    return np.asarray(membership.indices, dtype=np.int64)
