@@ -1,0 +1,80 @@
+"""What several training workers do together, so that any number of them computes the same global batch.
+
+Every rank holds a slice of each global batch and minimises its share of the global loss; gradients are summed, never
+averaged. A statistic of the whole batch (the class sums of CSRMS eq. 15) is summed over ranks before the loss uses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class _AllSum(torch.autograd.Function):
+    """Sum over ranks. Its gradient is passed through: each rank differentiates its own summand, and the summation of
+    gradients over ranks adds the others."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        total = tensor.contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return gradient
+
+
+class Collective:
+    """One worker among `world`; with world = 1 every operation is the identity and no process group is needed."""
+
+    def __init__(self, rank: int = 0, world: int = 1) -> None:
+        self.rank, self.world = rank, world
+
+    def all_sum(self, tensor: Tensor) -> Tensor:
+        """Differentiable sum over ranks of a tensor of equal shape."""
+        if self.world == 1:
+            return tensor
+        result: Tensor = _AllSum.apply(tensor)  # type: ignore[no-untyped-call]
+        return result
+
+    def share(self, value: Tensor) -> Tensor:
+        """A loss that every rank computes in full from summed statistics -> this rank's share of it.
+
+        Values add up to the loss over ranks; the gradient is that of the loss (see `_AllSum`).
+        """
+        if self.world == 1:
+            return value
+        return value - value.detach() + value.detach() / self.world
+
+    def gather_rows(self, local: Tensor, total: int) -> Tensor:
+        """Rows rank::world of a global batch of `total` rows -> all of them in the batch's order, detached."""
+        local = local.detach()
+        if self.world == 1:
+            return local
+        width = -(-total // self.world)
+        padded = local.new_zeros((width, *local.shape[1:]))
+        padded[: len(local)] = local
+        parts = [torch.empty_like(padded) for _ in range(self.world)]
+        dist.all_gather(parts, padded)
+        return torch.stack(parts, dim=1).flatten(0, 1)[:total]
+
+    def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Add the gradients of all ranks, in one flat message."""
+        if self.world == 1:
+            return
+        held = [p for p in parameters if p.requires_grad]
+        for parameter in held:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        flat = torch.cat([p.grad.flatten() for p in held if p.grad is not None])
+        dist.all_reduce(flat)
+        place = 0
+        for parameter in held:
+            if parameter.grad is not None:
+                parameter.grad.copy_(flat[place : place + parameter.numel()].view_as(parameter))
+                place += parameter.numel()

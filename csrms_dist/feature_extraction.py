@@ -1,0 +1,48 @@
+"""Encoder over an image table -> feature rows, in fixed ranges of the dense index.
+
+A block is always `batch_size` images, the last one padded, so that an image's feature has the same bytes whoever computes
+it and however many workers there are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from csrms_dist.datasets.image_table import ImageTable
+from csrms_dist.encoders import images_to_tensor
+from csrms_dist.errors import DataError
+
+
+def encode_pixels(
+    encoder: nn.Module, normalise: nn.Module, pixels: npt.NDArray[np.uint8], batch_size: int, *, blank: bool = False
+) -> npt.NDArray[np.float32]:
+    """(B, H, W, 3) uint8 -> (B, D) float32, in padded blocks. `blank` replaces every image by zeros after normalisation."""
+    parts = []
+    encoder.eval()
+    with torch.inference_mode():
+        for start in range(0, len(pixels), batch_size):
+            block = pixels[start : start + batch_size]
+            padded = np.zeros((batch_size, *pixels.shape[1:]), np.uint8)
+            padded[: len(block)] = block
+            images = normalise(images_to_tensor(padded))
+            features = encoder(torch.zeros_like(images) if blank else images)
+            parts.append(features[: len(block)].to(torch.float32).numpy())
+    return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+
+
+def encode_range(
+    encoder: nn.Module, normalise: nn.Module, table: ImageTable, indices: npt.NDArray[np.int64], batch_size: int
+) -> npt.NDArray[np.float32]:
+    """(B,) dense indices -> (B, D) float32. Raises DataError when the encoder answers NaN or infinity."""
+    features = encode_pixels(encoder, normalise, table.pixels(indices), batch_size)
+    finite = np.isfinite(features).all(axis=1)
+    if not finite.all():
+        name = table.ids[int(indices[np.flatnonzero(~finite)[0]])]
+        raise DataError(
+            f"feature of '{name}'", got="NaN or infinity", expected="finite numbers",
+            remedy="the encoder has diverged: lower pretrain.lr",
+        )  # fmt: skip
+    return features

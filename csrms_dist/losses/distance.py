@@ -1,0 +1,39 @@
+"""Distances between representations, and the running scale that makes them comparable over training."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+EPSILON = 1e-12
+
+
+def euclidean(a: Tensor, b: Tensor) -> Tensor:
+    """||a - b||_2 over the last dimension; its gradient at distance 0 is 0, not NaN."""
+    return ((a - b).square().sum(dim=-1) + EPSILON).sqrt()
+
+
+class RunningScale:
+    """Exponential running mean of a distance, detached: the s of d / s.
+
+    With it a term cannot be lowered by scaling every feature up.
+    """
+
+    def __init__(self, momentum: float = 0.9) -> None:
+        self.momentum = momentum
+        self.value = torch.zeros(())
+        self.seen = False
+
+    def update(self, total: Tensor, count: Tensor) -> Tensor:
+        """Take in the sum and the number of a global batch's distances; returns s > 0."""
+        if float(count) > 0:
+            mean = (total / count).detach()
+            self.value = self.momentum * self.value + (1 - self.momentum) * mean if self.seen else mean.clone()
+            self.seen = True
+        return self.value.clamp(min=1e-6)
+
+    def state_dict(self) -> dict[str, Tensor | bool]:
+        return {"value": self.value, "seen": self.seen}
+
+    def load_state_dict(self, state: dict[str, Tensor | bool]) -> None:
+        self.value, self.seen = torch.as_tensor(state["value"]), bool(state["seen"])

@@ -1,0 +1,26 @@
+"""The objective: named terms and their weights, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Objective:
+    """weights: term name -> weight. A term of weight 0 is absent and never computed."""
+
+    weights: Mapping[str, float]
+
+    def has(self, term: str) -> bool:
+        return self.weights.get(term, 0.0) > 0
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum, terms in name order (so that its rounding does not depend on the caller)."""
+        parts = [self.weights[name] * terms[name] for name in sorted(terms)]
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total

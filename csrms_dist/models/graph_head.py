@@ -1,0 +1,47 @@
+"""The graph head: smoothing, alignment and a linear classifier on what a context brings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from csrms_dist.models.alignment import align
+from csrms_dist.models.smoothing import GCN, knn_adjacency, star_adjacency
+
+NEAREST = 5
+
+
+@dataclass(frozen=True)
+class GraphContext:
+    """What enters the graph head beside the image's own feature.
+
+    neighbours (B, n, D); mask (B, n) bool; prototypes: None, or the cluster's and the class's, each (B, D).
+    """
+
+    neighbours: Tensor
+    mask: Tensor
+    prototypes: tuple[Tensor, Tensor] | None = None
+
+
+class GraphHead(nn.Module):
+    """F_g (eq. 9-10) -> F_u (eq. 11) -> F_a (eq. 12) -> logits. forward: (B, D), context -> (B, K) logits, (B, D) F_a.
+
+    `as_printed` takes the symmetric kNN adjacency and the softmax of eq. 10; otherwise the row-stochastic star.
+    """
+
+    def __init__(self, dimension: int, n_classes: int, *, as_printed: bool = False) -> None:
+        super().__init__()
+        self.smoothing = GCN(dimension, softmax=as_printed)
+        self.classifier = nn.Linear(dimension, n_classes)
+        self.as_printed = as_printed
+
+    def forward(self, features: Tensor, context: GraphContext) -> tuple[Tensor, Tensor]:
+        nodes = torch.cat([features[:, None], context.neighbours], dim=1)
+        adjacency = knn_adjacency(nodes, context.mask, NEAREST) if self.as_printed else star_adjacency(context.mask)
+        smoothed = self.smoothing(nodes, adjacency)
+        if context.prototypes is not None:
+            for prototype in context.prototypes:
+                smoothed = align(smoothed, prototype)
+        return self.classifier(smoothed), smoothed

@@ -1,0 +1,80 @@
+"""Prototypes: means of features over patterns and classes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+
+class PatternPrototypes:
+    """Label-free means of the rows of each pattern. sums (J, D) float64 inside, sizes (J,).
+
+    Made from features (N, D) and the pattern of each row (N,); no label is seen.
+    """
+
+    def __init__(self, features: Tensor, pattern: Tensor, n_patterns: int) -> None:
+        self.features, self.pattern = features, pattern
+        self.sums = torch.zeros(n_patterns, features.shape[1], dtype=torch.float64)
+        self.sums.index_add_(0, pattern, features.to(torch.float64))
+        self.sizes = torch.bincount(pattern, minlength=n_patterns)
+
+    @property
+    def means(self) -> Tensor:
+        """(J, D) float32."""
+        return (self.sums / self.sizes[:, None].clamp(min=1)).to(torch.float32)
+
+    def nearest(self, features: Tensor, rows: Tensor | None, k: int) -> tuple[Tensor, Tensor]:
+        """The k prototypes nearest to each of B features, Euclidean on L2-normalised vectors.
+
+        rows (B,): which training rows the features are of; each is left out of its own pattern's mean, and a pattern of
+        one image is skipped for that image (its mean would be the image, and its class shares the label). None: unseen
+        images. Returns prototypes (B, k, D) and mask (B, k), false where fewer than k patterns remain.
+        """
+        means = self.means
+        found = nearest_rows(features, means, min(k, len(means)), self._own(features, rows))
+        return _pad(*found, k)
+
+    def _own(self, features: Tensor, rows: Tensor | None) -> tuple[Tensor, Tensor, Tensor] | None:
+        if rows is None:
+            return None
+        pattern = self.pattern[rows]
+        rest = self.sizes[pattern] - 1
+        mean = (self.sums[pattern] - self.features[rows].to(torch.float64)) / rest.clamp(min=1)[:, None]
+        return pattern, mean.to(torch.float32), rest == 0
+
+
+def nearest_rows(
+    features: Tensor, means: Tensor, k: int, own: tuple[Tensor, Tensor, Tensor] | None
+) -> tuple[Tensor, Tensor]:
+    """(B, D) features, (J, D) means -> (B, k, D), (B, k) mask; `own` replaces one mean for each feature."""
+    unit = normalize(features.detach(), dim=1)
+    similarity = unit @ normalize(means, dim=1).T
+    if own is not None:
+        pattern, mean, gone = own
+        replaced = (unit * normalize(mean, dim=1)).sum(dim=1).masked_fill(gone, -torch.inf)
+        similarity = similarity.scatter(1, pattern[:, None], replaced[:, None])
+    value, index = similarity.topk(k, dim=1)
+    found = means[index]
+    if own is not None:
+        found = torch.where((index == own[0][:, None])[:, :, None], own[1][:, None], found)
+    return found, value > -torch.inf
+
+
+def _pad(found: Tensor, mask: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    missing = k - found.shape[1]
+    if missing <= 0:
+        return found, mask
+    return (
+        torch.cat([found, found.new_zeros(found.shape[0], missing, found.shape[2])], dim=1),
+        torch.cat([mask, mask.new_zeros(mask.shape[0], missing)], dim=1),
+    )
+
+
+def group_means(features: Tensor, group: Tensor, n_groups: int) -> Tensor:
+    """(N, D) features and the group (N,) of each row, -1 for none -> (G, D) means, zero for an empty group."""
+    inside = group >= 0
+    sums = torch.zeros(n_groups, features.shape[1], dtype=torch.float64)
+    sums.index_add_(0, group[inside], features[inside].to(torch.float64))
+    sizes = torch.bincount(group[inside], minlength=n_groups).clamp(min=1)
+    return (sums / sizes[:, None]).to(torch.float32)
