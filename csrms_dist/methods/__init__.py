@@ -1,0 +1,1 @@
+"""Methods as peers: what the trainer and `csrms run` know of each."""

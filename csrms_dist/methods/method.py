@@ -1,0 +1,69 @@
+"""What the trainer and `csrms run` know of a method: its stages, and how it turns a batch into loss terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from csrms_dist.collective import Collective
+from csrms_dist.losses.objective import Objective
+from csrms_dist.sampling.subgraph import BatchSubgraph
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a method. Its artefact has its name.
+
+    requires: the stages whose artefacts it reads. settings: the sections, or section.key, that decide its result; whatever
+    is not listed (the number of actors, say) may change without redoing it.
+    """
+
+    name: str
+    requires: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """This worker's slice of a global batch.
+
+    rows (b,): training rows. images (b, 3, H, W), normalised. labels (b,). global_rows (B,): the rows of all workers, in
+    order; this worker holds global_rows[rank::world]. subgraph: of these anchors, None when the method samples no edges.
+    """
+
+    rows: Tensor
+    images: Tensor
+    labels: Tensor
+    global_rows: Tensor
+    subgraph: BatchSubgraph | None
+
+
+@dataclass(frozen=True)
+class BatchOutcome:
+    """terms: this worker's share of each loss term (they add up over workers). hits: correct answers by head."""
+
+    terms: Mapping[str, Tensor]
+    hits: Mapping[str, int]
+
+
+class Method(Protocol):
+    """A method under training.
+
+    Assumptions: `batch` is called for every global batch on every worker, `end_epoch` after each epoch; whatever is not a
+    parameter of `module` and must outlive a restart is in `state_dict`.
+    """
+
+    module: nn.Module
+    objective: Objective
+    edge_types: tuple[str, ...]
+
+    def batch(self, batch: Batch, collective: Collective) -> BatchOutcome: ...
+
+    def end_epoch(self) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...

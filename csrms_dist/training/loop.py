@@ -1,0 +1,141 @@
+"""The training loop: any number of workers, resumable after every epoch, the same samples for a given seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from csrms_dist.collective import Collective
+from csrms_dist.config import OptimiserSettings
+from csrms_dist.datasets.augmentation import augment
+from csrms_dist.datasets.image_table import ImageTable
+from csrms_dist.encoders import Normaliser, images_to_tensor
+from csrms_dist.hashing import permutation
+from csrms_dist.methods.method import Batch, Method
+from csrms_dist.sampling.protocol import Sampler
+from csrms_dist.training.train_step import learning_rate, refuse_divergence, train_step
+
+I64 = npt.NDArray[np.int64]
+EpochReport = dict[str, float]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The training rows of an image table. indices (N,): dense index of each row. labels (N,)."""
+
+    table: ImageTable
+    indices: I64
+    labels: I64
+    normalise: Normaliser
+
+
+def global_batches(n_rows: int, batch_size: int, n_images: int, seed: int, epoch: int) -> list[I64]:
+    """The global batches of an epoch: a permutation from (seed, epoch), equal on every worker.
+
+    The last epoch ends early when `n_images`, the images of the whole training, are used up.
+    """
+    order = permutation(n_rows, seed, epoch)[: n_images - epoch * n_rows]
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def fit(
+    method: Method,
+    data: TrainingData,
+    settings: OptimiserSettings,
+    *,
+    n_images: int,
+    seed: int,
+    collective: Collective | None = None,
+    sampler: Sampler | None = None,
+    on_epoch: Callable[[int, dict[str, Any]], None] | None = None,
+    resume: dict[str, Any] | None = None,
+) -> list[EpochReport]:
+    """Train on `n_images` images in all and return a report an epoch.
+
+    `on_epoch(epochs done, state)` gets everything that `resume` needs to go on as if nothing had happened. Raises DataError
+    when the loss is not finite.
+    """
+    collective = collective or Collective()
+    optimiser = torch.optim.SGD(
+        method.module.parameters(),
+        lr=settings.lr,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        nesterov=settings.momentum > 0,
+    )
+    n_rows = len(data.indices)
+    n_epochs = -(-n_images // n_rows)
+    history: list[EpochReport] = []
+    if resume is not None:
+        method.module.load_state_dict(resume["model"])
+        optimiser.load_state_dict(resume["optimiser"])
+        method.load_state_dict(resume["method"])
+        history = list(resume["history"])
+    steps_before = [0]
+    for epoch in range(n_epochs):
+        images = min(n_rows, n_images - epoch * n_rows)
+        steps_before.append(steps_before[-1] + -(-images // settings.batch_size))
+    for epoch in range(len(history), n_epochs):
+        method.module.train()
+        totals: dict[str, float] = {}
+        images = 0
+        for number, rows in enumerate(global_batches(n_rows, settings.batch_size, n_images, seed, epoch)):
+            step = steps_before[epoch] + number
+            rate = learning_rate(step, steps_before[-1], settings.warmup_epochs * steps_before[1], settings.lr)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            batch = _batch(method, data, settings, rows, seed, epoch, collective, sampler)
+            outcome, loss = train_step(method, batch, optimiser, collective)
+            images += len(rows)
+            values = {"loss": float(loss), **{name: float(term.detach()) for name, term in outcome.terms.items()}}
+            for name, value in values.items():
+                totals[name] = totals.get(name, 0.0) + value * len(rows)
+            for name, count in outcome.hits.items():
+                totals[f"{name}_accuracy"] = totals.get(f"{name}_accuracy", 0.0) + count
+        method.end_epoch()
+        history.append(_report(totals, images, epoch, collective))
+        refuse_divergence(history[-1]["loss"], epoch + 1)
+        if on_epoch is not None:
+            state = {
+                "model": method.module.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "method": method.state_dict(),
+                "history": history,
+            }
+            on_epoch(epoch + 1, state)
+    return history
+
+
+def _batch(
+    method: Method,
+    data: TrainingData,
+    settings: OptimiserSettings,
+    rows: I64,
+    seed: int,
+    epoch: int,
+    collective: Collective,
+    sampler: Sampler | None,
+) -> Batch:
+    local = rows[collective.rank :: collective.world]
+    indices = data.indices[local]
+    pixels = augment(settings.augmentation, data.table.pixels(indices), indices, seed, epoch)
+    return Batch(
+        rows=torch.from_numpy(local),
+        images=data.normalise(images_to_tensor(pixels)),
+        labels=torch.from_numpy(data.labels[local]),
+        global_rows=torch.from_numpy(rows),
+        subgraph=sampler.sample(local, epoch) if sampler is not None and method.edge_types else None,
+    )
+
+
+def _report(totals: dict[str, float], images: int, epoch: int, collective: Collective) -> EpochReport:
+    """Sums over this worker's batches -> means over the images of all workers."""
+    names = sorted(totals)
+    summed = collective.all_sum(torch.tensor([totals[name] for name in names], dtype=torch.float64))
+    report = {name: value / images for name, value in zip(names, summed.tolist(), strict=True)}
+    return {"epoch": float(epoch + 1), "images": float(images), **report}

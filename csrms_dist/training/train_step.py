@@ -1,0 +1,41 @@
+"""One optimiser step on one global batch."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from csrms_dist.collective import Collective
+from csrms_dist.errors import DataError
+from csrms_dist.methods.method import Batch, BatchOutcome, Method
+
+
+def learning_rate(step: int, total: int, warmup: float, peak: float) -> float:
+    """Linear warm-up over `warmup` steps, then a cosine to 0 (Loshchilov and Hutter, 2017)."""
+    if step < warmup:
+        return peak * (step + 1) / max(warmup, 1.0)
+    share = (step - warmup) / max(total - warmup, 1.0)
+    return peak * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+
+
+def train_step(
+    method: Method, batch: Batch, optimiser: torch.optim.Optimizer, collective: Collective
+) -> tuple[BatchOutcome, Tensor]:
+    """Loss, backward, gradients summed over workers, step. Returns the outcome and this worker's share of the loss."""
+    outcome = method.batch(batch, collective)
+    loss = method.objective.total(outcome.terms)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    collective.sum_gradients(method.module.parameters())
+    optimiser.step()
+    return outcome, loss.detach()
+
+
+def refuse_divergence(loss: float, epoch: int) -> None:
+    """Raise DataError when the loss of an epoch is not finite."""
+    if not math.isfinite(loss):
+        raise DataError(
+            f"training loss of epoch {epoch}", got=str(loss), expected="a finite number", remedy="lower the learning rate"
+        )
