@@ -1,0 +1,100 @@
+"""The sampler through DGL: the only file that imports it.
+
+The candidates are a heterograph in CSC form, one node type ("instance") and one edge type for each kind of candidate,
+edges from candidate to anchor. A batch takes the in-edges of its anchors, puts this epoch's keys on just those and lets
+dgl.sampling.select_topk choose. Nothing in the graph changes, so batches may be drawn from several threads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from csrms_dist.errors import require
+from csrms_dist.sampling.candidates import Candidates
+from csrms_dist.sampling.protocol import check_anchors, check_sizes, edge_keys
+from csrms_dist.sampling.subgraph import BatchSubgraph, Edges
+
+I64 = npt.NDArray[np.int64]
+
+_NODE = "instance"
+_KEY = "key"
+
+
+def _require_dgl() -> tuple[Any, Any]:
+    """(dgl, torch). Without DGLBACKEND, DGL writes a configuration file to the home directory and prints."""
+    os.environ.setdefault("DGLBACKEND", "pytorch")
+    return require("dgl"), require("torch")
+
+
+class DglSampler:
+    """The edges of `ReferenceSampler`, chosen by DGL.
+
+    Parameters
+    ----------
+    candidates: by edge type, for the same rows. Copied into the graph: 8 bytes a candidate and 8 a row, for each type.
+    sizes: how many to draw, by edge type: {"positive": n, "negative": m}.
+    seed: with the epoch and the anchor it decides everything.
+
+    Raises MissingDependencyError where DGL is not installed.
+
+    Notes
+    -----
+    DGL does not say which of two equal keys it keeps. Keys have 52 bits, so two of 40 candidates agree once in 10^13.
+    """
+
+    def __init__(self, candidates: Mapping[str, Candidates], sizes: Mapping[str, int], seed: int) -> None:
+        self._dgl, self._torch = _require_dgl()
+        self._n_rows = check_sizes(candidates, sizes)
+        self._candidates, self._sizes, self._seed = dict(candidates), dict(sizes), int(seed)
+        torch = self._torch
+        in_order = torch.zeros(0, dtype=torch.int64)
+        relations = {
+            (_NODE, name, _NODE): ("csc", (torch.tensor(some.indptr), torch.tensor(some.neighbours), in_order))
+            for name, some in candidates.items()
+        }
+        self._graph = self._dgl.heterograph(relations, num_nodes_dict={_NODE: self._n_rows})
+
+    def sample(self, anchors: npt.NDArray[np.integer], epoch: int) -> BatchSubgraph:
+        """See `Sampler.sample`."""
+        rows = check_anchors(anchors, self._n_rows)
+        distinct, inverse = np.unique(rows, return_inverse=True)
+        drawn = self._draw(distinct, epoch)
+        return BatchSubgraph(rows, {name: _repeat(edges, len(distinct), inverse) for name, edges in drawn.items()})
+
+    def _draw(self, anchors: I64, epoch: int) -> dict[str, Edges]:
+        """Edges of distinct anchors, ascending."""
+        dgl, torch = self._dgl, self._torch
+        seeds = torch.from_numpy(anchors)
+        batch = dgl.in_subgraph(self._graph, {_NODE: seeds}, relabel_nodes=True, store_ids=True)
+        for name, some in self._candidates.items():
+            edge = batch.edges[name].data[dgl.EID].numpy()
+            anchor = np.searchsorted(some.indptr, edge, side="right") - 1
+            keys = edge_keys(self._seed, epoch, some.neighbours[edge], anchor, some.priority[edge])
+            batch.edges[name].data[_KEY] = torch.from_numpy(keys)
+        local = torch.isin(batch.nodes[_NODE].data[dgl.NID], seeds).nonzero()[:, 0]
+        chosen = dgl.sampling.select_topk(batch, self._sizes, _KEY, nodes={_NODE: local}, copy_ndata=False)
+        return {name: self._ranked(batch, chosen, name, anchors) for name in self._candidates}
+
+    def _ranked(self, batch: Any, chosen: Any, name: str, anchors: I64) -> Edges:
+        """Sort what DGL chose by (anchor, rank)."""
+        some = self._candidates[name]
+        data = chosen.edges[name].data
+        keys = data[_KEY].numpy()
+        edge = batch.edges[name].data[self._dgl.EID][data[self._dgl.EID]].numpy()
+        neighbour = np.asarray(some.neighbours[edge])
+        position = np.searchsorted(anchors, np.searchsorted(some.indptr, edge, side="right") - 1)
+        order = np.lexsort((neighbour, -keys, position))
+        return Edges(position[order], neighbour[order])
+
+
+def _repeat(edges: Edges, n_distinct: int, inverse: I64) -> Edges:
+    """Edges of the distinct anchors -> of the batch, whose anchor b is distinct anchor inverse[b]."""
+    indptr = np.searchsorted(edges.anchor, np.arange(n_distinct + 1))
+    whole = Candidates(indptr, edges.neighbour, np.zeros(0, dtype=np.uint8))
+    position, edge = whole.edges(inverse)
+    return Edges(position, edges.neighbour[edge])

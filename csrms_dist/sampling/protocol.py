@@ -1,0 +1,80 @@
+"""The sampler port, and the key that decides which candidates are drawn.
+
+Assumptions that every sampler may make and every caller keeps:
+
+- The candidates of one hierarchy never change while a sampler lives.
+- An anchor is a row of the hierarchy. A batch may hold a row twice; both get the same neighbours.
+- What is drawn for an anchor is a function of (seed, epoch, anchor) and its candidates alone: not of the rest of the
+  batch, the order of calls, the number of workers or of threads. No sampler has a random stream.
+- All samplers return the same edges in the same order; the contract suite holds them to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from csrms_dist.errors import ConfigError, DataError
+from csrms_dist.hashing import uniform
+from csrms_dist.sampling.candidates import Candidates
+from csrms_dist.sampling.subgraph import BatchSubgraph
+
+I64 = npt.NDArray[np.int64]
+
+_DRAW = 0x64726177
+"""Keeps the hash that draws neighbours apart from the other hashes of (seed, epoch)."""
+
+
+class Sampler(Protocol):
+    """Draws the batch sub-graph. Made from (candidates by edge type, how many to draw by edge type, seed)."""
+
+    def sample(self, anchors: npt.NDArray[np.integer], epoch: int) -> BatchSubgraph:
+        """Anchors (B,), rows of the hierarchy -> their edges in this epoch.
+
+        Of each edge type an anchor gets the candidates with the largest keys, as many as that type's size, or all of
+        them when there are fewer; in order of falling key, equal keys by the lower row. Raises DataError for an anchor
+        that is no row.
+        """
+        ...
+
+
+def edge_keys(
+    seed: int, epoch: int, src: npt.NDArray[np.integer], dst: npt.NDArray[np.integer], priority: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.float64]:
+    """(E,) float64 in [priority, priority + 1): the key of each edge from a candidate `src` to an anchor `dst`.
+
+    A hash of (seed, epoch, src, dst), uniform, plus the priority: a higher priority always wins, and within one the k
+    largest keys are a uniform draw without replacement. src, dst: (E,) rows.
+    """
+    keys = priority + uniform(_DRAW, seed, epoch, src, dst)
+    below: npt.NDArray[np.float64] = np.minimum(keys, np.nextafter(priority + 1.0, 0.0))
+    return below
+
+
+def check_sizes(candidates: Mapping[str, Candidates], sizes: Mapping[str, int]) -> int:
+    """The number of rows that the candidates are for. Raises ConfigError or DataError when the arguments disagree."""
+    if set(candidates) != set(sizes) or not candidates:
+        raise ConfigError(
+            "sizes of a sampler", got=f"{sorted(sizes)}", expected=f"a size for each of {sorted(candidates)}"
+        )
+    low = [name for name, size in sizes.items() if size < 1]
+    if low:
+        raise ConfigError(f"size of {low[0]!r} edges", got=str(sizes[low[0]]), expected="at least 1")
+    lengths = {len(some) for some in candidates.values()}
+    if len(lengths) != 1:
+        raise DataError("candidates", got=f"{sorted(lengths)} anchors", expected="the same anchors for every edge type")
+    return lengths.pop()
+
+
+def check_anchors(anchors: npt.NDArray[np.integer], n_rows: int) -> I64:
+    """Anchors as (B,) int64. Raises DataError when one is no row."""
+    rows = np.asarray(anchors)
+    if rows.ndim != 1 or (rows.size and not np.issubdtype(rows.dtype, np.integer)):
+        raise DataError("anchors", got=f"{rows.dtype} of shape {rows.shape}", expected="a vector of row numbers")
+    if rows.size and (int(rows.min()) < 0 or int(rows.max()) >= n_rows):
+        bad = next(int(row) for row in rows if not 0 <= row < n_rows)
+        raise DataError("anchors", got=f"row {bad}", expected=f"rows in 0..{n_rows - 1}", remedy="pass rows, not ids")
+    return rows.astype(np.int64)
