@@ -18,11 +18,11 @@ ROLE_NAMES = ("none", "dominates", "fallback")
 class HierarchyGraph:
     """G_t = {Y, C, I} of CSRMS sec. 4.1.2 for N training rows, J patterns, K classes. Immutable.
 
-    instance: (N,) int64, dense index into the image table, ascending. pattern: (N,) int32 in 0..J-1. score: (N,) float32,
-    cosine to the frozen prototype (fuzzy: the choice value). difficulty: (N,) float32 = 1 - best own share. membership:
-    (N, K) uint8 CSR. counts: (J, K) int64 CSR, N_k^j of sec. 4.2.3. role: (J, K) int8 CSR with the sparsity of `counts`
-    (ROLE_*): a class dominates a pattern when its share is above rho_2; the fallback of a class that dominates none is
-    for sampling only. dominated: (J,) bool, some class dominates. member_indptr (J + 1,), member_rows (N,): the rows of
+    instance: (N,) int64, dense index into the image table, ascending. pattern: (N,) int32 in 0..J-1. score: (N,)
+    float32, cosine to the frozen prototype (fuzzy: the choice value). difficulty: (N,) float32 = 1 - best own share.
+    membership: (N, K) uint8 CSR. counts: (J, K) int64 CSR, N_k^j of sec. 4.2.3. role: (J, K) int8 CSR with the sparsity
+    of `counts` (ROLE_*): a class dominates a pattern when its share is above rho_2; the fallback of a class that
+    dominates none is for sampling only. dominated: (J,) bool, some class dominates. member_indptr (J + 1,), member_rows (N,): the rows of
     each pattern, ascending.
     """
 

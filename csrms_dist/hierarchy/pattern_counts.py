@@ -1,0 +1,210 @@
+"""From an assignment of rows to patterns to the class-pattern-instance hierarchy (CSRMS sec. 4.1.2, 4.2.3, 4.3).
+
+Notation: N_k^j = `counts[k, j]`, the rows of pattern k that carry class j; N_k = `sizes[k]`; the representativeness of
+pattern k for class j is the share N_k^j / N_k. With several labels a row the shares of one pattern may sum above 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from csrms_dist.errors import DataError
+from csrms_dist.hierarchy.graph import ROLE_DOMINATES, ROLE_FALLBACK, ROLE_NONE, HierarchyGraph
+from csrms_dist.labels import Membership
+
+Csr: TypeAlias = Any
+"""scipy.sparse.csr_array with sorted indices and no duplicates."""
+
+FALLBACK_MEMBERS = 5
+"""A class that dominates no pattern falls back on one with at least max(n, this many) of its members."""
+
+
+def canonical_csr(
+    data: npt.NDArray[Any], indices: npt.NDArray[np.integer], indptr: npt.NDArray[np.integer], shape: tuple[int, int]
+) -> Csr:
+    """A CSR array that shares `data`; index arrays int32 where that suffices, so that equal values are equal bytes."""
+    kind = np.int32 if max(len(data), *shape) < 2**31 else np.int64
+    return sparse.csr_array((data, np.asarray(indices, kind), np.asarray(indptr, kind)), shape=shape)
+
+
+def pattern_counts(pattern: npt.NDArray[np.integer], membership: Membership) -> Csr:
+    """N_k^j of CSRMS sec. 4.2.3.
+
+    pattern: (N,) in 0..J-1. membership: (N, K) CSR. Returns (J, K) int64 CSR without stored zeros.
+    """
+    n_patterns = int(pattern.max()) + 1 if len(pattern) else 0
+    row_pattern = np.repeat(np.asarray(pattern, np.int64), np.diff(membership.indptr))
+    n_classes = int(membership.shape[1])
+    cells, n = np.unique(row_pattern * n_classes + membership.indices, return_counts=True)
+    indptr = np.searchsorted(cells, np.arange(n_patterns + 1) * n_classes)
+    return canonical_csr(n.astype(np.int64), cells % max(n_classes, 1), indptr, (n_patterns, n_classes))
+
+
+def with_data(matrix: Csr, data: npt.NDArray[Any]) -> Csr:
+    """A CSR array with the sparsity of `matrix` and other stored values (explicit zeros stay stored)."""
+    return canonical_csr(data, matrix.indices, matrix.indptr, matrix.shape)
+
+
+def stored_rows(matrix: Csr) -> npt.NDArray[np.int64]:
+    """The row of each stored value of a CSR array, (nnz,) int64."""
+    return np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
+
+
+def pattern_shares(counts: Csr, sizes: npt.NDArray[np.integer]) -> Csr:
+    """N_k^j / N_k, the representativeness of sec. 4.2.3. counts (J, K), sizes (J,) -> (J, K) float64 CSR."""
+    return with_data(counts, counts.data / np.asarray(sizes, np.float64)[stored_rows(counts)])
+
+
+def top_shares(counts: Csr, sizes: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """The largest share of each pattern, (J,) float64; 0 for a pattern without a label."""
+    top = np.zeros(counts.shape[0])
+    np.maximum.at(top, stored_rows(counts), pattern_shares(counts, sizes).data)
+    return top
+
+
+def own_shares(
+    pattern: npt.NDArray[np.integer], membership: Membership, counts: Csr, sizes: npt.NDArray[np.integer]
+) -> npt.NDArray[np.float64]:
+    """The best share, in its own pattern, among the labels of each row: (N,) float64, 0 for a row without a label."""
+    n_classes = counts.shape[1]
+    cells = stored_rows(counts) * n_classes + counts.indices
+    rows = stored_rows(membership)
+    at = np.searchsorted(cells, np.asarray(pattern, np.int64)[rows] * n_classes + membership.indices)
+    best = np.zeros(len(pattern))
+    np.maximum.at(best, rows, pattern_shares(counts, sizes).data[at])
+    return best
+
+
+def roles(counts: Csr, sizes: npt.NDArray[np.integer], dominance_threshold: float, n_positives: int) -> Csr:
+    """What each class is to each pattern it occurs in (sec. 4.3, rho_2): (J, K) int8 CSR with the sparsity of `counts`.
+
+    ROLE_DOMINATES where share > dominance_threshold. A class that dominates no pattern gets one ROLE_FALLBACK, for
+    sampling only: the pattern with its highest share among those with at least max(n_positives, 5) of its members; if
+    no pattern has that many, the pattern with most of its members; ties to the lower index. Else ROLE_NONE.
+    """
+    share = pattern_shares(counts, sizes).data
+    role = np.where(share > dominance_threshold, ROLE_DOMINATES, ROLE_NONE).astype(np.int8)
+    dominates = np.bincount(counts.indices[role == ROLE_DOMINATES], minlength=counts.shape[1]) > 0
+    need = max(n_positives, FALLBACK_MEMBERS)
+    by_class = np.argsort(counts.indices, kind="stable")  # within a class the patterns stay ascending
+    for cells in np.split(by_class, np.searchsorted(counts.indices[by_class], np.arange(1, counts.shape[1]))):
+        if len(cells) and not dominates[counts.indices[cells[0]]]:
+            enough = cells[counts.data[cells] >= need]
+            best = enough[np.argmax(share[enough])] if len(enough) else cells[np.argmax(counts.data[cells])]
+            role[best] = ROLE_FALLBACK
+    return with_data(counts, role)
+
+
+def _refuse(
+    what: str, got: str, expected: str, remedy: str = "correct the assignment of rows to patterns"
+) -> DataError:
+    return DataError(what, got=got, expected=expected, remedy=remedy)
+
+
+def _check_lengths(n_rows: int, **lengths: int) -> None:
+    for name, length in lengths.items():
+        if length != n_rows:
+            raise _refuse(f"rows of {name}", str(length), f"{n_rows}, as many as patterns")
+
+
+def _checked_pattern(pattern: npt.ArrayLike) -> npt.NDArray[np.int32]:
+    array = np.asarray(pattern)
+    if array.ndim != 1 or len(array) == 0 or array.dtype.kind not in "iu":
+        raise _refuse("pattern", f"shape {array.shape}, {array.dtype}", "whole numbers of shape (N,), N at least 1")
+    if int(array.min()) < 0:
+        raise _refuse("pattern", str(array.min()), "0..J-1")
+    if int(array.max()) >= len(array):
+        raise _refuse("pattern", str(array.max()), f"at most {len(array) - 1}, because every pattern has a row")
+    empty = np.flatnonzero(np.bincount(array) == 0)
+    if len(empty):
+        raise _refuse(f"pattern {empty[0]}", "no rows", "at least one row in every pattern", "renumber the patterns")
+    return array.astype(np.int32)
+
+
+def _checked_membership(membership: Membership, multi_label: bool) -> Membership:
+    matrix = sparse.csr_array(membership)
+    matrix.sum_duplicates()  # sorts the indices too; a no-op on canonical input
+    if matrix.nnz and not (matrix.data == 1).all():
+        raise _refuse(
+            "membership", "a stored value other than 1", "0 and 1 alone", "build it with LabelSpace.membership"
+        )
+    labels = np.diff(matrix.indptr)
+    if not multi_label and (labels != 1).any():
+        row = int(np.flatnonzero(labels != 1)[0])
+        raise _refuse(f"labels of row {row}", str(labels[row]), "one label", "declare the data multi-label")
+    return canonical_csr(np.ones(matrix.nnz, np.uint8), matrix.indices, matrix.indptr, matrix.shape)
+
+
+def build_hierarchy(
+    pattern: npt.ArrayLike,
+    score: npt.ArrayLike,
+    membership: Membership,
+    instance: npt.ArrayLike,
+    *,
+    dominance_threshold: float,
+    n_positives: int,
+    multi_label: bool,
+) -> HierarchyGraph:
+    """G_t = {Y, C, I} (CSRMS sec. 4.1.2) of N training rows.
+
+    pattern: (N,) whole numbers 0..J-1, every pattern non-empty. score: (N,) finite, stored as float32. membership:
+    (N, K) 0/1 CSR, one label a row unless `multi_label`. instance: (N,) dense index into the image table, strictly
+    ascending. dominance_threshold: rho_2, a class whose share is above it dominates. n_positives: n of eq. 5, only for
+    the fallback roles.
+
+    Raises DataError when lengths, ranges, order or labels are not as above.
+    """
+    rows = _checked_pattern(pattern)
+    scores, instances = np.asarray(score, np.float32), np.asarray(instance)
+    if scores.ndim != 1 or instances.ndim != 1 or instances.dtype.kind not in "iu":
+        raise _refuse("score and instance", f"shapes {scores.shape}, {instances.shape}", "numbers of shape (N,)")
+    _check_lengths(len(rows), score=len(scores), instance=len(instances), membership=int(membership.shape[0]))
+    if not np.isfinite(scores).all():
+        raise _refuse("score", f"{scores[~np.isfinite(scores)][0]}", "finite numbers", "check the features for NaN")
+    instances = instances.astype(np.int64)
+    if instances[0] < 0 or (np.diff(instances) <= 0).any():
+        raise _refuse("instance", "indices out of order", "0 or more, strictly ascending", "sort the rows by instance")
+    if not 0 <= dominance_threshold < 1:
+        raise _refuse("dominance_threshold", str(dominance_threshold), "a number in [0, 1)", "change the setting")
+    labels = _checked_membership(membership, multi_label)
+    counts = pattern_counts(rows, labels)
+    sizes = np.bincount(rows).astype(np.int64)
+    role = roles(counts, sizes, dominance_threshold, n_positives)
+    return assemble(
+        rows, scores, labels, instances, counts, role, multi_label=multi_label, dominance_threshold=dominance_threshold
+    )
+
+
+def assemble(
+    pattern: npt.NDArray[np.int32],
+    score: npt.NDArray[np.float32],
+    membership: Membership,
+    instance: npt.NDArray[np.int64],
+    counts: Csr,
+    role: Csr,
+    *,
+    multi_label: bool,
+    dominance_threshold: float,
+) -> HierarchyGraph:
+    """The graph of checked parts: adds what follows from them (difficulty, dominated patterns, members of patterns)."""
+    sizes = np.bincount(pattern, minlength=counts.shape[0]).astype(np.int64)
+    dominated = np.zeros(len(sizes), np.bool_)
+    dominated[stored_rows(role)[role.data == ROLE_DOMINATES]] = True
+    return HierarchyGraph(
+        instance=instance,
+        pattern=pattern,
+        score=score,
+        difficulty=(1.0 - own_shares(pattern, membership, counts, sizes)).astype(np.float32),
+        membership=membership,
+        counts=counts,
+        role=role,
+        dominated=dominated,
+        member_indptr=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        member_rows=np.argsort(pattern, kind="stable").astype(np.int64),
+        multi_label=bool(multi_label),
+        dominance_threshold=float(dominance_threshold),
+    )
