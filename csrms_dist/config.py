@@ -1,18 +1,19 @@
 """The settings of the core: frozen, validated once, legal values in one table.
 
-Each field is declared with `setting(default, legal, doc)`; `legal` is the text that both the check and the error message
-use: an interval such as "[0, 1]" or "(0, inf)", or the allowed words. The store's and the cluster's own settings live
-with them and use the same table.
+Each field is declared with `setting(default, legal, doc)`; `legal` is the text that both the check and the error
+message use: an interval such as "[0, 1]" or "(0, inf)", or the allowed words. The store's and the cluster's own
+settings live with them and use the same table.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Self, TypeVar, cast
+from numbers import Real
+from typing import Any, Self, TypeVar
 
 from csrms_dist.errors import ConfigError
 
@@ -21,14 +22,19 @@ T = TypeVar("T")
 
 def setting(default: T, legal: str = "", *, words: Sequence[str] = (), doc: str = "") -> T:
     """Declare one setting: its default, its legal interval and/or words, and one line of documentation."""
-    return cast("T", field(default=default, metadata={"legal": legal, "words": tuple(words), "doc": doc}))
+    return field(default=default, metadata={"legal": legal, "words": tuple(words), "doc": doc})
 
 
-def _within(value: float, legal: str) -> bool:
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _within(value: Any, legal: str) -> bool:
+    """Whether a number lies in an interval; NaN lies in none."""
     low, high = (float(part) for part in legal[1:-1].split(","))
     above = value >= low if legal[0] == "[" else value > low
     below = value <= high if legal[-1] == "]" else value < high
-    return above and below and not math.isnan(value)
+    return bool(above and below)
 
 
 def describe(spec: dataclasses.Field[Any]) -> str:
@@ -53,17 +59,19 @@ def check_value(settings: type[Settings], name: str, value: Any, prefix: str = "
     legal, words, kind = spec.metadata["legal"], spec.metadata["words"], str(spec.type)
     if isinstance(value, str) and value in words:
         return value
-    if legal and not isinstance(value, bool | str) and value is not None:
-        number: float | int | None = None
-        if "float" in kind and isinstance(value, int | float):
-            number = float(value)
-        elif "int" in kind and float(value).is_integer():
-            number = int(value)
-        if number is not None and _within(number, legal):
-            return number
+    if legal and _is_number(value) and _within(value, legal):
+        with contextlib.suppress(OverflowError):
+            number = float(value) if "float" in kind else int(value)
+            if "float" in kind or number == value:
+                return number
     elif not legal and not words and (isinstance(value, bool) if "bool" in kind else isinstance(value, str)):
         return value
-    raise ConfigError(prefix + name, got=repr(value), expected=describe(spec), remedy="change it in the configuration")
+    remedy = "change it in the configuration"
+    if legal and isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            float(value)
+            remedy = "write it without quotes and with a point, as in 1.0e-3, because YAML reads this as text"
+    raise ConfigError(prefix + name, got=repr(value), expected=describe(spec), remedy=remedy)
 
 
 def nearest(name: str, valid: Sequence[str]) -> str:
@@ -162,7 +170,7 @@ class ClusterSettings(Settings):
 
 @dataclass(frozen=True)
 class GraphSettings(Settings):
-    dominance_threshold: float = setting(0.6, "[0, 1)", doc="rho_2: a class whose share is above it dominates a pattern")
+    dominance_threshold: float = setting(0.6, "[0, 1)", doc="rho_2: a class with a larger share dominates a pattern")
     difficulty_threshold: float = setting(0.9, "[0, 1)", doc="rho_1 of eq. 7")
 
 
@@ -172,8 +180,8 @@ NEGATIVE_STRATEGIES = ("same_then_nearest", "nearest_dominated")
 
 @dataclass(frozen=True)
 class SamplingSettings(Settings):
-    positives: str = setting("dominant_far_half", words=POSITIVE_STRATEGIES, doc="dominant_far is eq. 5 as printed")
-    negatives: str = setting("same_then_nearest", words=NEGATIVE_STRATEGIES, doc="nearest_dominated is eq. 6 as printed")
+    positives: str = setting("dominant_far_half", words=POSITIVE_STRATEGIES, doc="dominant_far is eq. 5 verbatim")
+    negatives: str = setting("same_then_nearest", words=NEGATIVE_STRATEGIES, doc="nearest_dominated is eq. 6 verbatim")
     n_positives: int = setting(10, "[1, 1000]", doc="n, positives of an anchor")
     n_negatives: int = setting(10, "[1, 1000]", doc="m, negatives of an anchor")
     pool: int = setting(40, "[1, 100000]", doc="candidates kept for each anchor, from which every epoch draws anew")
@@ -181,7 +189,7 @@ class SamplingSettings(Settings):
 
 @dataclass(frozen=True)
 class MethodSettings(Settings):
-    reading: str = setting("structural", words=("structural", "paper"), doc="structural is leak-free; paper is as printed")
+    reading: str = setting("structural", words=("structural", "paper"), doc="structural is leak-free; paper: verbatim")
     prototypes: int = setting(8, "[1, 1000]", doc="nearest pattern prototypes that enter the graph head (structural)")
     weight_plain: float = setting(1.0, "[0, 100]", doc="weight of the plain head's cross-entropy")
     weight_graph: float = setting(0.5, "[0, 100]", doc="weight of the graph head's cross-entropy")

@@ -1,7 +1,7 @@
 """Randomness without a stream: every draw is a hash of what it is for.
 
-A stable hash of an id decides its split, shard and order; a hash of (seed, epoch, edge) decides which neighbour is drawn.
-So a result does not depend on who computes it, in which order, or on how many workers.
+A stable hash of an id decides its split, shard and order; a hash of (seed, epoch, edge) decides which neighbour is
+drawn. So a result does not depend on who computes it, in which order, or on how many workers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 def hash_ids(ids: Iterable[str], purpose: str) -> U64:
-    """blake2b (8 bytes) of each id's UTF-8; `purpose` keeps split, shard and order independent. Returns (N,) uint64."""
+    """blake2b of each id's UTF-8, (N,) uint64; `purpose` (at most 16 bytes) keeps split, shard, order independent."""
     person = purpose.encode()
     return np.array(
         [int.from_bytes(hashlib.blake2b(i.encode(), digest_size=8, person=person).digest(), "little") for i in ids],
@@ -37,7 +37,7 @@ def _finalise(x: U64) -> U64:
 
 
 def mix(*parts: int | npt.NDArray[np.integer]) -> U64:
-    """Hash the broadcast tuple of integers `parts` to uint64, element by element."""
+    """Hash the broadcast tuple of integers `parts` to uint64, element by element; scalars alone give shape (1,)."""
     with np.errstate(over="ignore"):
         state = np.zeros((), dtype=np.uint64)
         for part in parts:

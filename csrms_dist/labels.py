@@ -6,8 +6,10 @@ membership, a sparse 0/1 matrix in which the single-label case is one-hot.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,12 +27,20 @@ def membership_from_csr(
 ) -> Membership:
     """The (N, K) membership of label lists in CSR form; duplicates within a row count once."""
     matrix = sparse.csr_array(
-        (np.ones(len(indices), dtype=np.uint8), np.asarray(indices, np.int32), np.asarray(indptr, np.int64)),
+        (np.ones(len(indices), dtype=np.uint8), np.array(indices, np.int32), np.array(indptr, np.int64)),
         shape=(len(indptr) - 1, n_classes),
     )
     matrix.sum_duplicates()
     matrix.data[:] = 1
     return matrix
+
+
+def _class_indices(label: Any) -> list[int]:
+    """A class index or a list of them as a list. Raises TypeError for anything but whole numbers."""
+    try:
+        return [operator.index(label)]
+    except TypeError:
+        return [operator.index(k) for k in label]
 
 
 @dataclass(frozen=True)
@@ -50,9 +60,15 @@ class LabelSpace:
         Raises DataError, naming the instance, when a label is outside 0..K-1, or when a single-label instance has not
         exactly one label.
         """
-        rows = [[int(label)] if np.isscalar(label) else [int(k) for k in label] for label in labels]  # type: ignore[arg-type, union-attr]
-        for n, row in enumerate(rows):
+        rows = []
+        for n, label in enumerate(labels):
             name = ids[n] if ids is not None else f"row {n}"
+            try:
+                row = _class_indices(label)
+            except TypeError as error:
+                raise DataError(
+                    f"label of {name}", got=repr(label), expected="a class index, a whole number, or a list of them"
+                ) from error
             bad = [k for k in row if not 0 <= k < self.n_classes]
             if bad:
                 raise DataError(
@@ -60,17 +76,17 @@ class LabelSpace:
                     remedy="correct the label or the list of classes",
                 )  # fmt: skip
             if not self.multi_label and len(row) != 1:
-                raise DataError(
-                    f"labels of {name}", got=f"{len(row)} labels", expected="one label", remedy="use the column `labels`"
-                )
+                got = f"{len(row)} labels"
+                raise DataError(f"labels of {name}", got=got, expected="one label", remedy="use the column `labels`")
+            rows.append(row)
         indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)]).astype(np.int64)
         return membership_from_csr(indptr, np.array([k for row in rows for k in row], dtype=np.int32), self.n_classes)
 
 
 def label_lists(membership: Membership) -> list[list[int]]:
     """Membership (N, K) -> the class indices of each instance, ascending."""
-    split = np.split(membership.indices, membership.indptr[1:-1])
-    return [part.tolist() for part in split]
+    indices = membership.indices.tolist()
+    return [indices[start:stop] for start, stop in pairwise(membership.indptr.tolist())]
 
 
 def single_labels(membership: Membership) -> npt.NDArray[np.int64]:

@@ -17,7 +17,7 @@ def duration(seconds: float) -> str:
     """'0.4 s', '12 s', '3 min 05 s', '2 h 10 min'."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
-    if seconds < 120:
+    if seconds < 119.5:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 120:
@@ -56,7 +56,9 @@ class Progress:
             self._shown = now
             self._write(self._line(now - self._started), last=False)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             elapsed = time.monotonic() - self._started
             amount = f"{self.done:,.0f} {self.unit} in " if self.unit else ""

@@ -7,24 +7,31 @@ URI through pyarrow.fs; a local folder is the plain case, and memory-mapped read
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 
 from csrms_dist.errors import CsrmsError, RunDirectoryError
 
 STAMP = "stamp.json"
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+# What NumPy, PyTorch and safetensors say about a full disk: without an errno, and not always as an OSError.
+_FULL_TEXT = re.compile(
+    r"No space left|File too large|quota exceeded|\d+ requested and \d+ written|unexpected pos \d+|failed writing file"
+)
 
 
 def canonical_json(value: Any) -> str:
@@ -47,19 +54,28 @@ def file_fingerprint(path: str | Path) -> str:
 
 
 @contextlib.contextmanager
-def disk_errors(place: str) -> Iterator[None]:
-    """Turn the operating system's refusals into one sentence."""
+def full_disk(place: str) -> Iterator[None]:
+    """Turn a full disk, whichever library met it, into one sentence; let every other error pass."""
     try:
         yield
-    except OSError as error:
-        if isinstance(error, CsrmsError):
+    except Exception as error:
+        number = getattr(error, "errno", None)
+        if isinstance(error, CsrmsError) or not (number in _FULL or _FULL_TEXT.search(str(error))):
             raise
-        if error.errno in _FULL or "No space left" in str(error) or "File too large" in str(error):
-            raise RunDirectoryError(
-                f"cannot write below {place}",
-                got=f"'{os.strerror(error.errno or errno.ENOSPC)}'",
-                remedy="nothing was left half-written; free some space (or raise the limit) and run the same command again",
-            ) from error
+        raise RunDirectoryError(
+            f"cannot write below {place}",
+            got=f"'{os.strerror(number)}'" if number else "a write that was cut short",
+            remedy="nothing was left half-written; free some space (or raise the limit) and run the command again",
+        ) from error
+
+
+@contextlib.contextmanager
+def disk_errors(place: str) -> Iterator[None]:
+    """Turn the operating system's refusals to write below `place` into one sentence."""
+    try:
+        with full_disk(place):
+            yield
+    except OSError as error:
         if error.errno in (errno.ENOTDIR, errno.EEXIST):
             raise RunDirectoryError(
                 place, got="a path with a regular file in it", expected="a folder", remedy="choose another --out"
@@ -87,14 +103,26 @@ def write_whole(path: Path, data: bytes) -> None:
 class RunDirectory:
     """One run's artefacts, by name.
 
-    Assumptions: one process writes at a time (`lock` enforces it on a local folder); a stamped artefact never changes in
-    place, it is only replaced by another whole one.
+    Assumptions: one process writes at a time (`lock` enforces it on a local folder); a stamped artefact never changes
+    in place, it is only replaced by another whole one.
+
+    Parameters
+    ----------
+    uri: a local folder, or a URI that pyarrow.fs knows.
+    filesystem: a pyarrow file system on which `uri` is a path; by default the one that the URI names.
     """
 
-    def __init__(self, uri: str | Path) -> None:
+    def __init__(self, uri: str | Path, *, filesystem: Any = None) -> None:
         self.uri = str(uri)
-        if "://" in self.uri:
-            self._fs, root = pafs.FileSystem.from_uri(self.uri)
+        if filesystem is not None:
+            self._fs, root = filesystem, self.uri
+        elif "://" in self.uri:
+            try:
+                self._fs, root = pafs.FileSystem.from_uri(self.uri)
+            except pa.ArrowInvalid as error:
+                raise RunDirectoryError(
+                    self.uri, got=f"'{error}'", expected="a local folder or a URI such as s3://bucket/runs"
+                ) from error
         else:
             self._fs, root = pafs.LocalFileSystem(), str(Path(self.uri).absolute())
         self.is_local = isinstance(self._fs, pafs.LocalFileSystem)
@@ -102,6 +130,9 @@ class RunDirectory:
         with disk_errors(self.uri):
             self._fs.create_dir(self.root, recursive=True)
         self._cache: dict[tuple[str, str], Path] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_cache": {}}
 
     def __repr__(self) -> str:
         return f"RunDirectory({self.uri!r})"
@@ -119,7 +150,9 @@ class RunDirectory:
         if not self.is_local:
             yield
             return
-        with disk_errors(self.uri), (self.path / ".lock").open("w") as file:
+        with disk_errors(self.uri):
+            file = (self.path / ".lock").open("w")
+        with file, full_disk(self.uri):
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -130,10 +163,10 @@ class RunDirectory:
 
     def stamp(self, artefact: str) -> dict[str, Any] | None:
         """The stamp of an artefact, or None when there is no whole one."""
-        try:
-            with self._fs.open_input_stream(f"{self.root}/{artefact}/{STAMP}") as file:
-                stamp: dict[str, Any] = json.loads(file.read())
-        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        stamp: dict[str, Any] | None = None
+        with contextlib.suppress(NotADirectoryError, ValueError):
+            stamp = self.read_json(f"{artefact}/{STAMP}")
+        if stamp is None:
             return None
         infos = self._fs.get_file_info([f"{self.root}/{artefact}/{name}" for name in stamp["files"]])
         whole = all(info.size == size for info, size in zip(infos, stamp["files"].values(), strict=True))
@@ -156,15 +189,17 @@ class RunDirectory:
                 staging = Path(tempfile.mkdtemp(prefix=f".{artefact}.", dir=self.root))
             else:
                 staging = Path(tempfile.mkdtemp(prefix=f"csrms-{artefact}-"))
-            try:
+        try:
+            with full_disk(self.uri):
                 yield staging
+            with disk_errors(self.uri):
                 self._publish(staging, artefact, inputs, dict(facts or {}))
-            finally:
-                shutil.rmtree(staging, ignore_errors=True)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
     def _sweep(self, artefact: str) -> None:
         """Remove what a killed attempt left behind."""
-        for leftover in self.path.glob(f".{artefact}.*"):
+        for leftover in self.path.glob(f".{artefact}.????????"):
             shutil.rmtree(leftover, ignore_errors=True)
 
     def _publish(self, staging: Path, artefact: str, inputs: str, facts: dict[str, Any]) -> None:
@@ -193,25 +228,29 @@ class RunDirectory:
 
     def open(self, artefact: str) -> Path:
         """The local folder of a whole artefact (a cached copy of a remote one)."""
-        stamp = self.stamp(artefact)
-        if stamp is None:
-            raise RunDirectoryError(
-                f"{self.uri} has no artefact '{artefact}'", remedy=f"run `csrms {artefact} CONFIG` or `csrms run CONFIG` first"
-            )
+        stamp = self._whole(artefact)
         if self.is_local:
             return self.path / artefact
         key = (artefact, stamp["fingerprint"])
         if key not in self._cache:
             copy = Path(tempfile.mkdtemp(prefix=f"csrms-{artefact}-"))
+            atexit.register(shutil.rmtree, copy, ignore_errors=True)
             pafs.copy_files(f"{self.root}/{artefact}", str(copy), source_filesystem=self._fs)
             self._cache[key] = copy
         return self._cache[key]
 
     def facts(self, artefact: str) -> dict[str, Any]:
         """What the stage that made the artefact noted about it."""
-        self.open(artefact)
+        return dict(self._whole(artefact)["facts"])
+
+    def _whole(self, artefact: str) -> dict[str, Any]:
         stamp = self.stamp(artefact)
-        return dict(stamp["facts"]) if stamp else {}
+        if stamp is None:
+            raise RunDirectoryError(
+                f"{self.uri} has no artefact '{artefact}'",
+                remedy=f"run `csrms {artefact} CONFIG` or `csrms run CONFIG` first",
+            )
+        return stamp
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a small JSON file at the top of the run, whole or not at all, keys sorted."""

@@ -1,0 +1,16 @@
+"""Settings of every test: quiet, deterministic, and the same on a laptop and in CI."""
+
+from __future__ import annotations
+
+import os
+
+# Before anything imports DGL or Ray. DGL would otherwise write a file into the home folder to remember its backend.
+os.environ.setdefault("DGLBACKEND", "pytorch")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+from hypothesis import HealthCheck, settings
+
+# A first call may compile a kernel or start a process, so a deadline would find nothing; pytest-timeout finds hangs.
+settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", parent=settings.get_profile("local"), derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI", "").lower() not in ("", "0", "false") else "local")
