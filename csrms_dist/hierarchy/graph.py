@@ -22,8 +22,8 @@ class HierarchyGraph:
     float32, cosine to the frozen prototype (fuzzy: the choice value). difficulty: (N,) float32 = 1 - best own share.
     membership: (N, K) uint8 CSR. counts: (J, K) int64 CSR, N_k^j of sec. 4.2.3. role: (J, K) int8 CSR with the sparsity
     of `counts` (ROLE_*): a class dominates a pattern when its share is above rho_2; the fallback of a class that
-    dominates none is for sampling only. dominated: (J,) bool, some class dominates. member_indptr (J + 1,), member_rows (N,): the rows of
-    each pattern, ascending.
+    dominates none is for sampling only. dominated: (J,) bool, some class dominates. member_indptr (J + 1,), member_rows
+    (N,): the rows of each pattern, ascending.
     """
 
     instance: npt.NDArray[np.int64]
