@@ -59,6 +59,9 @@ class DglSampler:
         }
         self._graph = self._dgl.heterograph(relations, num_nodes_dict={_NODE: self._n_rows})
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._candidates, self._sizes, self._seed)
+
     def sample(self, anchors: npt.NDArray[np.integer], epoch: int) -> BatchSubgraph:
         """See `Sampler.sample`."""
         rows = check_anchors(anchors, self._n_rows)

@@ -38,6 +38,9 @@ Bools = npt.NDArray[np.bool_]
 _CAP = 0x706F6F6C
 """Keeps the hash that caps a far half apart from the hashes that draw."""
 
+_CANCELLED = 1e-12
+"""A mean of unit vectors below this is rounding."""
+
 
 @dataclass(frozen=True, eq=False)
 class Queries:
@@ -254,12 +257,17 @@ def _nearest_others(
 
 
 def pattern_means(graph: HierarchyGraph, features: npt.NDArray[np.floating]) -> F64:
-    """(J, D) float64: the mean of each pattern's L2-normalised members, L2-normalised; zero for an empty pattern."""
+    """(J, D) float64: the mean of each pattern's L2-normalised members, L2-normalised.
+
+    Zero for an empty pattern, and for one whose members cancel: what rounding leaves of their mean has no direction.
+    """
     means = np.zeros((graph.n_patterns, features.shape[1]), dtype=np.float64)
     for pattern in range(graph.n_patterns):
         rows = graph.members(pattern)
         for part in blocks(len(rows), features.shape[1]):
             means[pattern] += normalised(features[rows[part]]).sum(axis=0)
+        means[pattern] /= max(1, len(rows))
+    means[np.abs(means).max(axis=1, initial=0.0) < _CANCELLED] = 0.0
     return normalised(means)
 
 
