@@ -1,0 +1,14 @@
+"""Adaptive resonance theory: spherical and Fuzzy ART, alone and over shards. NumPy and numba; no torch, no Ray.
+
+>>> import numpy as np
+>>> X = np.array([[1.0, 0.1], [1.0, 0.0], [0.0, 1.0]])
+>>> SphericalART(vigilance=0.9).fit_predict(X)
+array([0, 0, 1], dtype=int32)
+"""
+
+from csrms_dist.art.clustering import Clustering
+from csrms_dist.art.fuzzy_art import FuzzyART
+from csrms_dist.art.sharding import cluster
+from csrms_dist.art.spherical_art import SphericalART
+
+__all__ = ["Clustering", "FuzzyART", "SphericalART", "cluster"]
