@@ -119,8 +119,8 @@ def _norms(rows: F64) -> F64:
 class FuzzyART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     r"""Fuzzy adaptive resonance theory: one pass, one row at a time, as CSRMS uses it.
 
-    A row joins, among the boxes that resemble it enough (:math:`\lvert I \wedge w \rvert \ge \rho \lvert I \rvert`), the
-    one with the largest choice value; a row that no box takes founds one.
+    A row joins, among the boxes that resemble it enough (:math:`\lvert I \wedge w \rvert \ge \rho \lvert I \rvert`),
+    the one with the largest choice value; a row that no box takes founds one.
 
     Parameters
     ----------

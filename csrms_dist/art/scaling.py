@@ -36,7 +36,7 @@ def blas() -> Any:
 
 
 def _unit(block: npt.NDArray[Any]) -> F64:
-    """L2-normalised rows in float64; a row of zeros stays. The largest is divided out first to keep squares in range."""
+    """L2-normalised rows in float64; a row of zeros stays. The largest is divided out first, against overflow."""
     x = np.array(block, dtype=np.float64, order="C")
     largest = np.abs(x).max(axis=1, keepdims=True)
     x /= np.where(largest > 0, largest, 1)

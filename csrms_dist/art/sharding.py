@@ -8,9 +8,9 @@ Work goes through an `Executor`; this module knows nothing about what runs it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -52,8 +52,16 @@ class SerialExecutor:
         return [function(*task) for task in tasks]
 
 
+Phase: TypeAlias = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
+
+
 def _silent(phase: str, done: int, total: int) -> None:
     pass
+
+
+def _quietly(name: str, total: int) -> AbstractContextManager[Callable[[], None]]:
+    """A phase of the search for the vigilance, which is one phase by itself."""
+    return nullcontext(lambda: None)
 
 
 def cluster(
@@ -213,7 +221,7 @@ class _Run:
         done = self.executor.map(tasks.prepare, [(*where, *span) for span in self.ranges(self.n)])
         self.check_finite([bad for bad, _ in done])
         self.zero_rows = sum(empty for _, empty in done)
-        np.save(self.learnt_path, self.rows(self.learnt))
+        np.save(self.learnt_path, np.load(self.prepared_path, mmap_mode="r")[self.learnt])
 
     def fit_scaling(self, vectors: npt.NDArray[Any], learnt_places: I64, order: I64) -> Scaling:
         raise NotImplementedError
@@ -225,11 +233,6 @@ class _Run:
                 f"vector of '{self.ids[min(bad)]}'", got="NaN or infinite values", expected="finite numbers",
                 remedy="remove or repair the row",
             )  # fmt: skip
-
-    def rows(self, index: I64) -> npt.NDArray[Any]:
-        """Prepared rows as an array in memory."""
-        chosen: npt.NDArray[Any] = np.load(self.prepared_path, mmap_mode="r")[index]
-        return chosen
 
     def shard_spans(self) -> list[tuple[int, int]]:
         return [(a, b) for a, b in zip(self.first[:-1].tolist(), self.first[1:].tolist(), strict=True) if a < b]
@@ -284,40 +287,64 @@ class _Run:
         )
 
 
+class _Settled(NamedTuple):
+    """Prototypes in canonical order; winner, score and vigilance test of the rows; patterns before dissolving."""
+
+    prototypes: npt.NDArray[np.int8]
+    winner: npt.NDArray[np.int32]
+    score: npt.NDArray[np.float32]
+    passes: npt.NDArray[np.bool_]
+    found: int
+
+
 class _Spherical(_Run):
     dtype = np.int8
 
     def cluster(self, n_classes: int | None) -> Clustering:
-        settings = self.settings
         with self.phase("prepare"):
             self.prepare()
         possible = bool(np.load(self.learnt_path, mmap_mode="r").any())
         rho = self.find_vigilance(n_classes, self.count, possible)
-        with self.phase("learn"):
-            parts = self.learn(rho)
-        with self.phase("merge"):
-            p = _frozen(self.merge(parts, rho))
-        with self.phase("assign", 2) as step:
-            winner, score, passes, sums = self.assign(p, rho)
-            step()
-            residual = np.flatnonzero(~passes & (winner >= 0)) if len(p) else self.with_direction()
-            if len(residual):
-                p = canonical(np.concatenate([p, _frozen(self.learn_residual(residual, rho))]))
-            winner, score, passes, sums = self.assign(p, rho, with_sums=settings.recentre > 0)
-        with self.phase("recentre", max(1, settings.recentre)) as step:
-            for turn in range(settings.recentre):
-                p = recentred(p, sums)
-                winner, score, passes, sums = self.assign(p, rho, with_sums=turn + 1 < settings.recentre)
-                step()
+        settled = self.settle(rho, self.prepared_path, self.order_of_row, self.phase)
         with self.phase("finish"):
-            kept = surviving(winner, len(p), settings.min_size)
-            if not kept.all():
-                p = p[kept]
-                winner, score, passes, _ = self.assign(p, rho)
+            p, winner = settled.prototypes, settled.winner
             if not len(p):  # no row has a direction
                 p = np.zeros((1, self.scaling.dimension), np.int8)
             # A row of zeros resembles nothing, so it lies below every vigilance but 0.
-            return self.result(rho, winner, score, np.where(winner >= 0, ~passes, rho > 0), p)
+            outlier = np.where(winner >= 0, ~settled.passes, rho > 0)
+            return self.result(rho, winner, settled.score, outlier, p)
+
+    def count(self, rho: float) -> tuple[int, bool]:
+        """Patterns of the rows to learn at rho; too high where the mean size is under twice the smallest allowed."""
+        settled = self.settle(rho, self.learnt_path, self.order_of_row[self.learnt], _quietly)
+        rows = int((settled.winner >= 0).sum())
+        return len(settled.prototypes), rows < 2 * self.settings.min_size * settled.found
+
+    def settle(self, rho: float, path: Path, order: I64, phase: Phase) -> _Settled:
+        """Learn at rho, then settle the prepared rows of `path`, whose places in the hash order are `order`."""
+        settings, n = self.settings, len(order)
+        with phase("learn", 1):
+            parts = self.learn(rho)
+        with phase("merge", 1):
+            p = _frozen(self.merge(parts, rho))
+        with phase("assign", 2) as step:
+            winner, _, passes, _ = self.assign(p, rho, path, n)
+            step()
+            # Without prototypes yet, every row is residual; learning skips those without direction.
+            residual = np.flatnonzero(~passes & ((winner >= 0) | (len(p) == 0)))
+            if len(residual):
+                p = canonical(np.concatenate([p, _frozen(self.learn_residual(path, residual, order, rho))]))
+            winner, score, passes, sums = self.assign(p, rho, path, n, with_sums=settings.recentre > 0)
+        with phase("recentre", max(1, settings.recentre)) as step:
+            for turn in range(settings.recentre):
+                p = recentred(p, sums)
+                winner, score, passes, sums = self.assign(p, rho, path, n, with_sums=turn + 1 < settings.recentre)
+                step()
+            found, kept = len(p), surviving(winner, len(p), settings.min_size)
+            if not kept.all():
+                p = p[kept]
+                winner, score, passes, _ = self.assign(p, rho, path, n)
+        return _Settled(p, winner, score, passes, found)
 
     def fit_scaling(self, vectors: npt.NDArray[Any], learnt_places: I64, order: I64) -> Scaling:
         rows = order[learnt_places]
@@ -335,27 +362,16 @@ class _Spherical(_Run):
     def merge(self, parts: Sequence[Categories], rho: float) -> Categories:
         return merge_all(parts, lambda some: spherical_art.merge(some, rho), lambda part: len(part.counts))
 
-    def count(self, rho: float) -> tuple[int, bool]:
-        """Patterns of the rows to learn at rho; too high where the mean size is under twice the smallest allowed."""
-        p = _frozen(self.merge(self.learn(rho), rho))
-        winner = self.assign(p, rho, path=self.learnt_path, n=len(self.learnt))[0]
-        kept = surviving(winner, len(p), self.settings.min_size)
-        return int(kept.sum()), int((winner >= 0).sum()) < 2 * self.settings.min_size * len(p)
-
-    def with_direction(self) -> I64:
-        return np.flatnonzero(np.load(self.prepared_path, mmap_mode="r").any(axis=1))
-
-    def learn_residual(self, residual: I64, rho: float) -> Categories:
+    def learn_residual(self, path: Path, residual: I64, order: I64, rho: float) -> Categories:
         """The residual rows of smallest hash, at most learn_rows, learn at rho in hash order."""
-        chosen = residual[np.argsort(self.order_of_row[residual])][: self.settings.learn_rows]
-        np.save(self.residual_path, self.rows(chosen))
+        chosen = residual[np.argsort(order[residual])][: self.settings.learn_rows]
+        np.save(self.residual_path, np.load(path, mmap_mode="r")[chosen])
         return self.executor.map(tasks.learn_spherical, [(self.residual_path, 0, len(chosen), rho)])[0]
 
     def assign(
-        self, p: npt.NDArray[np.int8], rho: float, with_sums: bool = False, path: Path | None = None, n: int = 0
+        self, p: npt.NDArray[np.int8], rho: float, path: Path, n: int, with_sums: bool = False
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.bool_], I64]:
-        """Assign all rows of `path` (the prepared rows by default) to the frozen p; sums are all-reduced exactly."""
-        path, n = path or self.prepared_path, n or self.n
+        """Assign the n rows of `path` to the frozen p; sums are all-reduced exactly."""
         sums = np.zeros(p.shape, np.int64)
         if not len(p):
             return np.full(n, -1, np.int32), np.zeros(n, np.float32), np.zeros(n, np.bool_), sums
@@ -398,23 +414,34 @@ class _Fuzzy(_Run):
         with self.phase("prepare"):
             self.prepare()
         rho = self.find_vigilance(n_classes, self.count, possible=True)
-        with self.phase("learn"):
-            parts = self.learn(rho)
-        with self.phase("merge"):
-            w = self.merge(parts, rho)
-        with self.phase("assign", 2) as step:
-            winner, score = self.assign(w, rho)
-            step()
-            residual = np.flatnonzero(winner < 0)
-            if len(residual):
-                w = canonical(np.concatenate([w, self.learn_residual(residual, rho)]))
-                winner, score = self.assign(w, rho)
+        w, winner, score = self.settle(rho, self.prepared_path, self.order_of_row, self.phase)
         with self.phase("recentre"):
             pass  # boxes that follow their rows' mean would no longer cover them
         with self.phase("finish"):
+            return self.result(rho, winner, score, np.zeros(self.n, np.bool_), w)
+
+    def count(self, rho: float) -> tuple[int, bool]:
+        """Boxes that hold some of the rows to learn."""
+        return len(self.settle(rho, self.learnt_path, self.order_of_row[self.learnt], _quietly)[0]), False
+
+    def settle(
+        self, rho: float, path: Path, order: I64, phase: Phase
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Learn at rho; boxes that hold rows, in canonical order, with winner and score of the rows of `path`."""
+        with phase("learn", 1):
+            parts = self.learn(rho)
+        with phase("merge", 1):
+            w = self.merge(parts, rho)
+        with phase("assign", 2) as step:
+            winner, score = self.assign(w, rho, path, len(order))
+            step()
+            residual = np.flatnonzero(winner < 0)
+            if len(residual):
+                w = canonical(np.concatenate([w, self.learn_residual(path, residual, order, rho)]))
+                winner, score = self.assign(w, rho, path, len(order))
             used = np.bincount(winner, minlength=len(w)) > 0
             place = np.cumsum(used) - 1
-            return self.result(rho, place[winner].astype(np.int32), score, np.zeros(self.n, np.bool_), w[used])
+        return w[used], place[winner].astype(np.int32), score
 
     def fit_scaling(self, vectors: npt.NDArray[Any], learnt_places: I64, order: I64) -> Scaling:
         done = self.executor.map(tasks.extremes, [(self.vectors_path, *span) for span in self.ranges(self.n)])
@@ -436,22 +463,16 @@ class _Fuzzy(_Run):
         w: npt.NDArray[np.float64] = canonical(boxes.weights)
         return w
 
-    def count(self, rho: float) -> tuple[int, bool]:
-        """Boxes that hold some of the rows to learn."""
-        winner, _ = self.assign(self.merge(self.learn(rho), rho), rho, self.learnt_path, len(self.learnt))
-        return len(np.unique(winner[winner >= 0])), False
-
-    def learn_residual(self, residual: I64, rho: float) -> npt.NDArray[np.float64]:
+    def learn_residual(self, path: Path, residual: I64, order: I64, rho: float) -> npt.NDArray[np.float64]:
         """Boxes over all residual rows in hash order, merged like the shards': each covers its rows."""
-        chosen = residual[np.argsort(self.order_of_row[residual])]
-        np.save(self.residual_path, self.rows(chosen))
+        chosen = residual[np.argsort(order[residual])]
+        np.save(self.residual_path, np.load(path, mmap_mode="r")[chosen])
         task = (self.residual_path, 0, len(chosen), rho, self.settings.choice, 1.0)
         return self.merge(self.executor.map(tasks.learn_fuzzy, [task]), rho)
 
     def assign(
-        self, w: npt.NDArray[np.float64], rho: float, path: Path | None = None, n: int = 0
+        self, w: npt.NDArray[np.float64], rho: float, path: Path, n: int
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        path, n = path or self.prepared_path, n or self.n
         with self.stored(w) as frozen:
             spans = [(path, frozen, *span, rho, self.settings.choice) for span in self.ranges(n)]
             done = self.executor.map(tasks.assign_fuzzy, spans)

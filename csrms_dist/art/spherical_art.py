@@ -154,7 +154,7 @@ def _squares(x: I8) -> I64:
 
 
 def quantise(x: npt.NDArray[np.floating[Any]]) -> I8:
-    """The estimator's rule: rint(127 x / |x|) as int8, a function of the row alone, so that any cut of a stream is equal."""
+    """The estimator's rule: rint(127 x / |x|) as int8, of each row alone, so that any cut of a stream is equal."""
     if not np.isfinite(x).all():
         row = int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0])
         raise DataError(f"row {row} of X", got="NaN or infinite values", expected="finite numbers", remedy="remove it")
@@ -169,8 +169,8 @@ class SphericalART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     r"""Adaptive resonance on the sphere: categories are sums of their members, resemblance is the cosine.
 
     A row x joins the category s with the largest :math:`x \cdot s / \lVert s \rVert` if its cosine reaches the
-    vigilance, and founds a category otherwise; the number of categories is a result. Arithmetic is exact (int8 rows, int64 sums),
-    so the same rows in the same order give the same bytes on every machine, however the stream is cut.
+    vigilance, and founds a category otherwise; the number of categories is a result. Arithmetic is exact (int8 rows,
+    int64 sums), so the same rows in the same order give the same bytes on every machine, however the stream is cut.
 
     Parameters
     ----------
