@@ -241,6 +241,24 @@ def test_the_cap_of_the_far_half_does_not_look_at_distance() -> None:
     assert len(distinct) == n  # and every anchor has its own pool
 
 
+def test_anchors_of_one_far_half_keep_different_pools() -> None:
+    n = 60
+    graph = build_hierarchy(
+        np.zeros(n, dtype=int),
+        np.ones(n),
+        LabelSpace(("a",)).membership([0] * n),
+        np.arange(n),
+        dominance_threshold=0.6,
+        n_positives=2,
+        multi_label=False,
+    )
+    features = np.ones((n, 2), dtype=np.float32)  # every distance ties, so the far half is rows 0..29 for rows 30..59
+    found = positive_candidates(graph, features, features, graph.membership, np.arange(n), "dominant_far_half", 2, 5)
+    pools = {tuple(found.of(row).tolist()) for row in range(30, n)}
+    assert len(pools) > 25
+    assert all(max(pool) < 30 for pool in pools)
+
+
 def test_a_class_that_dominates_nothing_uses_its_fallback() -> None:
     case = Case(
         vectors=[[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1]],
