@@ -38,7 +38,11 @@ STAGES = (
     Stage("graph", ("features", "cluster"), ("graph", "sampling.n_positives")),
     Stage("train", ("images", "pretrain", "features", "graph"), (*_TRAIN_SETTINGS, "sampling", "method")),
     Stage("control", ("images", "pretrain", "features"), (*_TRAIN_SETTINGS, "method.weight_plain")),
-    Stage("evaluate", ("images", "train", "control"), ("seed", "evaluate")),
+    Stage(
+        "evaluate",
+        ("images", "pretrain", "features", "cluster", "graph", "train", "control"),
+        ("seed", "evaluate", "graph", "sampling", "method"),
+    ),
 )
 
 GIVEN_VECTOR_STAGES = (Stage("features", (), ("features",)), *STAGES[3:5])

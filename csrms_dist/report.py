@@ -1,0 +1,71 @@
+"""The closing account of a run: short, and true also when the method did not help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class LookAlike:
+    """Two classes that share patterns. weight: LOOKS_LIKE, the larger of the two directions.
+
+    patterns: the patterns that hold most of both, as (pattern, images of a, images of b).
+    """
+
+    a: str
+    b: str
+    weight: float
+    patterns: Sequence[tuple[int, int, int]]
+
+
+def percent(value: float) -> str:
+    """.9743 -> '97.43 %'."""
+    return f"{100 * value:.2f} %"
+
+
+def difference_line(difference: Mapping[str, float]) -> str:
+    """The paired difference with its interval, and whether it is within noise."""
+    value, low, high = (100 * difference[key] for key in ("value", "low", "high"))
+    verdict = "within noise" if low <= 0 <= high else ("the method is better" if value > 0 else "the method is worse")
+    return f"{value:+.2f} points, 95 % interval [{low:+.2f}, {high:+.2f}]: {verdict}"
+
+
+def accuracy_lines(metrics: Mapping[str, Any]) -> list[str]:
+    """Test accuracy of control and method at equal passes."""
+    test, passes = metrics["test"], metrics["passes"]
+    lines = [f"Accuracy on {metrics['dataset']['test']:,} test images ({metrics['reading']} reading, seed {metrics['seed']})"]
+    if "control" in metrics:
+        lines.append(f"  plain control             {percent(metrics['control']['test'])}   {_passes(passes['control'])}")
+    lines.append(f"  method, plain head        {percent(test['plain'])}   {_passes(passes['method'])}")
+    lines.append(f"  method, graph head        {percent(test['graph'])}")
+    lines.append(f"  method, mean of the two   {percent(test['mean'])}")
+    if "difference" in metrics:
+        lines.append(f"  plain head minus control  {difference_line(metrics['difference'])}")
+    leak = metrics["leak_check"]["blank_image_accuracy"]
+    verdict = "its graph gives the label away" if leak > 0.5 else "nothing leaks through its graph"
+    lines.append(f"  leak check                {percent(leak)} of blank images answered by the graph head: {verdict}")
+    return lines
+
+
+def _passes(passes: Mapping[str, int]) -> str:
+    total = passes["backward"] + passes["forward"] / 3
+    return f"{total:,.0f} encoder passes"
+
+
+def pattern_lines(metrics: Mapping[str, Any], look_alikes: Sequence[LookAlike]) -> list[str]:
+    """Patterns found, and which classes look alike and why."""
+    hierarchy = metrics["hierarchy"]
+    lines = [
+        f"Patterns: {metrics['patterns']} found by ART at vigilance {metrics['vigilance']:.3f}, "
+        f"{hierarchy['dominated_patterns']} dominated by one class, {hierarchy['mixed_patterns']} mixed; "
+        f"{hierarchy['outliers']} outlying images"
+    ]
+    if not look_alikes:
+        return [*lines, "  no two classes share a pattern"]
+    lines.append("Class pairs that look alike, and the patterns they share")
+    for pair in look_alikes:
+        shared = ", ".join(f"pattern {p} ({m} of {pair.a}, {n} of {pair.b})" for p, m, n in pair.patterns)
+        lines.append(f"  {pair.a} ~ {pair.b}   {pair.weight:.4f}   {shared}")
+    return lines

@@ -1,0 +1,51 @@
+"""Stage cluster: sharded ART over the feature table, in Ray actors."""
+
+from __future__ import annotations
+
+from csrms_dist.art import cluster
+from csrms_dist.feature_table import FeatureTable
+from csrms_dist.progress import Progress
+from ray_jobs.actors import ActorPool
+from ray_jobs.session import ray_session
+from ray_jobs.stage import StageContext, passed
+
+PHASES = ("prepare", "vigilance", "learn", "merge", "assign", "recentre", "finish")
+
+
+def execute(context: StageContext) -> None:
+    """Write cluster/: the pattern of each row, the frozen prototypes and the scaling. No label is read."""
+    settings, run = context.settings.cluster, context.run
+    folder_of_features = run.open("features")
+    table = FeatureTable.load(folder_of_features)
+    n_classes = table.label_space.n_classes if table.label_space else None
+    facts: dict[str, object] = {}
+    with ray_session(context.ray_slots), run.writing("cluster", context.inputs, facts) as folder:
+        pool = ActorPool(settings.actors)
+        work = folder / ".work"
+        work.mkdir()
+        with Progress("cluster", total=len(PHASES), unit="phases") as progress:
+
+            def show(phase: str, done: int, total: int) -> None:
+                share = done / total if total else 1.0
+                progress.set(PHASES.index(phase) + share, f"{phase} {done}/{total}")
+
+            def after_phase(phase: str) -> None:
+                passed(f"cluster.{phase}")
+
+            clustering = cluster(
+                folder_of_features / "vectors.npy",
+                table.id_list(),
+                settings,
+                n_classes=n_classes,
+                workdir=work,
+                executor=pool,
+                progress=show,
+                after_phase=after_phase,
+            )
+            progress.set(len(PHASES), f"{clustering.n_patterns} patterns at vigilance {clustering.vigilance:.3f}")
+        pool.close()
+        for leftover in work.iterdir():
+            leftover.unlink()
+        work.rmdir()
+        clustering.save(folder)
+        facts.update(patterns=clustering.n_patterns, vigilance=clustering.vigilance, outliers=int(clustering.outlier.sum()))

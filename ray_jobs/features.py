@@ -1,0 +1,137 @@
+"""Stage features: the stage-0 encoder over the training images (Ray Data), or the user's own vectors."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from csrms_dist.datasets.image_table import ImageTable
+from csrms_dist.errors import CsrmsError, require
+from csrms_dist.feature_extraction import encode_range
+from csrms_dist.feature_table import read_vectors, write_rows
+from csrms_dist.inference import Classifier
+from csrms_dist.progress import Progress
+from csrms_dist.run_directory import RunDirectory
+from ray_jobs.session import ray_session
+from ray_jobs.stage import StageContext
+
+
+def execute(context: StageContext) -> None:
+    """Write features/: un-augmented training features, rows in the order of the image table."""
+    if context.settings.features.path:
+        _import_vectors(context)
+    else:
+        _extract(context)
+
+
+def _import_vectors(context: StageContext) -> None:
+    with Progress("features", unit="rows") as progress:
+        table = read_vectors(context.settings.features.path)
+        facts = {"rows": len(table), "dimension": table.dimension, "labelled": table.membership is not None}
+        with context.run.writing("features", context.inputs, facts) as folder:
+            table.save(folder)
+        progress.update(len(table))
+
+
+class _Encoder:
+    """One Ray Data actor: opens table and encoder once, encodes fixed blocks."""
+
+    def __init__(self) -> None:
+        self._opened: dict[str, tuple[Classifier, ImageTable, Any]] = {}
+
+    def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
+        """Blocks as {'run', 'size', 'block'} -> {'block', 'vectors'}: one (n, D) float32, as bytes, for each block."""
+        encoded = [
+            self._encode(str(run), int(size), int(block))
+            for run, size, block in zip(rows["run"], rows["size"], rows["block"], strict=True)
+        ]
+        return {"block": rows["block"], "vectors": [part.tobytes() for part in encoded]}
+
+    def _encode(self, uri: str, size: int, block: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+        if uri not in self._opened:
+            torch.set_num_threads(1)
+            run = RunDirectory(uri)
+            table = ImageTable(run.open("images") / "train.arrow")
+            self._opened[uri] = Classifier(run.open("pretrain")), table, table.indices("train")
+        classifier, table, indices = self._opened[uri]
+        chosen = indices[block * size : (block + 1) * size]
+        return encode_range(classifier.encoder, classifier.normalise, table, chosen, size)
+
+
+def _extract(context: StageContext) -> None:
+    run, size = context.run, context.settings.features.batch_size
+    table = ImageTable(run.open("images") / "train.arrow")
+    indices = table.indices("train")
+    dimension = int(Classifier(run.open("pretrain")).model.encoder.dimension)
+    n_blocks = -(-len(indices) // size)
+    facts = {"rows": len(indices), "dimension": dimension, "labelled": True,
+             "passes": {"backward": 0, "forward": len(indices)}}  # fmt: skip
+    with ray_session(context.ray_slots), run.writing("features", context.inputs, facts) as folder:
+        with Progress("features", total=len(indices), unit="images") as progress:
+            with _NpyWriter(folder / "vectors.npy", len(indices), dimension) as writer:
+                for number, block in _encoded_blocks(run, size, n_blocks):
+                    vectors = np.frombuffer(block, np.float32).reshape(-1, dimension)
+                    writer.put(number * size, vectors)
+                    progress.update(len(vectors))
+        ids = table.ids.take(indices)
+        write_rows(
+            folder, indices, np.zeros(len(indices), np.int32), ids, table.membership[indices], table.label_space
+        )
+
+
+def _encoded_blocks(run: RunDirectory, size: int, n_blocks: int) -> Any:
+    """Blocks in the order in which the actors finish them: (number, bytes)."""
+    ray_data = require("ray.data")
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray_data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    actors = max(1, min((os.cpu_count() or 2) - 1, n_blocks))
+    # What an actor needs travels in the rows: Ray Data warns about arguments of an actor's constructor.
+    uri = str(run.path) if run.is_local else run.uri
+    rows = [{"run": uri, "size": size, "block": number} for number in range(n_blocks)]
+    blocks = ray_data.from_items(rows, override_num_blocks=min(n_blocks, 4 * actors)).map_batches(
+        _Encoder,
+        batch_size=1,
+        num_cpus=1,
+        compute=ray_data.ActorPoolStrategy(size=actors),
+    )
+    try:
+        for row in blocks.iter_rows():
+            yield int(row["block"]), row["vectors"]
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, CsrmsError):
+                raise cause from error
+            cause = getattr(cause, "cause", None) or cause.__cause__
+        raise
+
+
+class _NpyWriter:
+    """An (N, D) float32 .npy file, filled in any order. Its space is reserved first: a full disk is an error here, where
+    a memory map would be a crash."""
+
+    def __init__(self, path: Path, rows: int, dimension: int) -> None:
+        self._file = path.open("w+b")
+        np.lib.format.write_array_header_1_0(
+            self._file, {"descr": "<f4", "fortran_order": False, "shape": (rows, dimension)}
+        )
+        self._start, self._width = self._file.tell(), 4 * dimension
+        os.posix_fallocate(self._file.fileno(), self._start, max(rows * self._width, 1))
+
+    def __enter__(self) -> _NpyWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def put(self, row: int, vectors: np.ndarray[Any, np.dtype[np.float32]]) -> None:
+        self._file.seek(self._start + row * self._width)
+        self._file.write(vectors.tobytes())
+

@@ -1,0 +1,56 @@
+"""Stage graph: hierarchy and dominance, published to the store; the sampler's arrays come back from it."""
+
+from __future__ import annotations
+
+import time
+
+from csrms_dist.art import Clustering
+from csrms_dist.feature_table import FeatureTable
+from csrms_dist.hierarchy import snapshot
+from csrms_dist.hierarchy.pattern_counts import build_hierarchy
+from csrms_dist.progress import Progress
+from csrms_dist.run_directory import fingerprint
+from graphstore.store import Publication
+from ray_jobs.stage import StageContext
+from ray_jobs.wiring import store_of
+
+
+def execute(context: StageContext) -> None:
+    """Publish the run to the store and write graph/snapshot from what the store answers."""
+    run, settings = context.run, context.settings
+    table = FeatureTable.load(run.open("features"))
+    clustering = Clustering.load(run.open("cluster"))
+    if table.membership is None or table.label_space is None:
+        raise ValueError("the graph needs a labelled feature table")
+    hierarchy = build_hierarchy(
+        clustering.pattern,
+        clustering.score,
+        table.membership,
+        table.instance,
+        dominance_threshold=settings.graph.dominance_threshold,
+        n_positives=settings.sampling.n_positives,
+        multi_label=table.label_space.multi_label,
+    )
+    features = run.stamp("features")
+    content = fingerprint(features and features["fingerprint"], table.label_space.class_names)
+    ids = table.id_list()
+    publication = Publication(
+        dataset=settings.data.dataset if not settings.features.path else settings.name,
+        content_hash=run.facts("images")["content_hash"] if not settings.features.path else content,
+        class_names=table.label_space.class_names,
+        ids=ids,
+        split=["train"] * len(ids),
+        uris=[""] * len(ids),
+        hierarchy=hierarchy,
+        fingerprint=context.inputs,
+        params={"cluster": settings.select("cluster"), "graph": settings.select("graph"), "seed": settings.seed},
+        vigilance=clustering.vigilance,
+        features_uri=f"{run.uri}/features/vectors.npy",
+        prototypes_uri=f"{run.uri}/cluster/prototypes.npy",
+        created_ms=int(time.time() * 1000),
+    )
+    with Progress("graph", unit="rows") as progress, store_of(run) as store:
+        key = store.publish(publication, progress)
+        exported = store.export(key)
+        with run.writing("graph", context.inputs, {"run": key, "patterns": hierarchy.n_patterns}) as folder:
+            snapshot.save(exported, folder / "snapshot")

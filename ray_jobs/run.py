@@ -1,0 +1,99 @@
+"""The whole pipeline as one function: every stage that is not done yet, in order."""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from csrms_dist.errors import DataError
+from csrms_dist.run_directory import RunDirectory
+from ray_jobs.session import shared_session
+from ray_jobs.settings import RunSettings, load_settings
+from ray_jobs.stage import StageContext
+from ray_jobs.wiring import fingerprints, has_labels, job_of, needed_for, stages_of
+
+PACKAGES = ("csrms-dist", "torch", "timm", "numpy", "pyarrow", "numba", "scikit-learn", "ray", "dgl", "ladybug")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """run: the run directory. metrics: metrics.json, empty when the run ended before `evaluate`. done: stages executed."""
+
+    run: RunDirectory
+    settings: RunSettings
+    metrics: dict[str, Any]
+    done: tuple[str, ...]
+
+
+def run(
+    config: str | Path | RunSettings,
+    out: str | Path | None = None,
+    overrides: tuple[str, ...] = (),
+    *,
+    control: bool = True,
+    until: str | None = None,
+) -> RunResult:
+    """Execute a run's stages (up to `until` and what it needs), skipping what is done.
+
+    config: a YAML file or settings. out: the run directory, runs/<name> by default. overrides: 'section.key=value'.
+    Raises the errors of csrms_dist.errors.
+    """
+    settings = config if isinstance(config, RunSettings) else load_settings(config, overrides)
+    stages = stages_of(settings, control=control)
+    if until is not None:
+        stages = needed_for(until, stages)
+    if settings.features.path and not Path(settings.features.path).is_file():
+        raise DataError(
+            "features.path", got=f"{settings.features.path}, which is not a file", expected="a Parquet file of id and vector"
+        )
+    inputs = fingerprints(stages, settings)
+    directory = RunDirectory(out if out is not None else Path("runs") / settings.name)
+    done = []
+    with directory.lock(), shared_session():
+        started = _begin(directory, settings)
+        for stage in stages:
+            if directory.is_done(stage.name, inputs[stage.name]):
+                continue
+            if stage.name == "graph" and not has_labels(directory):
+                if until == "graph":
+                    raise DataError("the feature table", got="no labels", expected="a column label or labels for the graph")
+                break
+            context = StageContext(directory, settings, inputs[stage.name], stage.requires)
+            begun = time.monotonic()
+            job_of(stage.name)(context)
+            done.append(stage.name)
+            _note(directory, started, stage.name, time.monotonic() - begun)
+    metrics = directory.read_json("metrics.json") if directory.stamp("evaluate") else None
+    return RunResult(directory, settings, metrics or {}, tuple(done))
+
+
+def versions() -> dict[str, str]:
+    """The versions that decide the bits of a result."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _begin(directory: RunDirectory, settings: RunSettings) -> dict[str, Any]:
+    record: dict[str, Any] = directory.read_json("run.json") or {"stages": {}, "attempts": 0}
+    record |= {"versions": versions(), "seed": settings.seed, "config": settings.as_mapping()}
+    record["attempts"] += 1
+    directory.write_json("run.json", record)
+    return record
+
+
+def _note(directory: RunDirectory, record: dict[str, Any], stage: str, seconds: float) -> None:
+    facts = directory.facts(stage)
+    entry: dict[str, Any] = {"seconds": round(seconds, 3)}
+    if "passes" in facts:
+        entry["passes"] = facts["passes"]
+    record["stages"][stage] = entry
+    directory.write_json("run.json", record)

@@ -1,0 +1,93 @@
+"""One quiet Ray session for a command: a local one, or the cluster that RAY_ADDRESS names."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from csrms_dist.errors import ClusterError, require
+
+# Read by Ray when it is imported or started: no usage report, no log lines of workers among ours, no advice.
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    # Ray Train's controller looks at its workers every two seconds by default, and a report waits for it: short epochs
+    # would take two seconds each.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+}
+OBJECT_STORE_BYTES = 512 * 1024**2
+
+
+@contextmanager
+def _muted_stderr() -> Iterator[None]:
+    """Ray's C++ core announces the log level that we asked for on the raw descriptor; its errors reach us as exceptions."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - a device, not a path of ours
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@contextmanager
+def ray_session(slots: int) -> Iterator[None]:
+    """Start (or join) Ray for the time of a `with` block. Inside `shared_session` it stays up for the blocks that follow.
+
+    A local session has at least `slots` logical CPUs, so that three actors run on two cores too. Raises ClusterError when
+    Ray cannot be started or reached.
+    """
+    os.environ.update({key: os.environ.get(key, value) for key, value in ENVIRONMENT.items()})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        ray = require("ray")
+    if ray.is_initialized():
+        yield
+        return
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    options = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": True}
+    if not os.environ.get("RAY_ADDRESS"):
+        options |= {
+            "address": "local",
+            "num_cpus": max(slots, os.cpu_count() or 1),
+            "include_dashboard": False,
+            "object_store_memory": OBJECT_STORE_BYTES,
+        }
+    try:
+        with _muted_stderr():
+            ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        place = os.environ.get("RAY_ADDRESS") or "this machine"
+        raise ClusterError(
+            f"Ray on {place}", got=f"'{str(error).splitlines()[0]}'", expected="a running Ray",
+            remedy="start it or unset RAY_ADDRESS",
+        ) from error  # fmt: skip
+    try:
+        yield
+    finally:
+        if not _shared:
+            ray.shutdown()
+
+
+_shared: list[bool] = []
+
+
+@contextmanager
+def shared_session() -> Iterator[None]:
+    """Starting Ray costs seconds: within this block the first `ray_session` starts it and the end of the block ends it."""
+    _shared.append(True)
+    try:
+        yield
+    finally:
+        _shared.pop()
+        ray = sys.modules.get("ray")
+        if not _shared and ray is not None and ray.is_initialized():
+            ray.shutdown()

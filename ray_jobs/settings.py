@@ -1,0 +1,165 @@
+"""A run's settings: one YAML file, joined from the core's sections and what only a cluster needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from csrms_dist.config import (
+    ClusterSettings,
+    DataSettings,
+    EncoderSettings,
+    EvaluateSettings,
+    FeaturesSettings,
+    GraphSettings,
+    MethodSettings,
+    PretrainSettings,
+    SamplingSettings,
+    Settings,
+    TrainSettings,
+    nearest,
+    setting,
+)
+from csrms_dist.errors import ConfigError
+from csrms_dist.methods.recipes import READINGS
+
+
+@dataclass(frozen=True)
+class ClusterJobSettings(ClusterSettings):
+    actors: int = setting(2, "[1, 4096]", doc="Ray actors; the result does not depend on it")
+
+    @classmethod
+    def section(cls) -> str:
+        return "cluster"
+
+
+@dataclass(frozen=True)
+class TrainJobSettings(TrainSettings):
+    workers: int = setting(1, "[1, 4096]", doc="Ray Train workers; sums over workers round differently in the last bits")
+
+    @classmethod
+    def section(cls) -> str:
+        return "train"
+
+
+@dataclass(frozen=True)
+class RunSettings(Settings):
+    """Everything that a run depends on."""
+
+    name: str = setting("run", doc="the run directory's name below runs/, unless --out says otherwise")
+    seed: int = setting(0, "[0, 4294967295]", doc="decides initial weights, order and every draw")
+    data: DataSettings = field(default_factory=DataSettings)
+    encoder: EncoderSettings = field(default_factory=EncoderSettings)
+    pretrain: PretrainSettings = field(default_factory=PretrainSettings)
+    features: FeaturesSettings = field(default_factory=FeaturesSettings)
+    cluster: ClusterJobSettings = field(default_factory=ClusterJobSettings)
+    graph: GraphSettings = field(default_factory=GraphSettings)
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    method: MethodSettings = field(default_factory=MethodSettings)
+    train: TrainJobSettings = field(default_factory=TrainJobSettings)
+    evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sampling.pool < max(self.sampling.n_positives, self.sampling.n_negatives):
+            raise ConfigError(
+                "sampling.pool",
+                got=str(self.sampling.pool),
+                expected="at least sampling.n_positives and sampling.n_negatives",
+                remedy="raise it",
+            )
+
+    @classmethod
+    def section(cls) -> str:
+        return "run"
+
+    def as_mapping(self) -> dict[str, Any]:
+        """Plain nested values, as run.json keeps them."""
+        return asdict(self)
+
+    def select(self, key: str) -> Any:
+        """The plain value of a section or of section.key."""
+        value: Any = self.as_mapping()
+        for part in key.split("."):
+            value = value[part]
+        return value
+
+
+SECTIONS: Mapping[str, type[Settings]] = {
+    "data": DataSettings,
+    "encoder": EncoderSettings,
+    "pretrain": PretrainSettings,
+    "features": FeaturesSettings,
+    "cluster": ClusterJobSettings,
+    "graph": GraphSettings,
+    "sampling": SamplingSettings,
+    "method": MethodSettings,
+    "train": TrainJobSettings,
+    "evaluate": EvaluateSettings,
+}
+
+
+def load_settings(config: str | Path | None, overrides: Sequence[str] = ()) -> RunSettings:
+    """Read a YAML file and `section.key=value` overrides; a reading's recipe lies beneath both.
+
+    Raises ConfigError for a missing or malformed file, an unknown key (naming the nearest valid one) and an illegal value
+    (naming its legal interval).
+    """
+    values = _read_yaml(Path(config)) if config is not None else {}
+    for override in overrides:
+        _apply(values, override)
+    return settings_from(values)
+
+
+def settings_from(values: Mapping[str, Any]) -> RunSettings:
+    """Settings from a nested mapping, as YAML gives it."""
+    top = [spec.name for spec in fields(RunSettings)]
+    for key in values:
+        if key not in top:
+            raise ConfigError(f"unknown key {key}", remedy=f"the nearest valid key is {nearest(str(key), top)}")
+    reading = _section(values, "method").get("reading", "structural")
+    recipe = READINGS.get(reading, {})
+    made: dict[str, Any] = {key: values[key] for key in ("name", "seed") if key in values}
+    for name, kind in SECTIONS.items():
+        made[name] = kind.from_mapping({**recipe.get(name, {}), **_section(values, name)})
+    return RunSettings(**made)
+
+
+def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = values.get(name) or {}
+    if not isinstance(section, Mapping):
+        raise ConfigError(name, got=repr(section), expected="a section of keys", remedy="indent its keys below it")
+    return section
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}", got=f"'{error.strerror}'", expected="a YAML file", remedy="check the path") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}", got=" ".join(str(error).split()), expected="valid YAML") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}", got=type(values).__name__, expected="a mapping of sections")
+    return values
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or len(parts) > 2 or not all(parts):
+        raise ConfigError("--set", got=f"'{override}'", expected="section.key=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {key}", got=f"'{text}'", expected="a YAML value") from error
+    if len(parts) == 1:
+        values[parts[0]] = value
+    else:
+        values[parts[0]] = {**_section(values, parts[0]), parts[1]: value}
