@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,16 @@ def _load(source: Path, facts: dict[str, Any]) -> HierarchyGraph:
         multi_label=bool(facts["multi_label"]),
         dominance_threshold=float(facts["dominance_threshold"]),
     )
+
+
+def fingerprint_of(graph: HierarchyGraph) -> str:
+    """A digest of every value of the graph: equal for graphs that `equal` finds equal."""
+    digest = hashlib.sha256()
+    shapes = [*graph.membership.shape, *graph.counts.shape]
+    digest.update(canonical_json([shapes, graph.multi_label, graph.dominance_threshold]).encode())
+    for name, array in sorted(_parts(graph).items()):
+        digest.update(f"{name} {len(array)} ".encode() + array.tobytes())
+    return digest.hexdigest()[:32]
 
 
 def equal(a: HierarchyGraph, b: HierarchyGraph) -> bool:

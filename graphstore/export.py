@@ -1,0 +1,107 @@
+"""The hierarchy of a stored run, read back from its edges; the same Cypher on every store."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from csrms_dist.errors import StoreError
+from csrms_dist.hierarchy.graph import ROLE_NAMES, HierarchyGraph
+from csrms_dist.hierarchy.pattern_counts import Csr, assemble, canonical_csr
+from graphstore.store import RunInfo
+
+Read = Callable[[str, Mapping[str, Any]], pa.Table]
+"""(Cypher, parameters) -> all rows."""
+
+_RUNS = """
+MATCH (r:Run)-[:OF_DATASET]->(d:Dataset)
+OPTIONAL MATCH (p:Pattern {run: r.key})
+RETURN r.key AS key, d.name AS dataset, d.key AS dataset_key, r.status AS status, d.live_run = r.key AS live,
+  r.created_ms AS created_ms, r.params_json AS params_json, r.vigilance AS vigilance,
+  r.dominance_threshold AS dominance_threshold, r.features_uri AS features_uri, r.prototypes_uri AS prototypes_uri,
+  sum(p.size) AS n_instances, r.n_patterns AS n_patterns, d.n_classes AS n_classes, d.multi_label AS multi_label
+ORDER BY created_ms, key
+"""
+_IN_PATTERN = """
+MATCH (i:Instance)-[e:IN_PATTERN]->(p:Pattern {run: $run})
+WHERE i.split = 'train'
+RETURN i.idx AS instance, p.idx AS pattern, e.score AS score, e.difficulty AS difficulty
+"""
+_HAS_LABEL = """
+MATCH (c:Class)<-[:HAS_LABEL]-(i:Instance)-[:IN_PATTERN]->(p:Pattern {run: $run})
+WHERE i.split = 'train'
+RETURN i.idx AS instance, c.idx AS class
+"""
+_COVERS = """
+MATCH (p:Pattern {run: $run})-[e:COVERS]->(c:Class)
+RETURN p.idx AS pattern, c.idx AS class, e.n AS n, e.role AS role
+"""
+_PATTERNS = """
+MATCH (p:Pattern {run: $run})
+RETURN p.idx AS pattern, p.size AS size, p.dominated AS dominated
+"""
+INSTANCE_BY_ID = """
+MATCH (i:Instance {source_id: $id})
+WHERE i.dataset = $dataset
+RETURN i.key AS key
+"""
+
+
+def read_runs(read: Read) -> list[RunInfo]:
+    """The runs of a store, in order of `created_ms`, then key."""
+    rows = read(_RUNS, {}).to_pylist()
+    return [RunInfo(params=json.loads(row.pop("params_json")), **row) for row in rows]
+
+
+def _sorted(table: pa.Table, *by: str) -> dict[str, npt.NDArray[Any]]:
+    columns = {name: table[name].to_numpy() for name in table.column_names}
+    order = np.lexsort([columns[name] for name in reversed(by)])
+    return {name: values[order] for name, values in columns.items()}
+
+
+def _csr(rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], data: npt.NDArray[Any], shape: Any) -> Csr:
+    return canonical_csr(data, columns, np.searchsorted(rows, np.arange(shape[0] + 1)), shape)
+
+
+def read_hierarchy(read: Read, run: RunInfo) -> HierarchyGraph:
+    """G_t of one run from its IN_PATTERN, HAS_LABEL and COVERS edges: equal to what was published, float32 included.
+
+    Raises StoreError when the edges contradict the counts stored beside them.
+    """
+    params = {"run": run.key}
+    members = _sorted(read(_IN_PATTERN, params), "instance")
+    labels = _sorted(read(_HAS_LABEL, params), "instance", "class")
+    covers = _sorted(read(_COVERS, params), "pattern", "class")
+    patterns = _sorted(read(_PATTERNS, params), "pattern")
+    shape = (run.n_patterns, run.n_classes)
+    instance = members["instance"].astype(np.int64)
+    pattern = members["pattern"].astype(np.int32)
+    if not np.array_equal(np.bincount(pattern, minlength=run.n_patterns), patterns["size"]):
+        raise StoreError(
+            f"run {run.key}", got="other IN_PATTERN edges than its patterns count", remedy="publish it again"
+        )
+    roles = np.array([ROLE_NAMES.index(name) for name in covers["role"]], np.int8)
+    graph = assemble(
+        pattern,
+        members["score"].astype(np.float32),
+        _csr(
+            np.searchsorted(instance, labels["instance"]),
+            labels["class"],
+            np.ones(len(labels["class"]), np.uint8),
+            (len(instance), run.n_classes),
+        ),
+        instance,
+        _csr(covers["pattern"], covers["class"], covers["n"].astype(np.int64), shape),
+        _csr(covers["pattern"], covers["class"], roles, shape),
+        multi_label=run.multi_label,
+        dominance_threshold=run.dominance_threshold,
+    )
+    return dataclasses.replace(
+        graph, difficulty=members["difficulty"].astype(np.float32), dominated=patterns["dominated"].astype(np.bool_)
+    )

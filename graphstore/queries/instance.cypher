@@ -1,0 +1,10 @@
+// purpose: One instance: a row for each of its classes, with its pattern and how typical it is there.
+// parameters: $run = key of a run; $instance = key of an instance
+// columns: source_id, split, uri, class, pattern, size, dominated, share, role, score, difficulty
+// cost: one look-up by key
+MATCH (i:Instance {key: $instance})-[e:IN_PATTERN]->(p:Pattern {run: $run})
+OPTIONAL MATCH (i)-[:HAS_LABEL]->(c:Class)
+OPTIONAL MATCH (p)-[v:COVERS]->(c)
+RETURN i.source_id AS source_id, i.split AS split, i.uri AS uri, c.name AS class, p.idx AS pattern, p.size AS size,
+  p.dominated AS dominated, v.share AS share, v.role AS role, e.score AS score, e.difficulty AS difficulty
+ORDER BY share DESC, class

@@ -1,0 +1,10 @@
+// purpose: R_MC, CSRMS eq. 3: instances that share no label with this one, in the same mixed pattern.
+// parameters: $run = key of a run; $instance = key of an instance
+// columns: key, idx, source_id
+// cost: the instances of its pattern
+MATCH (a:Instance {key: $instance})-[:IN_PATTERN]->(p:Pattern {run: $run, dominated: false})
+MATCH (p)<-[:IN_PATTERN]-(b:Instance)
+WHERE b.key <> a.key AND b.split = 'train'
+  AND NOT EXISTS { MATCH (a)-[:HAS_LABEL]->(:Class)<-[:HAS_LABEL]-(b) }
+RETURN b.key AS key, b.idx AS idx, b.source_id AS source_id
+ORDER BY idx

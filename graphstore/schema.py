@@ -1,0 +1,160 @@
+"""The node and edge types of the graph, as one table; the stores read it and know no type by name.
+
+A sister method extends the table (`SCHEMA.extended(nodes=..., edges=...)`) and hands its rows in as
+`Publication.extra`; no store changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+KINDS: dict[str, pa.DataType] = {
+    "STRING": pa.string(),
+    "INT64": pa.int64(),
+    "DOUBLE": pa.float64(),
+    "FLOAT": pa.float32(),
+    "BOOL": pa.bool_(),
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A property: its name and its type, one of KINDS."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class NodeType:
+    """A label. The first column is the key, unique over the whole store."""
+
+    label: str
+    columns: tuple[Column, ...]
+
+    @property
+    def table(self) -> str:
+        """The name of this type's table of rows."""
+        return self.label
+
+    @property
+    def key(self) -> str:
+        return self.columns[0].name
+
+    def arrow(self) -> pa.Schema:
+        """The Arrow schema of this type's table."""
+        return pa.schema([(column.name, KINDS[column.kind]) for column in self.columns])
+
+
+@dataclass(frozen=True)
+class EdgeType:
+    """An edge type between two labels; at most one edge for each (from, to) and, if it has that column, run.
+
+    Entries of one name, with other ends, are one type in the graph; their columns must agree.
+    """
+
+    name: str
+    source: str
+    target: str
+    columns: tuple[Column, ...] = ()
+
+    @property
+    def table(self) -> str:
+        """The name of this type's table of rows."""
+        return f"{self.source}.{self.name}.{self.target}"
+
+    @property
+    def unique_by(self) -> tuple[str, ...]:
+        return ("from", "to", *(column.name for column in self.columns if column.name == "run"))
+
+    def arrow(self) -> pa.Schema:
+        """The Arrow schema of this type's table: `from` and `to` hold the keys of both ends."""
+        ends = [("from", pa.string()), ("to", pa.string())]
+        return pa.schema(ends + [(column.name, KINDS[column.kind]) for column in self.columns])
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Node and edge types in the order in which they are written."""
+
+    nodes: tuple[NodeType, ...]
+    edges: tuple[EdgeType, ...]
+
+    @property
+    def types(self) -> tuple[NodeType | EdgeType, ...]:
+        return (*self.nodes, *self.edges)
+
+    def extended(self, nodes: tuple[NodeType, ...] = (), edges: tuple[EdgeType, ...] = ()) -> Schema:
+        """This table with more types behind it."""
+        return Schema((*self.nodes, *nodes), (*self.edges, *edges))
+
+    def ddl(self) -> list[str]:
+        """The statements that make the tables in the embedded engine."""
+        nodes = [f"CREATE NODE TABLE {t.label}({_declare(t.columns)}, PRIMARY KEY({t.key}))" for t in self.nodes]
+        edges = []
+        for name in dict.fromkeys(t.name for t in self.edges):
+            same = [t for t in self.edges if t.name == name]
+            ends = ", ".join(f"FROM {t.source} TO {t.target}" for t in same)
+            edges.append(f"CREATE REL TABLE {name}({ends}{', ' if same[0].columns else ''}{_declare(same[0].columns)})")
+        return nodes + edges
+
+    def copies(self) -> list[tuple[str, str, str]]:
+        """For each table of rows: its name, the embedded engine's name of it, and the ends that COPY must be told."""
+        nodes = [(t.table, t.label, "") for t in self.nodes]
+        return nodes + [(t.table, t.name, f" (from='{t.source}', to='{t.target}')") for t in self.edges]
+
+    def counting(self) -> list[tuple[str, str]]:
+        """For each table of rows: its name and the query that counts what was stored of it."""
+        nodes = [(t.table, f"MATCH (n:{t.label}) RETURN count(*) AS n") for t in self.nodes]
+        return nodes + [
+            (t.table, f"MATCH (:{t.source})-[e:{t.name}]->(:{t.target}) RETURN count(*) AS n") for t in self.edges
+        ]
+
+
+def _declare(columns: tuple[Column, ...]) -> str:
+    return ", ".join(f"{column.name} {column.kind}" for column in columns)
+
+
+def _columns(text: str) -> tuple[Column, ...]:
+    """'key STRING, idx INT64' -> columns."""
+    return tuple(Column(*part.split()) for part in text.split(","))
+
+
+SCHEMA = Schema(
+    nodes=(
+        NodeType(
+            "Dataset",
+            _columns(
+                "key STRING, name STRING, version STRING, multi_label BOOL, n_instances INT64, n_classes INT64, "
+                "live_run STRING, schema_version INT64"
+            ),
+        ),
+        NodeType("Class", _columns("key STRING, dataset STRING, idx INT64, name STRING")),
+        NodeType(
+            "Instance", _columns("key STRING, dataset STRING, idx INT64, source_id STRING, split STRING, uri STRING")
+        ),
+        NodeType(
+            "Run",
+            _columns(
+                "key STRING, dataset STRING, status STRING, created_ms INT64, params_json STRING, vigilance DOUBLE, "
+                "dominance_threshold DOUBLE, features_uri STRING, prototypes_uri STRING, n_patterns INT64"
+            ),
+        ),
+        NodeType(
+            "Pattern", _columns("key STRING, run STRING, idx INT64, size INT64, dominated BOOL, top_share DOUBLE")
+        ),
+    ),
+    edges=(
+        EdgeType("OF_RUN", "Pattern", "Run"),
+        EdgeType("OF_DATASET", "Run", "Dataset"),
+        EdgeType("OF_DATASET", "Class", "Dataset"),
+        EdgeType("HAS_LABEL", "Instance", "Class"),
+        EdgeType("IN_PATTERN", "Instance", "Pattern", _columns("score FLOAT, difficulty FLOAT")),
+        EdgeType("COVERS", "Pattern", "Class", _columns("n INT64, share DOUBLE, role STRING")),
+        EdgeType("LOOKS_LIKE", "Class", "Class", _columns("run STRING, weight DOUBLE")),
+    ),
+)

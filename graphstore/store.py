@@ -1,0 +1,142 @@
+"""The port of the graph store, and what goes in and out of it.
+
+What every store may assume and must keep:
+- A stored run never changes. Its key is its fingerprint, so publishing it again confirms it and doubles nothing.
+- A run becomes visible whole or not at all; until then readers see the run that was live before.
+- Publishing makes a run live. Readers ask for the live run once and pass its key to every query, so a later publication
+  does not change what they see.
+- The graph holds topology, counts and scores. Vectors stay in their files, which the run names by URI.
+- A run publishes training instances: clustering, labels, counts, dominance and difficulty use nothing else.
+- Queries read. A user's values reach the database as parameters, never as text.
+- Only what `export` returns is used in training; no batch waits for a database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import pyarrow as pa
+
+from csrms_dist.hierarchy.graph import HierarchyGraph
+from csrms_dist.progress import Progress
+from graphstore.queries import NamedQuery
+
+ROW_LIMIT = 10_000
+TIMEOUT_S = 10.0
+TRUNCATED = b"truncated"
+
+
+@dataclass(frozen=True)
+class Publication:
+    """One run to store: the hierarchy of N training rows with the names that people know it by.
+
+    dataset: any text. content_hash: hexadecimal digits, at least 8, of the images and labels. class_names: K distinct
+    names. ids: N distinct ids of the user's own; split: N times 'train'; uris: N, '' where an instance has none; all
+    three in the order of hierarchy.instance. fingerprint: hexadecimal digits, at least 16, of the run's inputs. params:
+    what JSON can hold. created_ms: since 1970. extra: rows of a sister method's types by `table` name.
+    """
+
+    dataset: str
+    content_hash: str
+    class_names: Sequence[str]
+    ids: Sequence[str]
+    split: Sequence[str]
+    uris: Sequence[str]
+    hierarchy: HierarchyGraph
+    fingerprint: str
+    params: Mapping[str, Any]
+    vigilance: float
+    features_uri: str
+    prototypes_uri: str
+    created_ms: int
+    extra: Mapping[str, pa.Table] = field(default_factory=dict)
+
+    @property
+    def dataset_key(self) -> str:
+        return f"{self.dataset}@{self.content_hash[:8]}"
+
+    @property
+    def run_key(self) -> str:
+        return f"{self.dataset_key}:{self.fingerprint[:16]}"
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """One stored run. status: loading, ready, failed or retired; live: whether readers are sent to it."""
+
+    key: str
+    dataset: str
+    dataset_key: str
+    status: str
+    live: bool
+    created_ms: int
+    params: Mapping[str, Any]
+    vigilance: float
+    dominance_threshold: float
+    features_uri: str
+    prototypes_uri: str
+    n_instances: int
+    n_patterns: int
+    n_classes: int
+    multi_label: bool
+
+
+@runtime_checkable
+class GraphStore(Protocol):
+    """Where runs are published and asked about. The module's docstring says what every store must keep."""
+
+    def publish(self, publication: Publication, progress: Progress | None = None) -> str:
+        """Store a run whole, make it live and return its key; a run that is stored already is confirmed.
+
+        Raises DataError when the publication is not consistent (before anything is written), StoreError when the store
+        refuses it, RunDirectoryError when the disk is full.
+        """
+        ...
+
+    def runs(self) -> list[RunInfo]:
+        """The stored runs, oldest publication first."""
+        ...
+
+    def live_run(self) -> str | None:
+        """The key of the live run, or None when nothing is published."""
+        ...
+
+    def query(
+        self,
+        query: str | NamedQuery,
+        params: Mapping[str, Any] | None = None,
+        *,
+        limit: int = ROW_LIMIT,
+        timeout_s: float = TIMEOUT_S,
+    ) -> pa.Table:
+        """Answer one reading Cypher query with at most `limit` rows; `is_truncated` tells whether there were more.
+
+        Whole numbers are int64, other numbers float64. Raises StoreError, in one sentence, when the text writes, has a
+        syntax error or asks for nodes instead of properties, when a parameter is missing or unknown, and at the
+        timeout.
+        """
+        ...
+
+    def resolve_instance(self, source_id: str) -> str:
+        """The key, in the live run's dataset, of the instance that the user knows by this id. Raises StoreError."""
+        ...
+
+    def export(self, run: str) -> HierarchyGraph:
+        """The hierarchy of a run, read from its edges: equal, bit for bit, to the published one. Raises StoreError."""
+        ...
+
+    def close(self) -> None:
+        """Release what is held open; the store can be used again."""
+        ...
+
+
+def with_limit(table: pa.Table, limit: int) -> pa.Table:
+    """The first `limit` rows, noting in the schema's metadata whether there were more."""
+    return table.slice(0, limit).replace_schema_metadata({TRUNCATED: str(table.num_rows > limit).lower().encode()})
+
+
+def is_truncated(table: pa.Table) -> bool:
+    """Whether an answer of `GraphStore.query` had more rows than its limit."""
+    return (table.schema.metadata or {}).get(TRUNCATED) == b"true"
