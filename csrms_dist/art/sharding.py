@@ -7,6 +7,7 @@ Work goes through an `Executor`; this module knows nothing about what runs it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -94,7 +95,8 @@ def cluster(
     Spherical ART (int8 directions): shards learn at rho + shard_tightening (1 - rho), their categories merge at rho,
     the rows that no prototype takes learn once more, prototypes are re-centred on all their rows `recentre` times,
     patterns below `min_size` are dissolved. Fuzzy ART (boxes): as above at rho + .35 (1 - rho) and rho + .1 (1 - rho),
-    without re-centring and dissolving, which would give up that each box covers its rows.
+    without re-centring and dissolving, which would give up that each box covers its rows. Because of this tightening a
+    fuzzy vigilance of 0 need not give one pattern.
     """
     kind = _Spherical if settings.algorithm == "spherical" else _Fuzzy
     run = kind(Path(vectors_path), ids, settings, Path(workdir), executor or SerialExecutor(), progress, after_phase)
@@ -138,7 +140,7 @@ def merge_all(parts: Sequence[T], merge: Callable[[Sequence[T]], T], size: Calla
     return merge(level)
 
 
-class _Run:
+class _Run(ABC):
     """What both algorithms share: the rows, their order, the files in the work folder, the phases."""
 
     dtype: type[np.generic]
@@ -163,8 +165,9 @@ class _Run:
         self.passes = 0
         self.tried: tuple[tuple[float, int], ...] = ()
 
+    @abstractmethod
     def cluster(self, n_classes: int | None) -> Clustering:
-        raise NotImplementedError
+        """All phases in order."""
 
     @contextmanager
     def phase(self, name: str, total: int = 1) -> Iterator[Callable[[], None]]:
@@ -223,8 +226,9 @@ class _Run:
         self.zero_rows = sum(empty for _, empty in done)
         np.save(self.learnt_path, np.load(self.prepared_path, mmap_mode="r")[self.learnt])
 
+    @abstractmethod
     def fit_scaling(self, vectors: npt.NDArray[Any], learnt_places: I64, order: I64) -> Scaling:
-        raise NotImplementedError
+        """The scaling of all rows; those to learn are order[learnt_places]."""
 
     def check_finite(self, bad_rows: Sequence[int]) -> None:
         bad = [row for row in bad_rows if row >= 0]
@@ -268,7 +272,7 @@ class _Run:
         outlier: npt.NDArray[np.bool_],
         prototypes: npt.NDArray[Any],
     ) -> Clustering:
-        """Drop nothing, renumber by (size descending, prototype lexicographically); -1 joins pattern 0."""
+        """Renumber by (size descending, prototype lexicographically); -1 joins pattern 0."""
         sizes = np.bincount(pattern[pattern >= 0], minlength=len(prototypes))
         order = np.lexsort((*prototypes.T[::-1], -sizes))
         number = np.empty(len(order), np.int32)
