@@ -131,7 +131,11 @@ def test_hash_ids_equals_blake2b(ids: list[str], purpose: str) -> None:
 
 def test_hashes_never_change() -> None:
     # Splits and shards on disk depend on these values.
-    assert hash_ids(["a", "img/0001.png", "é"], "split").tolist() == [1594665237138885296, 13756015203106068755, 14077872311775488632]
+    assert hash_ids(["a", "img/0001.png", "é"], "split").tolist() == [
+        1594665237138885296,
+        13756015203106068755,
+        14077872311775488632,
+    ]
     assert mix(7, np.arange(3)).tolist() == [13309476754707697221, 4414019431610648415, 5090977316425868581]
 
 

@@ -87,7 +87,7 @@ def test_a_label_outside_the_classes_names_the_instance(bad: int, space: LabelSp
 @pytest.mark.parametrize("bad", [1.5, 1.0, "3", "cat", None, np.float64(1), [1.5], ["a"], [None]])
 def test_what_is_no_whole_number_is_no_label(bad: object) -> None:
     for space in (SPACE, MULTI):
-        with pytest.raises(DataError, match="label of b: got .*, expected a class index, a whole number, or a list"):
+        with pytest.raises(DataError, match=r"label of b: got .*, expected a class index, a whole number, or a list"):
             space.membership([0, bad], ids=["a", "b"])  # type: ignore[list-item]
 
 
