@@ -2,7 +2,8 @@
 
 The candidates are a heterograph in CSC form, one node type ("instance") and one edge type for each kind of candidate,
 edges from candidate to anchor. A batch takes the in-edges of its anchors, puts this epoch's keys on just those and lets
-dgl.sampling.select_topk choose. Nothing in the graph changes, so batches may be drawn from several threads.
+dgl.sampling.select_topk choose. Nothing in the graph changes, so batches may be drawn from several threads. The batch
+keeps the row numbers: relabelling them would have DGL hold every edge a second time, as pairs of rows.
 """
 
 from __future__ import annotations
@@ -73,14 +74,13 @@ class DglSampler:
         """Edges of distinct anchors, ascending."""
         dgl, torch = self._dgl, self._torch
         seeds = torch.from_numpy(anchors)
-        batch = dgl.in_subgraph(self._graph, {_NODE: seeds}, relabel_nodes=True, store_ids=True)
+        batch = dgl.in_subgraph(self._graph, {_NODE: seeds}, store_ids=True)
         for name, some in self._candidates.items():
             edge = batch.edges[name].data[dgl.EID].numpy()
             anchor = np.searchsorted(some.indptr, edge, side="right") - 1
             keys = edge_keys(self._seed, epoch, some.neighbours[edge], anchor, some.priority[edge])
             batch.edges[name].data[_KEY] = torch.from_numpy(keys)
-        local = torch.isin(batch.nodes[_NODE].data[dgl.NID], seeds).nonzero()[:, 0]
-        chosen = dgl.sampling.select_topk(batch, self._sizes, _KEY, nodes={_NODE: local}, copy_ndata=False)
+        chosen = dgl.sampling.select_topk(batch, self._sizes, _KEY, nodes={_NODE: seeds}, copy_ndata=False)
         return {name: self._ranked(batch, chosen, name, anchors) for name in self._candidates}
 
     def _ranked(self, batch: Any, chosen: Any, name: str, anchors: I64) -> Edges:
