@@ -1,9 +1,9 @@
 """The sampler through DGL: the only file that imports it.
 
 The candidates are a heterograph in CSC form, one node type ("instance") and one edge type for each kind of candidate,
-edges from candidate to anchor. A batch takes the in-edges of its anchors, puts this epoch's keys on just those and lets
-dgl.sampling.select_topk choose. Nothing in the graph changes, so batches may be drawn from several threads. The batch
-keeps the row numbers: relabelling them would have DGL hold every edge a second time, as pairs of rows.
+edges from candidate to anchor. A batch takes the in-edges of its anchors, makes of them a graph as small as the batch
+with this epoch's keys on it, and lets dgl.sampling.select_topk choose. So a batch costs the same however many rows
+there are, and as nothing in the large graph changes, batches may be drawn from several threads.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from csrms_dist.sampling.subgraph import BatchSubgraph, Edges
 
 I64 = npt.NDArray[np.int64]
 
-_NODE = "instance"
+_NODE, _EDGE = "instance", "candidate"
 _KEY = "key"
 
 
@@ -72,27 +72,37 @@ class DglSampler:
 
     def _draw(self, anchors: I64, epoch: int) -> dict[str, Edges]:
         """Edges of distinct anchors, ascending."""
-        dgl, torch = self._dgl, self._torch
+        torch = self._torch
         seeds = torch.from_numpy(anchors)
-        batch = dgl.in_subgraph(self._graph, {_NODE: seeds}, store_ids=True)
+        found = {name: self._in_edges(seeds, name) for name in self._candidates}
+        keys = {
+            name: edge_keys(self._seed, epoch, some.neighbours[edge], anchor, some.priority[edge])
+            for (name, some), (edge, anchor) in zip(self._candidates.items(), found.values(), strict=True)
+        }
+        position = {name: np.searchsorted(anchors, anchor) for name, (_, anchor) in found.items()}
+        batch = self._dgl.heterograph(
+            {
+                (_EDGE, name, _NODE): (torch.arange(len(where)), torch.from_numpy(where))
+                for name, where in position.items()
+            },
+            num_nodes_dict={_EDGE: max(map(len, position.values())), _NODE: len(anchors)},
+        )
+        for name in self._candidates:
+            batch.edges[name].data[_KEY] = torch.from_numpy(keys[name])
+        everyone = {_NODE: torch.arange(len(anchors))}
+        chosen = self._dgl.sampling.select_topk(batch, self._sizes, _KEY, nodes=everyone, copy_ndata=False)
+        edges = {}
         for name, some in self._candidates.items():
-            edge = batch.edges[name].data[dgl.EID].numpy()
-            anchor = np.searchsorted(some.indptr, edge, side="right") - 1
-            keys = edge_keys(self._seed, epoch, some.neighbours[edge], anchor, some.priority[edge])
-            batch.edges[name].data[_KEY] = torch.from_numpy(keys)
-        chosen = dgl.sampling.select_topk(batch, self._sizes, _KEY, nodes={_NODE: seeds}, copy_ndata=False)
-        return {name: self._ranked(batch, chosen, name, anchors) for name in self._candidates}
+            kept = chosen.edges[name].data[self._dgl.EID].numpy()
+            neighbour = np.asarray(some.neighbours[found[name][0][kept]])
+            order = np.lexsort((neighbour, -keys[name][kept], position[name][kept]))
+            edges[name] = Edges(position[name][kept][order], neighbour[order])
+        return edges
 
-    def _ranked(self, batch: Any, chosen: Any, name: str, anchors: I64) -> Edges:
-        """Sort what DGL chose by (anchor, rank)."""
-        some = self._candidates[name]
-        data = chosen.edges[name].data
-        keys = data[_KEY].numpy()
-        edge = batch.edges[name].data[self._dgl.EID][data[self._dgl.EID]].numpy()
-        neighbour = np.asarray(some.neighbours[edge])
-        position = np.searchsorted(anchors, np.searchsorted(some.indptr, edge, side="right") - 1)
-        order = np.lexsort((neighbour, -keys, position))
-        return Edges(position[order], neighbour[order])
+    def _in_edges(self, seeds: Any, name: str) -> tuple[I64, I64]:
+        """(index into the candidates (E',), anchor row (E',)) of the edges into `seeds`."""
+        edge = self._graph.in_edges(seeds, form="eid", etype=name).numpy()
+        return edge, np.searchsorted(self._candidates[name].indptr, edge, side="right") - 1
 
 
 def _repeat(edges: Edges, n_distinct: int, inverse: I64) -> Edges:
