@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 from csrms_dist.art import cluster
+from csrms_dist.art.calibration import calibrate
+from csrms_dist.art.sharding import PHASES
 from csrms_dist.feature_table import FeatureTable
 from csrms_dist.progress import Progress
 from ray_jobs.actors import ActorPool
 from ray_jobs.session import ray_session
 from ray_jobs.stage import StageContext, passed
-
-PHASES = ("prepare", "vigilance", "learn", "merge", "assign", "recentre", "finish")
 
 
 def execute(context: StageContext) -> None:
@@ -43,9 +45,13 @@ def execute(context: StageContext) -> None:
                 after_phase=after_phase,
             )
             progress.set(len(PHASES), f"{clustering.n_patterns} patterns at vigilance {clustering.vigilance:.3f}")
+        if settings.vigilance != "auto":
+            warning = calibrate(table.vectors, table.id_list(), settings.algorithm).warning(float(settings.vigilance))
+            if warning:
+                print(f"csrms cluster: {warning}", file=sys.stderr)
         pool.close()
-        for leftover in work.iterdir():
-            leftover.unlink()
         work.rmdir()
         clustering.save(folder)
-        facts.update(patterns=clustering.n_patterns, vigilance=clustering.vigilance, outliers=int(clustering.outlier.sum()))
+        facts.update(
+            patterns=clustering.n_patterns, vigilance=clustering.vigilance, outliers=int(clustering.outlier.sum())
+        )

@@ -79,9 +79,7 @@ def _extract(context: StageContext) -> None:
                     writer.put(number * size, vectors)
                     progress.update(len(vectors))
         ids = table.ids.take(indices)
-        write_rows(
-            folder, indices, np.zeros(len(indices), np.int32), ids, table.membership[indices], table.label_space
-        )
+        write_rows(folder, indices, np.zeros(len(indices), np.int32), ids, table.membership[indices], table.label_space)
 
 
 def _encoded_blocks(run: RunDirectory, size: int, n_blocks: int) -> Any:
@@ -134,4 +132,3 @@ class _NpyWriter:
     def put(self, row: int, vectors: np.ndarray[Any, np.dtype[np.float32]]) -> None:
         self._file.seek(self._start + row * self._width)
         self._file.write(vectors.tobytes())
-

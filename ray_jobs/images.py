@@ -19,5 +19,10 @@ def execute(context: StageContext) -> None:
         table = ImageTable(folder / "train.arrow")
         mean, std = table.channel_statistics()
         facts.update(
-            content_hash=table.content_hash, mean=mean, std=std, train=len(table.indices("train")), val=len(table.indices("val")), test=len(test.ids)
+            content_hash=table.content_hash,
+            mean=mean,
+            std=std,
+            train=len(table.indices("train")),
+            val=len(table.indices("val")),
+            test=len(test.ids),
         )

@@ -48,7 +48,9 @@ def run(
         stages = needed_for(until, stages)
     if settings.features.path and not Path(settings.features.path).is_file():
         raise DataError(
-            "features.path", got=f"{settings.features.path}, which is not a file", expected="a Parquet file of id and vector"
+            "features.path",
+            got=f"{settings.features.path}, which is not a file",
+            expected="a Parquet file of id and vector",
         )
     inputs = fingerprints(stages, settings)
     directory = RunDirectory(out if out is not None else Path("runs") / settings.name)
@@ -60,7 +62,9 @@ def run(
                 continue
             if stage.name == "graph" and not has_labels(directory):
                 if until == "graph":
-                    raise DataError("the feature table", got="no labels", expected="a column label or labels for the graph")
+                    raise DataError(
+                        "the feature table", got="no labels", expected="a column label or labels for the graph"
+                    )
                 break
             context = StageContext(directory, settings, inputs[stage.name], stage.requires)
             begun = time.monotonic()

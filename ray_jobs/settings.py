@@ -39,7 +39,9 @@ class ClusterJobSettings(ClusterSettings):
 
 @dataclass(frozen=True)
 class TrainJobSettings(TrainSettings):
-    workers: int = setting(1, "[1, 4096]", doc="Ray Train workers; sums over workers round differently in the last bits")
+    workers: int = setting(
+        1, "[1, 4096]", doc="Ray Train workers; sums over workers round differently in the last bits"
+    )
 
     @classmethod
     def section(cls) -> str:
@@ -140,7 +142,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text())
     except OSError as error:
-        raise ConfigError(f"{path}", got=f"'{error.strerror}'", expected="a YAML file", remedy="check the path") from error
+        raise ConfigError(
+            f"{path}", got=f"'{error.strerror}'", expected="a YAML file", remedy="check the path"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}", got=" ".join(str(error).split()), expected="valid YAML") from error
     if values is None:

@@ -99,7 +99,9 @@ def training_data(run: RunDirectory) -> TrainingData:
     facts = run.facts("images")
     table = ImageTable(run.open("images") / "train.arrow")
     indices = table.indices("train")
-    return TrainingData(table, indices, single_labels(table.membership[indices]), Normaliser(facts["mean"], facts["std"]))
+    return TrainingData(
+        table, indices, single_labels(table.membership[indices]), Normaliser(facts["mean"], facts["std"])
+    )
 
 
 def _worker(config: dict[str, Any]) -> None:
@@ -254,4 +256,6 @@ class _shown:  # noqa: N801 - reads as a verb in its `with`
 def note(report: dict[str, float]) -> list[str]:
     """The figures of an epoch that a progress line shows."""
     shown = [f"loss {report['loss']:.3f}"]
-    return shown + [f"{head} {report[f'{head}_accuracy']:.1%}" for head in ("plain", "graph") if f"{head}_accuracy" in report]
+    return shown + [
+        f"{head} {report[f'{head}_accuracy']:.1%}" for head in ("plain", "graph") if f"{head}_accuracy" in report
+    ]

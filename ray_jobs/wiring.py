@@ -70,7 +70,9 @@ def fingerprints(stages: tuple[Stage, ...], settings: RunSettings) -> Mapping[st
             if isinstance(value, dict):
                 for key in SCHEDULE_KEYS:
                     value.pop(key, None)
-        outside = file_fingerprint(settings.features.path) if stage.name == "features" and settings.features.path else ""
+        outside = (
+            file_fingerprint(settings.features.path) if stage.name == "features" and settings.features.path else ""
+        )
         found[stage.name] = fingerprint(FORMAT, stage.name, values, [found[name] for name in stage.requires], outside)
     return found
 

@@ -1,0 +1,201 @@
+"""The command line. Standard output is the result, standard error the progress; errors are one sentence and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from csrms_dist.errors import ConfigError, CsrmsError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+STAGES = ("images", "pretrain", "features", "cluster", "graph", "train", "control", "evaluate")
+INTERRUPTED = 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="csrms",
+        description="Class-level structural relation modelling and smoothing, distributed, on a graph database.",
+    )
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    run = commands.add_parser("run", help="run every stage that is not done yet and say what came out")
+    _configured(run)
+    for stage in STAGES:
+        _configured(commands.add_parser(stage, help=f"run the stage {stage}, after what it needs and is not done yet"))
+    predict = commands.add_parser("predict", help="classify unseen images with a trained run")
+    predict.add_argument("path", help="an image, a folder of images, or Parquet with a column `image` of encoded bytes")
+    predict.add_argument("--run", metavar="DIR", help="run directory (default: the last one below runs/)")
+    _output(predict)
+    query = commands.add_parser("query", help="ask the graph database; without a name, list the named queries")
+    query.add_argument("name", nargs="?", default="", help="a named query")
+    query.add_argument(
+        "--param", action="append", default=[], metavar="K=V", help="a parameter: name=text or name:=JSON"
+    )
+    query.add_argument("--cypher", default="", metavar="TEXT", help="a Cypher text instead of a name (read-only, 10 s)")
+    query.add_argument(
+        "--limit", type=int, default=10_000, metavar="N", help="rows at the most (default and highest: 10000)"
+    )
+    query.add_argument("--run", metavar="DIR", help="run directory (default: the last one below runs/)")
+    _output(query)
+    commands.add_parser("doctor", help="say what is installed and reachable")
+    for command in commands.choices.values():
+        command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")
+    return parser
+
+
+def _configured(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", help="the run's YAML file")
+    parser.add_argument("--out", metavar="DIR", help="run directory (default: runs/<name>)")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides")
+    parser.add_argument("--no-control", action="store_true", help="leave the plain control out")
+
+
+def _output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=("table", "json", "csv"), default="table", help="how to print")
+    parser.add_argument("--out", metavar="FILE", help="write .parquet, .csv or .json instead of printing")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    arguments = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+        return code
+    except CsrmsError as error:
+        if arguments.debug:
+            raise
+        print(f"csrms {arguments.command}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        if arguments.debug:
+            raise
+        print(f"\ncsrms {arguments.command}: stopped; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (csrms query ... | head): not an error of ours.
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - stays open until the process ends
+        return 0
+    except Exception as error:
+        if arguments.debug:
+            raise
+        text = " ".join(str(error).split())
+        print(f"csrms {arguments.command}: {type(error).__name__}: {text[:500]}; --debug shows where", file=sys.stderr)
+        return 1
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _dispatch(arguments: argparse.Namespace) -> int:
+    # Each command imports what it needs: `csrms doctor` must work where Ray is not installed.
+    if arguments.command == "doctor":
+        from ray_jobs.doctor import report
+
+        lines, complete = report()
+        print("\n".join(lines))
+        return 0 if complete else 7
+    if arguments.command == "query":
+        return _query(arguments)
+    if arguments.command == "predict":
+        return _predict(arguments)
+    from ray_jobs.closing import closing_text
+    from ray_jobs.run import run
+
+    until = None if arguments.command == "run" else arguments.command
+    result = run(
+        arguments.config, arguments.out, tuple(arguments.overrides), control=not arguments.no_control, until=until
+    )
+    if until is None:
+        print(closing_text(result))
+    else:
+        state = "done" if until in result.done else "was done already"
+        print(f"{until}: {state}, {result.run.uri}/{until}")
+    return 0
+
+
+def _query(arguments: argparse.Namespace) -> int:
+    from graphstore.store import is_truncated
+    from ray_jobs.query import catalogue, find_run, parse_parameters, query
+
+    if bool(arguments.name) and bool(arguments.cypher):
+        raise ConfigError("csrms query", got="a name and --cypher", expected="one of them")
+    if not arguments.name and not arguments.cypher:
+        print(catalogue())
+        return 0
+    if arguments.limit < 1:
+        raise ConfigError("--limit", got=str(arguments.limit), expected="a whole number in [1, 10000]")
+    table = query(
+        find_run(arguments.run),
+        arguments.name,
+        parse_parameters(arguments.param),
+        cypher=arguments.cypher,
+        limit=arguments.limit,
+    )
+    _write(table, arguments)
+    if is_truncated(table):
+        print(f"csrms query: only the first {table.num_rows:,} rows are shown", file=sys.stderr)
+    return 0
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from ray_jobs.predict import predict
+    from ray_jobs.query import find_run
+
+    table, rejected = predict(find_run(arguments.run), arguments.path)
+    for item in rejected:
+        print(f"csrms predict: {item.id} was set aside: {item.reason}", file=sys.stderr)
+    _write(table, arguments)
+    return 0
+
+
+def _write(table: pa.Table, arguments: argparse.Namespace) -> None:
+    """Print an Arrow table, or write it to --out by its ending."""
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    from csrms_dist.run_directory import disk_errors
+    from ray_jobs.query import as_text
+
+    table = table.replace_schema_metadata(None)
+    if arguments.out is None:
+        if arguments.format == "table":
+            print(as_text(table))
+        elif arguments.format == "json":
+            print(json.dumps(table.to_pylist(), ensure_ascii=False, indent=1))
+        else:
+            pyarrow.csv.write_csv(table, sys.stdout.buffer)
+        return
+    path = Path(arguments.out)
+    writers = {
+        ".parquet": lambda staged: pyarrow.parquet.write_table(table, staged),
+        ".csv": lambda staged: pyarrow.csv.write_csv(table, staged),
+        ".json": lambda staged: staged.write_text(json.dumps(table.to_pylist(), ensure_ascii=False, indent=1) + "\n"),
+    }
+    if path.suffix not in writers:
+        raise ConfigError("--out", got=str(path), expected="a name that ends in .parquet, .csv or .json")
+    staged = path.with_name(f".{path.name}.{os.getpid()}")
+    with disk_errors(str(path)):
+        try:
+            writers[path.suffix](staged)
+            staged.replace(path)
+        finally:
+            with contextlib.suppress(OSError):
+                staged.unlink(missing_ok=True)
+    print(f"{path}: {table.num_rows:,} rows")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
