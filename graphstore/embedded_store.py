@@ -54,7 +54,8 @@ KEPT_RUNS = 3
 BUFFER_POOL = 256 << 20  # bytes; 128 MB is too little, and the engine's default is most of the machine
 POINTER = "current.json"
 _DATABASE, _JOB, _ERROR, _ERRORS = "graph.lbug", "job.json", "error.json", "stderr.txt"
-_DISK_FULL = ("No space left", "File too large", "Disk quota")
+# The engine reports a short write with whatever errno is about.
+_DISK_FULL = ("No space left", "File too large", "Disk quota", "Cannot write to file")
 _ENGINE_ERRORS = (RuntimeError, ValueError, TypeError, ArithmeticError, IndexError)
 
 _MEANINGS = (
@@ -492,10 +493,11 @@ def _child_error(staging: Path, code: int) -> CsrmsError:
         return StoreError("the process that builds the graph file", got=f"signal {name}", remedy=remedy)
     with contextlib.suppress(OSError, ValueError, KeyError):
         message = json.loads((staging / _ERROR).read_text())["message"]
-        if any(needle in message for needle in _DISK_FULL):
+        full = next((needle for needle in _DISK_FULL if needle in message), None)
+        if full:
             return RunDirectoryError(
-                "cannot write the graph file",
-                got=f"'{message}'",
+                f"the graph file in {staging.parent}",
+                got=f"'{full}'",
                 remedy="what was published before is untouched; free some space and publish again",
             )
         return StoreError("the graph file cannot be built", got=f"'{message}'", remedy=remedy)

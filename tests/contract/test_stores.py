@@ -1,0 +1,506 @@
+"""What every graph store must do. A second store is one more entry of STORES."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from csrms_dist.errors import CsrmsError, DataError, StoreError
+from csrms_dist.hierarchy.graph import ROLE_NAMES, HierarchyGraph
+from csrms_dist.hierarchy.pattern_counts import build_hierarchy, pattern_shares, top_shares
+from csrms_dist.hierarchy.relations import looks_like, r_id, r_is, r_mc
+from csrms_dist.hierarchy.snapshot import equal
+from csrms_dist.labels import LabelSpace, label_lists
+from csrms_dist.progress import Progress
+from graphstore.embedded_store import EmbeddedStore
+from graphstore.queries import named_query
+from graphstore.store import GraphStore, Publication, is_truncated
+
+STORES: dict[str, Callable[[Path], GraphStore]] = {"embedded": lambda folder: EmbeddedStore(folder / "graph")}
+
+HOSTILE_NAMES = [
+    "it's",
+    'say "hi"',
+    "x'}) DETACH DELETE n //",
+    "MATCH (n) RETURN n;",
+    "tab\tnew\nline\x00nul\x01",
+    "日本語 🦄 é",
+    "‮right to left",
+    '{"json": 1}',
+    "$run",
+    "back\\slash `tick`",
+    " spaces ",
+    "",
+]
+
+
+@pytest.fixture(params=list(STORES))
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[GraphStore]:
+    made = STORES[request.param](tmp_path)
+    yield made
+    made.close()
+
+
+def hierarchy(
+    seed: int = 0, n: int = 60, n_classes: int = 4, n_patterns: int = 8, multi: bool = False
+) -> HierarchyGraph:
+    """Rows that keep to their class's patterns but for a third of them."""
+    rng = np.random.default_rng(seed)
+    first = rng.integers(0, n_classes, n)
+    labels = [sorted({int(y), *map(int, rng.integers(0, n_classes, rng.integers(0, 3)))}) for y in first]
+    if multi:
+        labels[n // 2] = []
+    pattern = np.where(rng.random(n) < 0.35, rng.integers(0, n_patterns, n), first * n_patterns // n_classes)
+    pattern[:n_patterns] = np.arange(n_patterns)
+    space = LabelSpace(tuple(map(str, range(n_classes))), multi)
+    return build_hierarchy(
+        pattern,
+        rng.uniform(-1, 1, n),
+        space.membership(labels if multi else [int(y) for y in first]),
+        np.cumsum(rng.integers(1, 5, n)),
+        dominance_threshold=0.6,
+        n_positives=3,
+        multi_label=multi,
+    )
+
+
+def publication(graph: HierarchyGraph | None = None, run: str = "a", **changes: Any) -> Publication:
+    graph = hierarchy() if graph is None else graph
+    parts: dict[str, Any] = {
+        "dataset": "animals",
+        "content_hash": "0123456789abcdef",
+        "class_names": [f"class {k}" for k in range(graph.n_classes)],
+        "ids": [f"img-{i}" for i in graph.instance],
+        "split": ["train"] * graph.n_rows,
+        "uris": [f"images/{i}.png" for i in graph.instance],
+        "hierarchy": graph,
+        "fingerprint": hashlib.sha256(run.encode()).hexdigest()[:32],
+        "params": {"vigilance": 0.5, "name": "é", "list": [1, 2]},
+        "vigilance": 0.75,
+        "features_uri": "features",
+        "prototypes_uri": "prototypes",
+        "created_ms": 1_700_000_000_000,
+    }
+    return Publication(**(parts | changes))
+
+
+def ask(store: GraphStore, name: str, limit: int = 10_000, **params: Any) -> list[dict[str, Any]]:
+    query = named_query(name)
+    table = store.query(query, params, limit=limit)
+    assert tuple(table.column_names) == query.columns
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+# -- publishing -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_export_equals_what_was_published(store: GraphStore, multi: bool) -> None:
+    graph = hierarchy(3, multi=multi)
+    run = store.publish(publication(graph))
+    assert equal(store.export(run), graph)
+
+
+def test_a_pattern_may_be_one_image_and_a_class_may_have_none(store: GraphStore) -> None:
+    graph = hierarchy(4, n=9, n_classes=6, n_patterns=9)
+    assert equal(store.export(store.publish(publication(graph))), graph)
+
+
+def test_an_empty_store_says_so(store: GraphStore) -> None:
+    assert isinstance(store, GraphStore)
+    assert store.runs() == []
+    assert store.live_run() is None
+    with pytest.raises(StoreError, match="no graph is published"):
+        store.query("MATCH (n:Run) RETURN n.key AS key")
+    with pytest.raises(StoreError, match="none published"):
+        store.export("nothing")
+
+
+def test_a_run_is_described_as_it_was_published(store: GraphStore) -> None:
+    given = publication()
+    run = store.publish(given, Progress("graph", unit="rows"))
+    assert run == given.run_key == f"animals@01234567:{given.fingerprint[:16]}"
+    (info,) = store.runs()
+    assert dataclasses.asdict(info) == {
+        "key": run,
+        "dataset": "animals",
+        "dataset_key": "animals@01234567",
+        "status": "ready",
+        "live": True,
+        "created_ms": 1_700_000_000_000,
+        "params": {"vigilance": 0.5, "name": "é", "list": [1, 2]},
+        "vigilance": 0.75,
+        "dominance_threshold": 0.6,
+        "features_uri": "features",
+        "prototypes_uri": "prototypes",
+        "n_instances": 60,
+        "n_patterns": 8,
+        "n_classes": 4,
+        "multi_label": False,
+    }
+
+
+def test_a_second_run_lies_beside_the_first_and_becomes_live(store: GraphStore) -> None:
+    graphs = {name: hierarchy(seed) for seed, name in enumerate("ab")}
+    graphs["b"] = dataclasses.replace(graphs["b"], instance=graphs["a"].instance, membership=graphs["a"].membership)
+    graphs["b"] = build_hierarchy(
+        graphs["b"].pattern,
+        graphs["b"].score,
+        graphs["a"].membership,
+        graphs["a"].instance,
+        dominance_threshold=0.5,
+        n_positives=3,
+        multi_label=False,
+    )
+    first = store.publish(publication(graphs["a"], "a"))
+    assert store.live_run() == first
+    second = store.publish(publication(graphs["b"], "b", created_ms=5))
+    assert store.live_run() == second
+    assert [(info.key, info.live) for info in store.runs()] == [(first, False), (second, True)]
+    assert equal(store.export(first), graphs["a"])
+    assert equal(store.export(second), graphs["b"])
+    assert store.query("MATCH (i:Instance) RETURN count(*) AS n")["n"].to_pylist() == [60]
+    assert store.publish(publication(graphs["a"], "a")) == first
+    assert store.live_run() == first
+    assert equal(store.export(second), graphs["b"])
+
+
+def test_runs_may_hold_different_instances_of_one_dataset(store: GraphStore) -> None:
+    whole = hierarchy(5)
+    ids = [f"img-{i}" for i in whole.instance]
+    half = build_hierarchy(
+        np.zeros(30, int), np.ones(30), whole.membership[:30], whole.instance[:30],
+        dominance_threshold=0.6, n_positives=3, multi_label=False,
+    )  # fmt: skip
+    first = store.publish(publication(half, "half", ids=ids[:30], uris=["old"] * 30))
+    second = store.publish(publication(whole, "whole", ids=ids))
+    assert equal(store.export(first), half)
+    assert equal(store.export(second), whole)
+    assert store.query("MATCH (d:Dataset) RETURN d.n_instances AS n")["n"].to_pylist() == [60]
+    assert ask(store, "instance", run=first, instance=store.resolve_instance(ids[0]))[0]["uri"] == "images/" + (
+        f"{whole.instance[0]}.png"
+    )
+
+
+def test_a_repeated_publication_changes_nothing(store: GraphStore) -> None:
+    run = store.publish(publication())
+    before = store.query("MATCH (a)-[e]->(b) RETURN count(*) AS n")["n"].to_pylist()
+    assert store.publish(publication(created_ms=7, params={"other": 1})) == run
+    assert [info.created_ms for info in store.runs()] == [1_700_000_000_000]
+    assert store.query("MATCH (a)-[e]->(b) RETURN count(*) AS n")["n"].to_pylist() == before
+
+
+def test_one_fingerprint_cannot_stand_for_two_runs(store: GraphStore) -> None:
+    run = store.publish(publication(hierarchy(0)))
+    with pytest.raises(StoreError, match="a stored run never changes"):
+        store.publish(publication(hierarchy(1)))
+    assert equal(store.export(run), hierarchy(0))
+
+
+def changed(**fields: Any) -> HierarchyGraph:
+    return dataclasses.replace(hierarchy(), **fields)
+
+
+def counts_plus_one() -> Any:
+    counts = hierarchy().counts.copy()
+    counts.data[0] += 1
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"ids": ["same"] * 60}, "'same' twice"),
+        ({"ids": ["a"]}, "ids of the publication: got 1 values, expected 60"),
+        ({"class_names": ["x", "x", "y", "z"]}, "'x' twice"),
+        ({"split": ["train"] * 59 + ["val"]}, "got 'val', expected 'train' alone"),
+        ({"uris": []}, "uris"),
+        ({"fingerprint": "short"}, "fingerprint"),
+        ({"content_hash": "../../etc"}, "content_hash"),
+        ({"dataset": "lone \ud800 surrogate"}, "UTF-8"),
+        ({"params": {"x": float("nan")}}, "params"),
+        ({"vigilance": float("inf")}, "vigilance"),
+        ({"extra": {"Nothing": pa.table({})}}, "'Nothing'"),
+        ({"hierarchy": changed(score=np.full(60, np.nan, np.float32))}, "hierarchy.score"),
+        ({"hierarchy": changed(instance=np.arange(60)[::-1])}, "hierarchy.instance"),
+        ({"hierarchy": changed(pattern=np.zeros(60, np.int32))}, "hierarchy.pattern"),
+        ({"hierarchy": changed(counts=counts_plus_one())}, "the hierarchy"),
+        ({"hierarchy": changed(dominance_threshold=0.1)}, "hierarchy.role"),
+        ({"hierarchy": changed(difficulty=np.zeros(60, np.float32))}, "the hierarchy"),
+    ],
+)
+def test_a_bad_publication_is_refused_before_anything_is_written(
+    store: GraphStore, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(DataError, match=words):
+        store.publish(publication(**changes))
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- killed while publishing ------------------------------------------------------------------------------------------
+
+
+def children() -> set[int]:
+    found: set[int] = set()
+    for path in Path("/proc/self/task").glob("*/children"):
+        found.update(map(int, path.read_text().split()))
+    return found
+
+
+def publish_and_kill(store: GraphStore, given: Publication, after: float | None) -> tuple[CsrmsError | None, float]:
+    """Publish in a thread, kill the process that writes `after` seconds after its start; its error and its life."""
+    failures: list[CsrmsError] = []
+
+    def publish() -> None:
+        try:
+            store.publish(given)
+        except CsrmsError as error:
+            failures.append(error)
+
+    before = children()
+    thread = threading.Thread(target=publish)
+    thread.start()
+    while thread.is_alive() and not children() - before:
+        time.sleep(0.002)
+    started = time.monotonic()
+    while thread.is_alive() and (children() - before):
+        if after is not None and time.monotonic() - started >= after:
+            for child in children() - before:
+                os.kill(child, signal.SIGKILL)
+            break
+        time.sleep(0.002)
+    life = time.monotonic() - started
+    thread.join()
+    return (failures[0] if failures else None), life
+
+
+@pytest.mark.timeout(120)
+def test_a_killed_writer_leaves_the_old_run_and_a_retry_completes(store: GraphStore, tmp_path: Path) -> None:
+    graphs = [hierarchy(seed, n=20_000, n_patterns=100) for seed in range(2)]
+    facts = [
+        publication(graph, f"run {n}", content_hash=f"{n}" * 8, ids=[str(i) for i in graph.instance], uris=[""] * graph.n_rows)
+        for n, graph in enumerate(graphs)
+    ]  # fmt: skip
+    failure, life = publish_and_kill(store, facts[0], None)
+    assert failure is None
+    live, killed = facts[0].run_key, 0
+    for moment in (0.0, 0.2, 0.4, 0.6, 0.8):
+        failure, _ = publish_and_kill(store, facts[1], moment * life)
+        if failure is None:  # on a machine that was slower the first time
+            break
+        killed += 1
+        assert isinstance(failure, StoreError)
+        assert "SIGKILL" in str(failure)
+        assert store.live_run() == live
+        assert equal(store.export(live), graphs[0])
+    assert killed >= 2
+    assert store.publish(facts[1]) == store.live_run() == facts[1].run_key
+    assert equal(store.export(facts[1].run_key), graphs[1])
+    assert list((tmp_path / "graph").glob(".build.*")) == []
+
+
+# -- queries ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_relations_equal_the_oracle_for_every_instance(store: GraphStore, multi: bool) -> None:
+    graph = hierarchy(6, multi=multi)
+    run = store.publish(publication(graph))
+    found = {"r_id": 0, "r_is": 0, "r_mc": 0}
+    for row in range(graph.n_rows):
+        key = store.resolve_instance(f"img-{graph.instance[row]}")
+        for name, oracle in (("r_id", r_id), ("r_is", r_is), ("r_mc", r_mc)):
+            rows = ask(store, name, run=run, instance=key)
+            assert [r["idx"] for r in rows] == graph.instance[oracle(graph, row)].tolist()
+            assert [r["source_id"] for r in rows] == [f"img-{r['idx']}" for r in rows]
+            found[name] += len(rows)
+    assert all(found.values())
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_named_queries_equal_the_arrays(store: GraphStore, multi: bool) -> None:
+    graph = hierarchy(7, multi=multi)
+    run = store.publish(publication(graph))
+    other = build_hierarchy(
+        np.zeros(60, int), graph.score, graph.membership, graph.instance,
+        dominance_threshold=0.6, n_positives=3, multi_label=multi,
+    )  # fmt: skip
+    store.publish(publication(other, "other"))  # whose edges must not be seen
+    counts, role = graph.counts.toarray(), graph.role.toarray()
+    shares, sizes = pattern_shares(graph.counts, graph.sizes).toarray(), graph.sizes
+
+    weights = looks_like(graph).toarray()
+    pairs = [(a, b) for a in range(4) for b in range(4) if weights[a, b]]
+    confused = ask(store, "confused_classes", run=run)
+    assert {(r["class"], r["other"]): (r["weight"], r["strongest"]) for r in confused} == {
+        (f"class {a}", f"class {b}"): (weights[a, b], max(weights[a, b], weights[b, a])) for a, b in pairs
+    }
+    assert [r["strongest"] for r in confused] == sorted((r["strongest"] for r in confused), reverse=True)
+
+    shared = ask(store, "shared_patterns", run=run, a="class 0", b="class 2")
+    both = np.flatnonzero((counts[:, 0] > 0) & (counts[:, 2] > 0))
+    assert [r["pattern"] for r in shared] == sorted(both, key=lambda k: (-min(counts[k, 0], counts[k, 2]), k))
+    for r in shared:
+        k = r["pattern"]
+        assert (r["size"], r["n_a"], r["n_b"], r["share_a"], r["share_b"], r["dominated"]) == (
+            sizes[k], counts[k, 0], counts[k, 2], shares[k, 0], shares[k, 2], graph.dominated[k],
+        )  # fmt: skip
+        assert (r["role_a"], r["role_b"]) == (ROLE_NAMES[role[k, 0]], ROLE_NAMES[role[k, 2]])
+
+    for r in ask(store, "dominance", run=run):
+        mine = np.flatnonzero(role[:, r["idx"]] == ROLE_NAMES.index("dominates"))
+        assert r["class"] == f"class {r['idx']}"
+        assert r["patterns"] == len(mine)
+        assert r["largest"] == max(sizes[mine], default=0)
+        assert r["most"] == max(counts[mine, r["idx"]], default=0)
+
+    mixed = ask(store, "mixed_patterns", run=run)
+    assert [r["pattern"] for r in mixed] == sorted(np.flatnonzero(~graph.dominated), key=lambda k: (-sizes[k], k))
+    assert [r["classes"] for r in mixed] == [(counts[r["pattern"]] > 0).sum() for r in mixed]
+    assert [r["top_share"] for r in mixed] == [top_shares(graph.counts, sizes)[r["pattern"]] for r in mixed]
+
+    assert [r["idx"] for r in ask(store, "outliers", run=run)] == graph.instance[np.argsort(graph.score)].tolist()
+
+    for row, labels in enumerate(label_lists(graph.membership)):
+        key = store.resolve_instance(f"img-{graph.instance[row]}")
+        found = ask(store, "instance", run=run, instance=key)
+        assert sorted(r["class"] for r in found if r["class"] is not None) == [f"class {k}" for k in labels]
+        assert len(found) == max(1, len(labels))
+        assert {r["pattern"] for r in found} == {graph.pattern[row]}
+        assert {(r["score"], r["difficulty"]) for r in found} == {
+            (float(graph.score[row]), float(graph.difficulty[row]))
+        }
+
+
+def test_names_come_back_as_they_were_given(store: GraphStore) -> None:
+    graph = hierarchy(8, n=len(HOSTILE_NAMES) * 5, n_classes=len(HOSTILE_NAMES), n_patterns=3)
+    ids = [f"{HOSTILE_NAMES[n % len(HOSTILE_NAMES)]}{n}" for n in range(graph.n_rows)]
+    for dataset in HOSTILE_NAMES[:3]:
+        run = store.publish(publication(graph, dataset, dataset=dataset, class_names=HOSTILE_NAMES, ids=ids, uris=ids))
+        assert store.runs()[-1].dataset == dataset
+        assert equal(store.export(run), graph)
+    assert [r["class"] for r in ask(store, "dominance", run=run)] == HOSTILE_NAMES
+    for row, name in enumerate(ids):
+        (found,) = ask(store, "instance", run=run, instance=store.resolve_instance(name))
+        assert (found["source_id"], found["uri"]) == (name, name)
+        assert found["class"] == HOSTILE_NAMES[label_lists(graph.membership)[row][0]]
+    for name in HOSTILE_NAMES:
+        table = store.query("MATCH (c:Class {name: $name}) RETURN c.idx AS idx", {"name": name})
+        assert table["idx"].to_pylist() == [HOSTILE_NAMES.index(name)]
+
+
+@pytest.fixture(scope="module", params=list(STORES))
+def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GraphStore]:
+    made = STORES[request.param](tmp_path_factory.mktemp("filled"))
+    made.publish(publication())
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CREATE (:Class {key: 'x'})",
+        "MATCH (n:Class) SET n.name = 'x'",
+        "MATCH (n:Class) DETACH DELETE n",
+        "MATCH (n:Class) /* harmless */ DeLeTe n",
+        "MERGE (n:Class {key: 'x'}) RETURN n.key",
+        "DROP TABLE LOOKS_LIKE",
+        "COPY (MATCH (n:Class) RETURN n.key) TO 'leak.parquet'",
+        "EXPORT DATABASE 'leak'",
+        "LOAD FROM 'secret.csv' RETURN *",
+        "MATCH (n:Class) LOAD FROM 'secret.csv' RETURN *",
+        "MATCH (n:Class) WHERE n.idx > 1. LOAD FROM 'secret.csv' RETURN *",
+        "CALL timeout=0",
+        "CHECKPOINT",
+        "BEGIN TRANSACTION",
+        "INSTALL httpfs",
+    ],
+)
+def test_users_cannot_write_or_leave_the_graph(filled: GraphStore, text: str) -> None:
+    with pytest.raises(StoreError, match="read-only"):
+        filled.query(text)
+    assert filled.query("MATCH (c:Class) RETURN c.name AS name")["name"].to_pylist()[:2] == ["class 0", "class 1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "params", "words"),
+    [
+        ("MATCH (n:Class) RETRUN n.key", {}, "syntax error"),
+        ("MATCH (n:Class RETURN n.key", {}, "syntax error"),
+        ("MATCH (n:Class {name: 'it\\'s'}) RETURN n.key", {}, "syntax error.*pass such text as a parameter"),
+        ("MATCH (n:Class {name: 'open}) RETURN n.key", {}, "syntax error"),
+        ("", {}, "no text"),
+        ("// nothing", {}, "no text"),
+        ("RETURN 1 AS a; RETURN 2 AS b", {}, "one statement"),
+        ("MATCH (n:Klass) RETURN n.key", {}, "something that is not there"),
+        ("MATCH (n:Class) RETURN n.colour", {}, "something that is not there"),
+        ("MATCH (n:Class {name: $name}) RETURN n.key", {}, r"parameter \$name of the query: got no value"),
+        ("MATCH (n:Class {name: $name}) RETURN n.key", {"name": "x", "nome": 1}, r"unknown parameter \$nome"),
+        ("MATCH (n:Class) RETURN n", {}, "a whole node"),
+        ("MATCH (:Class)-[e:LOOKS_LIKE]->(:Class) RETURN e", {}, "a whole rel"),
+        ("RETURN 1 AS a, 2 AS a", {}, "one name"),
+        ("RETURN 1 / 0 AS x", {}, "cannot be answered"),
+    ],
+)
+def test_a_bad_query_gives_one_clear_sentence(
+    filled: GraphStore, text: str, params: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(StoreError, match=words) as caught:
+        filled.query(text, params)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_long_query_is_stopped(filled: GraphStore) -> None:
+    text = (
+        "MATCH (a:Instance), (b:Instance), (c:Instance), (d:Instance), (e:Instance) "
+        "RETURN sum(a.idx * b.idx + c.idx * d.idx + e.idx) AS n"
+    )
+    started = time.monotonic()
+    with pytest.raises(StoreError, match="ran too long"):
+        filled.query(text, timeout_s=0.3)
+    assert time.monotonic() - started < 10
+    assert filled.query("RETURN 1 AS n")["n"].to_pylist() == [1]
+
+
+def test_long_answers_are_cut_and_say_so(filled: GraphStore) -> None:
+    text = "MATCH (i:Instance) RETURN i.idx AS idx ORDER BY idx"
+    cut, whole = filled.query(text, limit=7), filled.query(text, limit=60)
+    assert (cut.num_rows, is_truncated(cut)) == (7, True)
+    assert (whole.num_rows, is_truncated(whole)) == (60, False)
+    assert cut["idx"].to_pylist() == whole["idx"].to_pylist()[:7]
+    for wrong in ({"limit": 0}, {"timeout_s": 0}):
+        with pytest.raises(StoreError, match="more than 0"):
+            filled.query(text, **wrong)  # type: ignore[arg-type]
+
+
+def test_answers_are_plain_values(filled: GraphStore) -> None:
+    row = filled.query(
+        "MATCH (i:Instance)-[e:IN_PATTERN]->(p:Pattern) WHERE i.idx IN $some "
+        "RETURN sum(i.idx) AS total, avg(e.score) AS mean, min(i.source_id) AS first, collect(p.dominated) AS flags, "
+        "count(*) AS n, max(e.score) > 2 AS never",
+        {"some": np.arange(1000)},
+    ).to_pylist()[0]
+    assert {name: type(value) for name, value in row.items()} == {
+        "total": int, "mean": float, "first": str, "flags": list, "n": int, "never": bool,
+    }  # fmt: skip
+
+
+def test_an_unknown_instance_or_run_is_named(filled: GraphStore) -> None:
+    with pytest.raises(StoreError, match="'nobody'"):
+        filled.resolve_instance("nobody")
+    with pytest.raises(StoreError, match="'nothing', expected one of animals@01234567"):
+        filled.export("nothing")
+    assert ask(filled, "instance", run="nothing", instance="nobody") == []
