@@ -22,8 +22,8 @@ class _Worker:
 class ActorPool:
     """`map` over `actors` Ray actors; the executor that csrms_dist.art.sharding asks for.
 
-    Raises ClusterError when a task has lost its actor `MAX_ATTEMPTS` times. Errors of the task itself are raised as they
-    are and not tried again.
+    Raises ClusterError when a task has lost its actor `MAX_ATTEMPTS` times. Errors of the task itself are raised as
+    they are and not tried again.
     """
 
     def __init__(self, actors: int) -> None:

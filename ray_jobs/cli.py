@@ -1,4 +1,4 @@
-"""The command line. Standard output is the result, standard error the progress; errors are one sentence and an exit code."""
+"""The command line: results on standard output, progress on standard error, errors as one sentence and an exit code."""
 
 from __future__ import annotations
 

@@ -79,4 +79,5 @@ def _neo4j() -> str:
             answer = "answers"
     except OSError as error:
         answer = f"does not answer ({error.strerror or error})"
-    return f"Graph store   embedded (ladybug); NEO4J_URI is set and {place} {answer}, but this version does not publish to Neo4j"
+    note = f"NEO4J_URI is set and {place} {answer}, but this version does not publish to Neo4j"
+    return f"Graph store   embedded (ladybug); {note}"

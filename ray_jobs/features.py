@@ -72,12 +72,14 @@ def _extract(context: StageContext) -> None:
     facts = {"rows": len(indices), "dimension": dimension, "labelled": True,
              "passes": {"backward": 0, "forward": len(indices)}}  # fmt: skip
     with ray_session(context.ray_slots), run.writing("features", context.inputs, facts) as folder:
-        with Progress("features", total=len(indices), unit="images") as progress:
-            with _NpyWriter(folder / "vectors.npy", len(indices), dimension) as writer:
-                for number, block in _encoded_blocks(run, size, n_blocks):
-                    vectors = np.frombuffer(block, np.float32).reshape(-1, dimension)
-                    writer.put(number * size, vectors)
-                    progress.update(len(vectors))
+        with (
+            Progress("features", total=len(indices), unit="images") as progress,
+            _NpyWriter(folder / "vectors.npy", len(indices), dimension) as writer,
+        ):
+            for number, block in _encoded_blocks(run, size, n_blocks):
+                vectors = np.frombuffer(block, np.float32).reshape(-1, dimension)
+                writer.put(number * size, vectors)
+                progress.update(len(vectors))
         ids = table.ids.take(indices)
         write_rows(folder, indices, np.zeros(len(indices), np.int32), ids, table.membership[indices], table.label_space)
 
@@ -112,8 +114,10 @@ def _encoded_blocks(run: RunDirectory, size: int, n_blocks: int) -> Any:
 
 
 class _NpyWriter:
-    """An (N, D) float32 .npy file, filled in any order. Its space is reserved first: a full disk is an error here, where
-    a memory map would be a crash."""
+    """An (N, D) float32 .npy file, filled in any order.
+
+    Its space is reserved first: a full disk is an error here, where a memory map would be a crash.
+    """
 
     def __init__(self, path: Path, rows: int, dimension: int) -> None:
         self._file = path.open("w+b")

@@ -18,11 +18,5 @@ def execute(context: StageContext) -> None:
             progress.update(len(source.ids))
         table = ImageTable(folder / "train.arrow")
         mean, std = table.channel_statistics()
-        facts.update(
-            content_hash=table.content_hash,
-            mean=mean,
-            std=std,
-            train=len(table.indices("train")),
-            val=len(table.indices("val")),
-            test=len(test.ids),
-        )
+        facts.update(content_hash=table.content_hash, mean=mean, std=std, test=len(test.ids))
+        facts.update({split: len(table.indices(split)) for split in ("train", "val")})

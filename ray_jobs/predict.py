@@ -36,8 +36,8 @@ class Rejected:
 def predict(run: RunDirectory, path: str | Path) -> tuple[pa.Table, list[Rejected]]:
     """Classify an image file, a folder of them (recursively) or a Parquet file of `image` bytes and, if there, `id`.
 
-    Images become RGB at the model's size (bilinear). Returns a table of id, class, probability, graph_class, mean_class and
-    the nearest pattern (in the trained features), and what could not be read. Raises DataError when there is no image.
+    Images become RGB at the model's size (bilinear). Returns a table of id, class, probability, graph_class, mean_class
+    and nearest_pattern (in the trained features), and what could not be read. Raises DataError when there is no image.
     """
     torch.set_num_threads(THREADS)
     classifier = Classifier(run.open("train"))

@@ -21,7 +21,7 @@ PACKAGES = ("csrms-dist", "torch", "timm", "numpy", "pyarrow", "numba", "scikit-
 
 @dataclass(frozen=True)
 class RunResult:
-    """run: the run directory. metrics: metrics.json, empty when the run ended before `evaluate`. done: stages executed."""
+    """run: its directory. metrics: metrics.json, empty when the run ended before `evaluate`. done: stages executed."""
 
     run: RunDirectory
     settings: RunSettings

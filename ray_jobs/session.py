@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from csrms_dist.errors import ClusterError, require
 
@@ -26,7 +27,7 @@ OBJECT_STORE_BYTES = 512 * 1024**2
 
 @contextmanager
 def _muted_stderr() -> Iterator[None]:
-    """Ray's C++ core announces the log level that we asked for on the raw descriptor; its errors reach us as exceptions."""
+    """Ray's C++ core announces the asked log level on the raw descriptor; its errors reach us as exceptions."""
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - a device, not a path of ours
@@ -40,10 +41,10 @@ def _muted_stderr() -> Iterator[None]:
 
 @contextmanager
 def ray_session(slots: int) -> Iterator[None]:
-    """Start (or join) Ray for the time of a `with` block. Inside `shared_session` it stays up for the blocks that follow.
+    """Start (or join) Ray for the time of a `with` block; inside `shared_session` it stays up for the blocks to come.
 
-    A local session has at least `slots` logical CPUs, so that three actors run on two cores too. Raises ClusterError when
-    Ray cannot be started or reached.
+    A local session has at least `slots` logical CPUs, so that three actors run on two cores too. Raises ClusterError
+    when Ray cannot be started or reached.
     """
     os.environ.update({key: os.environ.get(key, value) for key, value in ENVIRONMENT.items()})
     with warnings.catch_warnings():
@@ -53,7 +54,7 @@ def ray_session(slots: int) -> Iterator[None]:
         yield
         return
     logging.getLogger("ray").setLevel(logging.ERROR)
-    options = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": True}
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": True}
     if not os.environ.get("RAY_ADDRESS"):
         options |= {
             "address": "local",
@@ -82,7 +83,7 @@ _shared: list[bool] = []
 
 @contextmanager
 def shared_session() -> Iterator[None]:
-    """Starting Ray costs seconds: within this block the first `ray_session` starts it and the end of the block ends it."""
+    """Starting Ray costs seconds: the first `ray_session` within this block starts it, the end of the block ends it."""
     _shared.append(True)
     try:
         yield

@@ -108,8 +108,8 @@ SECTIONS: Mapping[str, type[Settings]] = {
 def load_settings(config: str | Path | None, overrides: Sequence[str] = ()) -> RunSettings:
     """Read a YAML file and `section.key=value` overrides; a reading's recipe lies beneath both.
 
-    Raises ConfigError for a missing or malformed file, an unknown key (naming the nearest valid one) and an illegal value
-    (naming its legal interval).
+    Raises ConfigError for a missing or malformed file, an unknown key (naming the nearest valid one) and an illegal
+    value (naming its legal interval).
     """
     values = _read_yaml(Path(config)) if config is not None else {}
     for override in overrides:

@@ -29,6 +29,6 @@ class StageContext:
 
 
 def passed(point: str) -> None:
-    """Say that a named point ("cluster.learn", "train.3") is behind us; a fault test may have the process killed here."""
+    """Say that a named point ("cluster.learn", "train.3") is behind us; a fault test may have us killed here."""
     if os.environ.get(STOP_HOOK) == point:
         os.kill(os.getpid(), signal.SIGKILL)

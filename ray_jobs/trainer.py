@@ -25,7 +25,7 @@ from csrms_dist.methods.csrms import CSRMS, CSRMSModel
 from csrms_dist.methods.method import Method
 from csrms_dist.progress import Progress
 from csrms_dist.run_directory import RunDirectory
-from csrms_dist.sampling.candidates import NEGATIVE, POSITIVE, load_candidates
+from csrms_dist.sampling import NEGATIVE, POSITIVE, load_candidates
 from csrms_dist.sampling.dgl_sampler import DglSampler
 from csrms_dist.sampling.protocol import Sampler
 from csrms_dist.training.loop import TrainingData, fit
@@ -160,8 +160,8 @@ class _Relay:
 def train(context: StageContext, role: str, n_images: int, n_epochs: int) -> dict[str, Any]:
     """Train in Ray Train workers; returns the state of the last epoch (model, method, history).
 
-    Checkpoints lie below the run directory until the stage is done; the same command started again goes on from the last.
-    Raises ClusterError when workers die more often than they may.
+    Checkpoints lie below the run directory until the stage is done; the same command started again goes on from the
+    last. Raises ClusterError when workers die more often than they may.
     """
     settings = context.settings
     with ray_session(context.ray_slots):

@@ -56,9 +56,14 @@ class Method(Protocol):
     parameter of `module` and must outlive a restart is in `state_dict`.
     """
 
-    module: nn.Module
-    objective: Objective
-    edge_types: tuple[str, ...]
+    @property
+    def module(self) -> nn.Module: ...
+
+    @property
+    def objective(self) -> Objective: ...
+
+    @property
+    def edge_types(self) -> tuple[str, ...]: ...
 
     def batch(self, batch: Batch, collective: Collective) -> BatchOutcome: ...
 
