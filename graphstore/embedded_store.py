@@ -56,6 +56,7 @@ POINTER = "current.json"
 _DATABASE, _JOB, _ERROR, _ERRORS = "graph.lbug", "job.json", "error.json", "stderr.txt"
 # The engine reports a short write with whatever errno is about.
 _DISK_FULL = ("No space left", "File too large", "Disk quota", "Cannot write to file")
+_VERIFIED = b"verified"  # the last line of a builder that has done its work
 _ENGINE_ERRORS = (RuntimeError, ValueError, TypeError, ArithmeticError, IndexError)
 
 _MEANINGS = (
@@ -288,6 +289,7 @@ class EmbeddedStore:
         command = [sys.executable, "-P", "-m", "graphstore.embedded_store"]
         root = str(Path(__file__).resolve().parents[1])
         search = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
+        verified = False
         with (staging / _ERRORS).open("wb") as errors:
             child = subprocess.Popen(
                 command,
@@ -300,12 +302,14 @@ class EmbeddedStore:
             with child:
                 try:
                     for line in child.stdout or ():
+                        verified = line.strip() == _VERIFIED
                         if progress and line.strip().isdigit():
                             progress.update(int(line))
                 except BaseException:
                     child.kill()
                     raise
-        if child.returncode:
+        # where SIGCHLD is ignored, as a host process may do, the exit code of a killed child reads 0
+        if child.returncode or not verified:
             raise _child_error(staging, child.returncode)
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -544,6 +548,7 @@ def _child() -> int:
         job = json.loads(Path(_JOB).read_text())
         _load(job)
         _verify(job)
+        print(_VERIFIED.decode(), flush=True)
     except (*_ENGINE_ERRORS, OSError, CsrmsError) as error:
         message = " ".join(str(error).split())
         with contextlib.suppress(OSError):

@@ -290,9 +290,9 @@ def publish_and_kill(store: GraphStore, given: Publication, after: float | None)
 def test_a_killed_writer_leaves_the_old_run_and_a_retry_completes(store: GraphStore, tmp_path: Path) -> None:
     graphs = [hierarchy(seed, n=20_000, n_patterns=100) for seed in range(2)]
     facts = [
-        publication(graph, f"run {n}", content_hash=f"{n}" * 8, ids=[str(i) for i in graph.instance], uris=[""] * graph.n_rows)
+        publication(graph, f"run {n}", content_hash=f"{n}" * 8, uris=[""] * graph.n_rows)
         for n, graph in enumerate(graphs)
-    ]  # fmt: skip
+    ]
     failure, life = publish_and_kill(store, facts[0], None)
     assert failure is None
     live, killed = facts[0].run_key, 0

@@ -186,3 +186,14 @@ def test_progress_counts_every_row(tmp_path: Path, capsys: pytest.CaptureFixture
         store.publish(publication(), progress)
     assert progress.done == progress.total > 0
     assert "graph     done" in capsys.readouterr().err
+
+
+def test_a_builder_that_vanishes_is_not_taken_for_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    impostor = tmp_path / "python"
+    impostor.write_text("#!/bin/sh\nexit 0\n")
+    impostor.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(impostor))
+    with EmbeddedStore(tmp_path / "graph") as store:
+        with pytest.raises(StoreError, match="publish again"):
+            store.publish(publication())
+        assert store.live_run() is None
