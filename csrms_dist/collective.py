@@ -25,7 +25,7 @@ class _AllSum(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return gradient
 
 
@@ -39,7 +39,7 @@ class Collective:
         """Differentiable sum over ranks of a tensor of equal shape."""
         if self.world == 1:
             return tensor
-        result: Tensor = _AllSum.apply(tensor)  # type: ignore[no-untyped-call]
+        result: Tensor = _AllSum.apply(tensor)
         return result
 
     def share(self, value: Tensor) -> Tensor:
@@ -64,13 +64,17 @@ class Collective:
         return torch.stack(parts, dim=1).flatten(0, 1)[:total]
 
     def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Add the gradients of all ranks, in one flat message."""
-        if self.world == 1:
-            return
+        """Add the gradients of all ranks, in one flat message.
+
+        A parameter that no term reaches gets a gradient of zeros, also with one worker: an optimiser skips a parameter
+        without gradient, and then its weight decay would depend on the number of workers.
+        """
         held = [p for p in parameters if p.requires_grad]
         for parameter in held:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
+        if self.world == 1:
+            return
         flat = torch.cat([p.grad.flatten() for p in held if p.grad is not None])
         dist.all_reduce(flat)
         place = 0

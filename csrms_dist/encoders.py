@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from csrms_dist.errors import ConfigError
 
 
-class LeNet5(nn.Module):
+class Encoder(nn.Module):
+    """What every encoder is: a module from (B, 3, H, W) to (B, dimension)."""
+
+    dimension: int
+
+
+class LeNet5(Encoder):
     """LeNet-5 (LeCun et al., 1998) with ReLU and max pooling: (B, 3, 32, 32) -> (B, 84), non-negative."""
 
     dimension = 84
@@ -47,11 +53,13 @@ class Normaliser(nn.Module):
         return (x - self.mean) / self.std
 
 
-def make_encoder(name: str, image_shape: tuple[int, int, int], seed: int) -> nn.Module:
+def make_encoder(name: str, image_shape: tuple[int, int, int], seed: int) -> Encoder:
     """A freshly initialised encoder; the weights are a function of `seed` alone."""
     if name == "lenet5":
         if image_shape != (32, 32, 3):
-            raise ConfigError("encoder.name", got=f"lenet5 with images of {image_shape}", expected="images of 32 x 32 x 3")
+            raise ConfigError(
+                "encoder.name", got=f"lenet5 with images of {image_shape}", expected="images of 32 x 32 x 3"
+            )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return LeNet5()

@@ -1,7 +1,7 @@
 """Encoder over an image table -> feature rows, in fixed ranges of the dense index.
 
-A block is always `batch_size` images, the last one padded, so that an image's feature has the same bytes whoever computes
-it and however many workers there are.
+A block is always `batch_size` images, the last one padded, so that an image's feature has the same bytes whoever
+computes it and however many workers there are.
 """
 
 from __future__ import annotations
@@ -19,18 +19,22 @@ from csrms_dist.errors import DataError
 def encode_pixels(
     encoder: nn.Module, normalise: nn.Module, pixels: npt.NDArray[np.uint8], batch_size: int, *, blank: bool = False
 ) -> npt.NDArray[np.float32]:
-    """(B, H, W, 3) uint8 -> (B, D) float32, in padded blocks. `blank` replaces every image by zeros after normalisation."""
+    """(B, H, W, 3) uint8 -> (B, D) float32, in padded blocks.
+
+    `blank` replaces every image by zeros after normalisation. No image at all gives (0, D).
+    """
     parts = []
     encoder.eval()
     with torch.inference_mode():
-        for start in range(0, len(pixels), batch_size):
+        for start in range(0, max(len(pixels), 1), batch_size):
             block = pixels[start : start + batch_size]
             padded = np.zeros((batch_size, *pixels.shape[1:]), np.uint8)
             padded[: len(block)] = block
             images = normalise(images_to_tensor(padded))
             features = encoder(torch.zeros_like(images) if blank else images)
             parts.append(features[: len(block)].to(torch.float32).numpy())
-    return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+    joined: npt.NDArray[np.float32] = np.concatenate(parts)
+    return joined
 
 
 def encode_range(

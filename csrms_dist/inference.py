@@ -6,14 +6,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 
-from csrms_dist.encoders import Normaliser, make_encoder
+from csrms_dist.encoders import Encoder, Normaliser, make_encoder
 from csrms_dist.feature_extraction import encode_pixels
 from csrms_dist.methods.baselines import PlainModel
 from csrms_dist.methods.csrms import CSRMSModel, make_reading
@@ -48,12 +48,11 @@ class Predictions:
 def make_model(card: ModelCard, seed: int) -> PlainModel | CSRMSModel:
     """A freshly initialised model for a card."""
     encoder = make_encoder(card.encoder, card.image_shape, seed)
-    dimension = int(encoder.dimension)
     if card.reading:
-        return CSRMSModel(encoder, dimension, len(card.class_names), card.reading, seed)
+        return CSRMSModel(encoder, encoder.dimension, len(card.class_names), card.reading, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return PlainModel(encoder, dimension, len(card.class_names))
+        return PlainModel(encoder, encoder.dimension, len(card.class_names))
 
 
 def save_model(folder: Path, card: ModelCard, state: dict[str, torch.Tensor], prototypes: F32 | None = None) -> None:
@@ -66,8 +65,9 @@ def save_model(folder: Path, card: ModelCard, state: dict[str, torch.Tensor], pr
 
 def read_card(folder: Path) -> ModelCard:
     """The card of a saved model."""
-    facts = json.loads((folder / "model.json").read_text())
-    return ModelCard(**{key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()})
+    facts: dict[str, Any] = json.loads((folder / "model.json").read_text())
+    facts = {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
+    return ModelCard(**facts)
 
 
 class Classifier:
@@ -83,7 +83,7 @@ class Classifier:
         self.prototypes = torch.from_numpy(np.load(path)) if path.exists() else None
 
     @property
-    def encoder(self) -> nn.Module:
+    def encoder(self) -> Encoder:
         return self.model.encoder
 
     @property
@@ -100,11 +100,17 @@ class Classifier:
 
     def predict_features(self, features: F32) -> Predictions:
         """(N, D) features of this encoder -> class probabilities."""
-        parts = [self._block(features[n : n + self.card.batch_size]) for n in range(0, len(features), self.card.batch_size)]
-        joined = [np.concatenate(part) if part[0] is not None else None for part in zip(*parts, strict=True)]
-        return Predictions(*joined)
+        size = self.card.batch_size
+        parts = [self._block(features[n : n + size]) for n in range(0, max(len(features), 1), size)]
+        plain = np.concatenate([part[0] for part in parts])
+        graph = [part[1] for part in parts if part[1] is not None]
+        if not graph:
+            return Predictions(plain)
+        joined = np.concatenate(graph)
+        mean: F32 = (plain + joined) / np.float32(2)
+        return Predictions(plain, joined, mean)
 
-    def _block(self, features: F32) -> tuple[F32, F32 | None, F32 | None]:
+    def _block(self, features: F32) -> tuple[F32, F32 | None]:
         size = len(features)
         # Every block has the same shape: matrix products round differently at different sizes.
         padded = torch.zeros(self.card.batch_size, features.shape[1])
@@ -112,8 +118,7 @@ class Classifier:
         with torch.inference_mode():
             plain = self.model.plain_head(padded).softmax(dim=1)[:size].numpy()
             if not isinstance(self.model, CSRMSModel) or self.prototypes is None:
-                return plain, None, None
+                return plain, None
             reading = make_reading(self.card.reading, self.card.prototypes, self.card.n_positives)
             logits, _ = self.model.graph_head(padded, reading.unseen_context(padded, self.prototypes))
-            graph = logits.softmax(dim=1)[:size].numpy()
-            return plain, graph, (plain + graph) / 2
+            return plain, logits.softmax(dim=1)[:size].numpy()

@@ -1,8 +1,8 @@
 """The leak check: does the graph head answer from the graph alone, when the image is blank?
 
-Validation images are replaced by zeros after normalisation, before anything is found from them; then each reading builds
-its own graph. `paper` chooses it by the true label, as it does in training; `structural` has nothing but the blank.
-Labels are read here on purpose, to show what they give away; inference.py never sees them.
+Validation images are replaced by zeros after normalisation, before anything is found from them; then each reading
+builds its own graph. `paper` chooses it by the true label, as it does in training; `structural` has nothing but the
+blank. Labels are read here on purpose, to show what they give away; inference.py never sees them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from csrms_dist.labels import Membership, single_labels
 from csrms_dist.methods.csrms import CSRMSModel, Relations, neighbours
 from csrms_dist.metrics import accuracy
 from csrms_dist.models.graph_head import GraphContext
-from csrms_dist.sampling.candidates import POSITIVE, positive_candidates
+from csrms_dist.sampling import POSITIVE, positive_candidates
 from csrms_dist.sampling.reference_sampler import ReferenceSampler
 
 F32 = npt.NDArray[np.float32]
@@ -33,9 +33,10 @@ def blank_image_accuracy(
     sampling: SamplingSettings,
     seed: int,
 ) -> float:
-    """Accuracy of the graph head, as a fraction, on N blanked images. pixels (N, H, W, 3), membership (N, K), bank (N', D).
+    """Accuracy of the graph head, as a fraction, on N blanked images.
 
-    About the share of one class where nothing leaks; near 1 where the graph gives the label away.
+    pixels (N, H, W, 3), membership (N, K), bank (N', D). About the share of one class where nothing leaks; near 1 where
+    the graph gives the label away. 0 without images.
     """
     labels = single_labels(membership)
     features = classifier.features(pixels, blank=True)

@@ -35,9 +35,11 @@ def difference_line(difference: Mapping[str, float]) -> str:
 def accuracy_lines(metrics: Mapping[str, Any]) -> list[str]:
     """Test accuracy of control and method at equal passes."""
     test, passes = metrics["test"], metrics["passes"]
-    lines = [f"Accuracy on {metrics['dataset']['test']:,} test images ({metrics['reading']} reading, seed {metrics['seed']})"]
+    of = f"{metrics['reading']} reading, seed {metrics['seed']}"
+    lines = [f"Accuracy on {metrics['dataset']['test']:,} test images ({of})"]
     if "control" in metrics:
-        lines.append(f"  plain control             {percent(metrics['control']['test'])}   {_passes(passes['control'])}")
+        control = percent(metrics["control"]["test"])
+        lines.append(f"  plain control             {control}   {_passes(passes['control'])}")
     lines.append(f"  method, plain head        {percent(test['plain'])}   {_passes(passes['method'])}")
     lines.append(f"  method, graph head        {percent(test['graph'])}")
     lines.append(f"  method, mean of the two   {percent(test['mean'])}")

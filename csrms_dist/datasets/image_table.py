@@ -54,12 +54,7 @@ class ImageTable:
         self.label_space = LabelSpace(tuple(facts["class_names"]), facts["multi_label"])
         self.shape: tuple[int, int, int] = (facts["shape"][0], facts["shape"][1], facts["shape"][2])
         self._table = table
-        self._chunks = [
-            np.frombuffer(chunk.buffers()[1], np.uint8)[chunk.offset * self._width :][: len(chunk) * self._width].reshape(
-                len(chunk), *self.shape
-            )
-            for chunk in table["image"].chunks
-        ]
+        self._chunks = [self._view(chunk) for chunk in table["image"].chunks]
         labels = table["labels"].combine_chunks()
         self.membership: Membership = membership_from_csr(
             labels.offsets.to_numpy(), labels.values.to_numpy(), self.label_space.n_classes
@@ -71,6 +66,12 @@ class ImageTable:
     @property
     def _width(self) -> int:
         return int(np.prod(self.shape))
+
+    def _view(self, chunk: Any) -> U8:
+        """The images of one record batch, without a copy."""
+        pixels = np.frombuffer(chunk.buffers()[1], np.uint8)
+        first = chunk.offset * self._width
+        return pixels[first : first + len(chunk) * self._width].reshape(len(chunk), *self.shape)
 
     @property
     def ids(self) -> Any:
@@ -104,7 +105,10 @@ class ImageTable:
 
 
 def write_image_table(path: Path, source: ImageSource) -> str:
-    """Write an image table; returns the hash of its content. Raises DataError for a repeated id or no image at all."""
+    """Write an image table; returns the hash of its content.
+
+    Raises DataError for a repeated id, no image at all, or images that do not fit the ids or the shape.
+    """
     if not source.ids:
         raise DataError(source.name, got="no images", expected="at least one")
     if len(set(source.ids)) != len(source.ids):
@@ -124,11 +128,10 @@ def write_image_table(path: Path, source: ImageSource) -> str:
         "content_hash": "",
     }
     batches: list[Any] = []
-    for start, block in _blocks(source.images):
-        if block.shape[1:] != source.shape:
-            raise DataError(source.name, got=f"an image of shape {block.shape[1:]}", expected=str(source.shape))
+    written = 0
+    for start, block in _blocks(source):
         content.update(block.tobytes())
-        stop = start + len(block)
+        written = stop = start + len(block)
         batches.append(
             pa.record_batch(
                 {
@@ -141,6 +144,8 @@ def write_image_table(path: Path, source: ImageSource) -> str:
                 }
             )
         )
+    if written != len(source.ids):
+        raise DataError(source.name, got=f"{written} images", expected=f"{len(source.ids)}, one for each id")
     facts["content_hash"] = content.hexdigest()[:32]
     schema = batches[0].schema.with_metadata({"csrms": json.dumps(facts)})
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
@@ -149,9 +154,16 @@ def write_image_table(path: Path, source: ImageSource) -> str:
     return str(facts["content_hash"])
 
 
-def _blocks(images: Iterable[U8]) -> Iterator[tuple[int, U8]]:
-    start, held = 0, []
-    for image in images:
+def _blocks(source: ImageSource) -> Iterator[tuple[int, U8]]:
+    """(first row, images) of each record batch."""
+    start: int = 0
+    held: list[U8] = []
+    for row, image in enumerate(source.images):
+        if row == len(source.ids):
+            raise DataError(source.name, got="more images than ids", expected=f"{row}, one for each id")
+        if image.shape != source.shape:
+            got = f"the shape {image.shape}"
+            raise DataError(f"{source.name}, image '{source.ids[row]}'", got=got, expected=str(source.shape))
         held.append(image)
         if len(held) == ROWS_PER_BATCH:
             yield start, np.stack(held)

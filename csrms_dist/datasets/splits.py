@@ -1,4 +1,8 @@
-"""Which images are held out: a hash of the id decides, so adding images never moves the others across."""
+"""Which images are held out: a hash of the id decides, whatever the order of the images.
+
+Adding images of one class moves none of another, and of its own class at most as many as were added, those next to the
+cut. (No rule can keep both an exact share of each class and every image in its place.)
+"""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from csrms_dist.losses.distance import RunningScale, euclidean
 class NegativeSampling:
     """Repelling form (default): mean over the m negatives of mu / (1 + d / s), s the running mean distance.
 
-    `printed=True` is eq. 14 as printed, -log(mu theta / (sum_q d_q + theta)) with mu and theta 1: it *attracts*, since it
-    grows with the distance; it exists to be compared.
+    `printed=True` is eq. 14 as printed, -log(mu theta / (sum_q d_q + theta)) with mu and theta 1: it *attracts*, since
+    it grows with the distance; it exists to be compared.
     Called with features (B, D), negatives (B, m, D) detached, mask (B, m), the size of the global batch and an all-sum;
     returns this worker's share, a differentiable zero when there are no negatives.
     """

@@ -7,12 +7,22 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from csrms_dist.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Objective:
-    """weights: term name -> weight. A term of weight 0 is absent and never computed."""
+    """weights: term name -> weight. A term of weight 0 is absent and never computed; they cannot all be."""
 
     weights: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        if not any(self.has(term) for term in self.weights):
+            raise ConfigError(
+                "weights of the loss terms",
+                got=", ".join(f"{term} {weight}" for term, weight in sorted(self.weights.items())),
+                expected="at least one above 0",
+            )
 
     def has(self, term: str) -> bool:
         return self.weights.get(term, 0.0) > 0

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from csrms_dist.collective import Collective
+from csrms_dist.encoders import Encoder
 from csrms_dist.losses.classification import classification_loss
 from csrms_dist.losses.objective import Objective
 from csrms_dist.methods.method import Batch, BatchOutcome
@@ -15,9 +16,9 @@ from csrms_dist.methods.method import Batch, BatchOutcome
 class PlainModel(nn.Module):
     """encoder -> linear classifier. forward: (B, 3, H, W) -> (B, K) logits."""
 
-    def __init__(self, encoder: nn.Module, dimension: int, n_classes: int) -> None:
+    def __init__(self, encoder: Encoder, dimension: int, n_classes: int) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder: Encoder = encoder
         self.plain_head = nn.Linear(dimension, n_classes)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """CSRMS (Chen et al., MM 2023): stages, model and the two readings of its graph head.
 
 The readings differ in what enters the graph head. `paper`: same-class positives and prototypes chosen by the label, as
-printed, so the head is told the answer in training. `structural`: only what is found without the label, by the same code
-in training and at test; positives and negatives are targets of losses.
+printed, so the head is told the answer in training. `structural`: only what is found without the label, by the same
+code in training and at test; positives and negatives are targets of losses.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch.nn.functional import normalize
 
 from csrms_dist.collective import Collective
 from csrms_dist.config import MethodSettings
+from csrms_dist.encoders import Encoder
 from csrms_dist.hierarchy.graph import ROLE_DOMINATES, ROLE_FALLBACK, HierarchyGraph
 from csrms_dist.losses.attraction import Attraction
 from csrms_dist.losses.classification import classification_loss
@@ -51,9 +52,9 @@ GIVEN_VECTOR_STAGES = (Stage("features", (), ("features",)), *STAGES[3:5])
 class CSRMSModel(nn.Module):
     """Encoder, plain head and graph head; what is trained and what is saved."""
 
-    def __init__(self, encoder: nn.Module, dimension: int, n_classes: int, reading: str, seed: int) -> None:
+    def __init__(self, encoder: Encoder, dimension: int, n_classes: int, reading: str, seed: int) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder: Encoder = encoder
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.plain_head = nn.Linear(dimension, n_classes)
@@ -61,7 +62,10 @@ class CSRMSModel(nn.Module):
 
 
 class Relations:
-    """What the graph head and the relation losses look up: the bank, the hierarchy and the prototypes made from both."""
+    """What the graph head and the relation losses look up: the bank, and the prototypes made from it by the hierarchy.
+
+    A class that no pattern is counted to has its cluster prototype for its class prototype.
+    """
 
     def __init__(self, graph: HierarchyGraph, features: Tensor) -> None:
         self.bank = FeatureBank(features)
@@ -69,6 +73,7 @@ class Relations:
         self.pattern = torch.from_numpy(np.array(graph.pattern, dtype=np.int64))
         self.chosen_pattern = torch.from_numpy(largest_dominated_pattern(graph))
         self.dominated_class = torch.from_numpy(class_group(graph))
+        self.owns_rows = torch.bincount(self.dominated_class + 1, minlength=self.n_classes + 1)[1:] > 0
         self.refresh()
 
     def refresh(self) -> None:
@@ -76,7 +81,8 @@ class Relations:
         self.patterns = PatternPrototypes(self.bank.current, self.pattern, self.n_patterns)
         # Paper only: w_cu of eq. 11 and p_ca of eq. 12, both indexed by class.
         self.cluster_prototypes = self.patterns.means[self.chosen_pattern]
-        self.class_prototypes = group_means(self.bank.current, self.dominated_class, self.n_classes)
+        means = group_means(self.bank.current, self.dominated_class, self.n_classes)
+        self.class_prototypes = torch.where(self.owns_rows[:, None], means, self.cluster_prototypes)
 
 
 def largest_dominated_pattern(graph: HierarchyGraph) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -192,7 +198,8 @@ class CSRMS:
         self.n_positives, self.n_negatives = n_positives, n_negatives
         self.label_smoothing = label_smoothing
         used = {"negative": self.objective.has("negative"), "positive": self.objective.has("attract")}
-        self.edge_types = tuple(kind for kind in ("positive", "negative") if used[kind] or kind in self.reading.edge_types)
+        wanted = {kind for kind, is_used in used.items() if is_used}.union(self.reading.edge_types)
+        self.edge_types: tuple[str, ...] = tuple(kind for kind in ("positive", "negative") if kind in wanted)
 
     def batch(self, batch: Batch, collective: Collective) -> BatchOutcome:
         size = len(batch.global_rows)

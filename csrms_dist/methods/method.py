@@ -17,8 +17,8 @@ from csrms_dist.sampling.subgraph import BatchSubgraph
 class Stage:
     """One stage of a method. Its artefact has its name.
 
-    requires: the stages whose artefacts it reads. settings: the sections, or section.key, that decide its result; whatever
-    is not listed (the number of actors, say) may change without redoing it.
+    requires: the stages whose artefacts it reads. settings: the sections, or section.key, that decide its result;
+    whatever is not listed (the number of actors, say) may change without redoing it.
     """
 
     name: str
@@ -30,8 +30,9 @@ class Stage:
 class Batch:
     """This worker's slice of a global batch.
 
-    rows (b,): training rows. images (b, 3, H, W), normalised. labels (b,). global_rows (B,): the rows of all workers, in
-    order; this worker holds global_rows[rank::world]. subgraph: of these anchors, None when the method samples no edges.
+    rows (b,): training rows. images (b, 3, H, W), normalised. labels (b,). global_rows (B,): the rows of all workers,
+    in order; this worker holds global_rows[rank::world]. subgraph: of these anchors, None when the method samples no
+    edges.
     """
 
     rows: Tensor
@@ -52,8 +53,8 @@ class BatchOutcome:
 class Method(Protocol):
     """A method under training.
 
-    Assumptions: `batch` is called for every global batch on every worker, `end_epoch` after each epoch; whatever is not a
-    parameter of `module` and must outlive a restart is in `state_dict`.
+    Assumptions: `batch` is called for every global batch on every worker, `end_epoch` after each epoch; whatever is not
+    a parameter of `module` and must outlive a restart is in `state_dict`.
     """
 
     @property

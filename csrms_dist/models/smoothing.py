@@ -46,8 +46,8 @@ class GCN(nn.Module):
     """Two graph convolutions, d -> h -> d: A ReLU(A X W1) W0 (eq. 10; Kipf and Welling, 2017).
 
     `softmax` applies the softmax that eq. 10 prints, over the features; the default leaves it out, because a
-    representation on the simplex loses its scale. forward: nodes (B, 1 + n, D), adjacency (B, 1 + n, 1 + n) -> (B, D), the
-    anchor's row.
+    representation on the simplex loses its scale. forward: nodes (B, 1 + n, D), adjacency (B, 1 + n, 1 + n) -> (B, D),
+    the anchor's row.
     """
 
     def __init__(self, dimension: int, hidden: int | None = None, *, softmax: bool = False) -> None:

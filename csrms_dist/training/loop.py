@@ -18,7 +18,7 @@ from csrms_dist.encoders import Normaliser, images_to_tensor
 from csrms_dist.hashing import permutation
 from csrms_dist.methods.method import Batch, Method
 from csrms_dist.sampling.protocol import Sampler
-from csrms_dist.training.train_step import learning_rate, refuse_divergence, train_step
+from csrms_dist.training.train_step import learning_rate, refuse_divergence, refuse_lost_weights, train_step
 
 I64 = npt.NDArray[np.int64]
 EpochReport = dict[str, float]
@@ -39,7 +39,7 @@ def global_batches(n_rows: int, batch_size: int, n_images: int, seed: int, epoch
 
     The last epoch ends early when `n_images`, the images of the whole training, are used up.
     """
-    order = permutation(n_rows, seed, epoch)[: n_images - epoch * n_rows]
+    order = permutation(n_rows, seed, epoch)[: max(n_images - epoch * n_rows, 0)]
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
@@ -57,8 +57,9 @@ def fit(
 ) -> list[EpochReport]:
     """Train on `n_images` images in all and return a report an epoch.
 
-    `on_epoch(epochs done, state)` gets everything that `resume` needs to go on as if nothing had happened. Raises DataError
-    when the loss is not finite.
+    `on_epoch(epochs done, state)` gets everything that `resume` needs to go on as if nothing had happened. What is in
+    it goes on changing: save it before returning. Raises DataError, before `on_epoch`, when the loss or a weight is not
+    finite.
     """
     collective = collective or Collective()
     optimiser = torch.optim.SGD(
@@ -100,6 +101,7 @@ def fit(
         method.end_epoch()
         history.append(_report(totals, images, epoch, collective))
         refuse_divergence(history[-1]["loss"], epoch + 1)
+        refuse_lost_weights(method.module.parameters(), epoch + 1)
         if on_epoch is not None:
             state = {
                 "model": method.module.state_dict(),

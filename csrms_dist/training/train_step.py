@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -10,6 +11,8 @@ from torch import Tensor
 from csrms_dist.collective import Collective
 from csrms_dist.errors import DataError
 from csrms_dist.methods.method import Batch, BatchOutcome, Method
+
+_REMEDY = "lower the learning rate"
 
 
 def learning_rate(step: int, total: int, warmup: float, peak: float) -> float:
@@ -36,6 +39,12 @@ def train_step(
 def refuse_divergence(loss: float, epoch: int) -> None:
     """Raise DataError when the loss of an epoch is not finite."""
     if not math.isfinite(loss):
+        raise DataError(f"training loss of epoch {epoch}", got=str(loss), expected="a finite number", remedy=_REMEDY)
+
+
+def refuse_lost_weights(parameters: Iterable[Tensor], epoch: int) -> None:
+    """Raise DataError when a weight is not finite: the last step of an epoch does not show in its loss."""
+    if not all(bool(parameter.isfinite().all()) for parameter in parameters):
         raise DataError(
-            f"training loss of epoch {epoch}", got=str(loss), expected="a finite number", remedy="lower the learning rate"
+            f"weights after epoch {epoch}", got="NaN or infinity", expected="finite numbers", remedy=_REMEDY
         )
