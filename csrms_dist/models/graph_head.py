@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from csrms_dist.models.alignment import align
 from csrms_dist.models.smoothing import GCN, knn_adjacency, star_adjacency
@@ -28,7 +30,9 @@ class GraphContext:
 class GraphHead(nn.Module):
     """F_g (eq. 9-10) -> F_u (eq. 11) -> F_a (eq. 12) -> logits. forward: (B, D), context -> (B, K) logits, (B, D) F_a.
 
-    `as_printed` takes the symmetric kNN adjacency and the softmax of eq. 10; otherwise the row-stochastic star.
+    `as_printed` takes the symmetric kNN adjacency and the softmax of eq. 10 on raw features; otherwise the row-stochastic
+    star on nodes scaled to norm sqrt(D). Without that scale a fresh head on the features of a trained encoder (norm 25
+    after stage 0 on digits) has a curvature that the encoder's learning rate cannot take: one of three seeds diverged.
     """
 
     def __init__(self, dimension: int, n_classes: int, *, as_printed: bool = False) -> None:
@@ -39,8 +43,11 @@ class GraphHead(nn.Module):
 
     def forward(self, features: Tensor, context: GraphContext) -> tuple[Tensor, Tensor]:
         nodes = torch.cat([features[:, None], context.neighbours], dim=1)
-        adjacency = knn_adjacency(nodes, context.mask, NEAREST) if self.as_printed else star_adjacency(context.mask)
-        smoothed = self.smoothing(nodes, adjacency)
+        if self.as_printed:
+            smoothed = self.smoothing(nodes, knn_adjacency(nodes, context.mask, NEAREST))
+        else:
+            scaled = normalize(nodes, dim=2) * math.sqrt(nodes.shape[2])
+            smoothed = self.smoothing(scaled, star_adjacency(context.mask))
         if context.prototypes is not None:
             for prototype in context.prototypes:
                 smoothed = align(smoothed, prototype)
