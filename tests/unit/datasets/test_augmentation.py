@@ -1,0 +1,96 @@
+"""Crop and flip against loops; the draw of an image is its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from csrms_dist.datasets.augmentation import PADDING, augment
+from csrms_dist.hashing import permutation
+
+
+def made(n: int, height: int = 9, width: int = 13) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (n, height, width, 3), dtype=np.uint8)
+
+
+def reflected(i: int, size: int) -> int:
+    """Where row i of the padded image comes from: a b c | d c b."""
+    i -= PADDING
+    i = abs(i)
+    return 2 * (size - 1) - i if i >= size else i
+
+
+def crop(image: np.ndarray, top: int, left: int, flip: bool) -> np.ndarray:
+    height, width = image.shape[:2]
+    out = np.empty_like(image)
+    for y in range(height):
+        for x in range(width):
+            across = width - 1 - x if flip else x
+            out[y, x] = image[reflected(top + y, height), reflected(left + across, width)]
+    return out
+
+
+def draw_of(image: np.ndarray, result: np.ndarray) -> tuple[int, int, bool]:
+    """The one crop and flip that gives `result`, found by trying them all."""
+    found = [
+        (top, left, flip)
+        for top in range(2 * PADDING + 1)
+        for left in range(2 * PADDING + 1)
+        for flip in (False, True)
+        if np.array_equal(crop(image, top, left, flip), result)
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_every_image_is_a_crop_of_its_padded_self_maybe_flipped() -> None:
+    images = made(12)
+    before = images.copy()
+    results = augment("crop_flip", images, np.arange(12), 0, 3)
+    draws = [draw_of(image, result) for image, result in zip(images, results, strict=True)]
+    assert len(set(draws)) > 8
+    assert results.dtype == np.uint8
+    assert np.array_equal(images, before)
+
+
+def test_all_places_are_drawn_and_half_are_flipped() -> None:
+    """A picture of its own coordinates tells where its crop begins."""
+    n, side = 4000, 12
+    image = np.zeros((side, side, 3), np.uint8)
+    image[..., 0], image[..., 1] = np.arange(side)[:, None], np.arange(side)
+    results = augment("crop_flip", np.broadcast_to(image, (n, *image.shape)), np.arange(n), 1, 1)
+    middle = results[:, 5, 5].astype(int)  # away from the reflection for every crop but the outermost
+    flipped = results[:, 5, 6, 1] < results[:, 5, 5, 1]
+    assert 0.45 < flipped.mean() < 0.55
+    tops = np.unique(middle[:, 0], return_counts=True)[1]
+    assert len(tops) == 2 * PADDING + 1
+    assert tops.min() > 0.7 * n / len(tops)
+
+
+def test_the_draw_is_of_seed_epoch_and_image_alone() -> None:
+    images, indices = made(20), np.arange(100, 120)
+    whole = augment("crop_flip", images, indices, 7, 2)
+    order = np.random.default_rng(1).permutation(20)
+    assert np.array_equal(augment("crop_flip", images[order], indices[order], 7, 2), whole[order])
+    for i in range(20):
+        assert np.array_equal(augment("crop_flip", images[i : i + 1], indices[i : i + 1], 7, 2)[0], whole[i])
+    assert not np.array_equal(augment("crop_flip", images, indices, 7, 3), whole)
+    assert not np.array_equal(augment("crop_flip", images, indices, 8, 2), whole)
+    assert not np.array_equal(augment("crop_flip", images, indices + 20, 7, 2), whole)
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_early_and_late_batches_of_an_epoch_are_flipped_alike(epoch: int) -> None:
+    """The order of an epoch is a hash of (seed, epoch, row) too: the draws must not follow it."""
+    n = 2000
+    image = np.arange(5 * 9 * 3, dtype=np.uint8).reshape(5, 9, 3)
+    order = permutation(n, 3, epoch)
+    results = augment("crop_flip", np.broadcast_to(image, (n, *image.shape)), order, 3, epoch)
+    flipped = results[:, 2, 4, 0] > results[:, 2, 5, 0]
+    assert abs(flipped[: n // 2].mean() - flipped[n // 2 :].mean()) < 0.1
+
+
+def test_none_leaves_the_images_alone_and_no_image_is_fine() -> None:
+    images = made(3)
+    assert augment("none", images, np.arange(3), 0, 0) is images
+    assert augment("crop_flip", images[:0], np.arange(0), 0, 0).shape == (0, 9, 13, 3)

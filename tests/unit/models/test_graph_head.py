@@ -1,0 +1,39 @@
+"""The graph head is smoothing, alignment and a linear layer, in that order."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from csrms_dist.models.graph_head import NEAREST, GraphContext, GraphHead
+from csrms_dist.models.smoothing import knn_adjacency, star_adjacency
+
+
+@pytest.mark.parametrize("as_printed", [False, True])
+@pytest.mark.parametrize("aligned", [False, True])
+def test_the_head_is_the_chain_of_eq_9_to_12(as_printed: bool, aligned: bool) -> None:
+    torch.manual_seed(0)
+    head = GraphHead(5, 3, as_printed=as_printed)
+    features, found = torch.randn(4, 5), torch.randn(4, 7, 5)
+    mask = torch.rand(4, 7) < 0.7
+    prototypes = (torch.randn(4, 5), torch.randn(4, 5)) if aligned else None
+    logits, smoothed = head(features, GraphContext(found, mask, prototypes))
+
+    nodes = torch.stack([torch.cat([features[b : b + 1], found[b]]) for b in range(4)])
+    adjacency = knn_adjacency(nodes, mask, NEAREST) if as_printed else star_adjacency(mask)
+    expected = head.smoothing(nodes, adjacency)
+    assert bool(((expected > 0).all() and torch.allclose(expected.sum(dim=1), torch.ones(4)))) is as_printed
+    if prototypes is not None:
+        expected = 0.25 * expected + 0.25 * prototypes[0] + 0.5 * prototypes[1]
+    torch.testing.assert_close(smoothed, expected)
+    torch.testing.assert_close(logits, expected @ head.classifier.weight.T + head.classifier.bias)
+
+
+def test_a_head_answers_each_anchor_alone() -> None:
+    torch.manual_seed(0)
+    head = GraphHead(5, 3)
+    features, found, mask = torch.randn(4, 5), torch.randn(4, 7, 5), torch.rand(4, 7) < 0.5
+    together, _ = head(features, GraphContext(found, mask))
+    alone = [head(features[b : b + 1], GraphContext(found[b : b + 1], mask[b : b + 1]))[0] for b in range(4)]
+    torch.testing.assert_close(together, torch.cat(alone))
+    assert head(features[:0], GraphContext(found[:0], mask[:0]))[0].shape == (0, 3)

@@ -1,0 +1,137 @@
+"""Prototypes against loops: the own image is left out of its mean, a pattern of one image is skipped for it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from csrms_dist.models.alignment import align
+from csrms_dist.models.feature_bank import FeatureBank
+from csrms_dist.models.prototypes import PatternPrototypes, group_means, nearest_rows
+
+D = 3
+
+
+def mean(rows: list[list[float]]) -> list[float]:
+    return [math.fsum(column) / len(rows) for column in zip(*rows, strict=True)]
+
+
+def unit(row: list[float]) -> list[float]:
+    return [x / max(math.hypot(*row), 1e-12) for x in row]
+
+
+def loop_nearest(
+    feature: list[float], features: list[list[float]], pattern: list[int], row: int | None, k: int
+) -> list[list[float]]:
+    """The k nearest pattern means, nearest first, without `row`."""
+    means = []
+    for j in range(max(pattern) + 1):
+        members = [features[i] for i in range(len(features)) if pattern[i] == j and i != row]
+        if members:
+            means.append(mean(members))
+    return sorted(means, key=lambda m: math.dist(unit(feature), unit(m)))[:k]
+
+
+def made(pattern: list[int], seed: int) -> Tensor:
+    return torch.randn(len(pattern), D, generator=torch.Generator().manual_seed(seed))
+
+
+patterns = st.lists(st.integers(0, 5), min_size=2, max_size=25).map(
+    lambda raw: [sorted(set(raw)).index(p) for p in raw]
+)
+
+
+@given(patterns, st.integers(1, 8), st.integers(0, 1000))
+def test_rows_are_left_out_of_their_own_pattern(pattern: list[int], k: int, seed: int) -> None:
+    features = made(pattern, seed)
+    rows = torch.arange(len(pattern))
+    moved = features + 0.3 * made(pattern, seed + 1)  # what the encoder says now; the bank is one epoch old
+    prototypes = PatternPrototypes(features, torch.tensor(pattern), max(pattern) + 1)
+    found, mask = prototypes.nearest(moved, rows, k)
+    assert found.shape == (len(pattern), k, D)
+    for i in range(len(pattern)):
+        expected = loop_nearest(moved[i].tolist(), features.tolist(), pattern, i, k)
+        assert int(mask[i].sum()) == len(expected)
+        if expected:
+            torch.testing.assert_close(found[i, mask[i]], torch.tensor(expected), rtol=1e-4, atol=1e-5)
+
+
+@given(patterns, st.integers(1, 8), st.integers(0, 1000))
+def test_unseen_images_see_every_pattern(pattern: list[int], k: int, seed: int) -> None:
+    features, queries = made(pattern, seed), made(pattern, seed + 1)
+    prototypes = PatternPrototypes(features, torch.tensor(pattern), max(pattern) + 1)
+    found, mask = prototypes.nearest(queries, None, k)
+    for i in range(len(pattern)):
+        expected = loop_nearest(queries[i].tolist(), features.tolist(), pattern, None, k)
+        assert mask[i].tolist() == [True] * len(expected) + [False] * (k - len(expected))
+        torch.testing.assert_close(found[i, : len(expected)], torch.tensor(expected), rtol=1e-4, atol=1e-5)
+    means = prototypes.means
+    again = nearest_rows(queries, means, min(k, len(means)), None)
+    assert torch.equal(again[0], found[:, : len(means)])
+
+
+def test_the_only_image_of_a_pattern_does_not_meet_itself() -> None:
+    features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.1, 1.0]])
+    prototypes = PatternPrototypes(features, torch.tensor([0, 1, 1]), 2)
+    found, mask = prototypes.nearest(features, torch.arange(3), 2)
+    assert mask.tolist() == [[True, False], [True, True], [True, True]]
+    torch.testing.assert_close(found[0, 0], torch.tensor([0.05, 1.0]))
+    torch.testing.assert_close(found[1], torch.tensor([[0.1, 1.0], [1.0, 0.0]]))  # the other member, not the mean
+    alone = PatternPrototypes(features[:1], torch.tensor([0]), 1).nearest(features[:1], torch.tensor([0]), 3)
+    assert not alone[1].any()
+    assert torch.isfinite(alone[0]).all()
+
+
+def test_no_gradient_reaches_a_prototype() -> None:
+    features = torch.randn(6, D, requires_grad=True)
+    prototypes = PatternPrototypes(torch.randn(6, D), torch.tensor([0, 0, 1, 1, 2, 2]), 3)
+    assert not prototypes.nearest(features, torch.arange(6), 2)[0].requires_grad
+
+
+@given(st.lists(st.integers(-1, 4), min_size=1, max_size=30), st.integers(0, 100))
+def test_group_means(group: list[int], seed: int) -> None:
+    features = made(group, seed)
+    found = group_means(features, torch.tensor(group), 5)
+    for g in range(5):
+        members = [features[i].tolist() for i in range(len(group)) if group[i] == g]
+        torch.testing.assert_close(found[g], torch.tensor(mean(members) if members else [0.0] * D))
+
+
+def test_align_is_eq_11_and_12() -> None:
+    smoothed, cluster, label = torch.randn(4, D), torch.randn(4, D), torch.randn(4, D)
+    found = align(align(smoothed, cluster), label)
+    for b in range(4):
+        expected = [
+            0.5 * (0.5 * f + 0.5 * w) + 0.5 * p for f, w, p in zip(smoothed[b], cluster[b], label[b], strict=True)
+        ]
+        torch.testing.assert_close(found[b], torch.stack(expected))
+    assert torch.equal(align(smoothed, cluster, share=1.0), smoothed)
+
+
+def test_the_bank_reads_one_generation_and_writes_the_next() -> None:
+    start = torch.zeros(4, 2)
+    bank = FeatureBank(start)
+    new = torch.ones(2, 2, requires_grad=True)
+    bank.write(torch.tensor([3, 1]), new)
+    assert torch.equal(bank.current, torch.zeros(4, 2))
+    bank.turn()
+    assert bank.generation == 1
+    assert bank.current[:, 0].tolist() == [0, 1, 0, 1]
+    assert not bank.current.requires_grad
+    bank.write(torch.tensor([0]), torch.full((1, 2), 5.0))
+    assert torch.equal(start, torch.zeros(4, 2))  # the table that it came from is untouched
+
+
+def test_a_bank_comes_back_as_it_was_saved() -> None:
+    bank = FeatureBank(torch.randn(4, 2))
+    bank.write(torch.tensor([0]), torch.ones(1, 2))
+    bank.turn()
+    again = FeatureBank(torch.zeros(4, 2))
+    again.load_state_dict(bank.state_dict())
+    assert again.generation == 1
+    again.turn()
+    assert torch.equal(again.current, bank.current)
