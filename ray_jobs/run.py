@@ -14,7 +14,7 @@ from csrms_dist.run_directory import RunDirectory
 from ray_jobs.session import shared_session
 from ray_jobs.settings import RunSettings, load_settings
 from ray_jobs.stage import StageContext
-from ray_jobs.wiring import fingerprints, has_labels, job_of, needed_for, stages_of
+from ray_jobs.wiring import fingerprints, has_labels, job_of, needed_for, stages_of, store_of
 
 PACKAGES = ("csrms-dist", "torch", "timm", "numpy", "pyarrow", "numba", "scikit-learn", "ray", "dgl", "ladybug")
 
@@ -58,7 +58,7 @@ def run(
     with directory.lock(), shared_session():
         started = _begin(directory, settings)
         for stage in stages:
-            if directory.is_done(stage.name, inputs[stage.name]):
+            if is_done(directory, stage.name, inputs[stage.name]):
                 continue
             if stage.name == "graph" and not has_labels(directory):
                 if until == "graph":
@@ -73,6 +73,16 @@ def run(
             _note(directory, started, stage.name, time.monotonic() - begun)
     metrics = directory.read_json("metrics.json") if directory.stamp("evaluate") else None
     return RunResult(directory, settings, metrics or {}, tuple(done))
+
+
+def is_done(directory: RunDirectory, stage: str, inputs: str) -> bool:
+    """Whether a stage's artefact is whole and of these inputs; the graph's only if the store still holds that run."""
+    if not directory.is_done(stage, inputs):
+        return False
+    if stage != "graph":
+        return True
+    with store_of(directory) as store:
+        return directory.facts(stage)["run"] == store.live_run()
 
 
 def versions() -> dict[str, str]:

@@ -188,13 +188,15 @@ def train(context: StageContext, role: str, n_images: int, n_epochs: int) -> dic
                 checkpoint_config=CheckpointConfig(num_to_keep=2),
             ),
         )
-        with Progress(role, total=n_epochs, unit="epochs") as progress, _shown(ray, relay, progress, role):
-            try:
-                result = trainer.fit()
-            except ray.train.TrainingFailedError as error:
-                raise _cause(error, role) from error
-        with result.checkpoint.as_directory() as folder:
-            state: dict[str, Any] = torch.load(Path(folder) / STATE_FILE, weights_only=True)
+        with Progress(role, total=n_epochs, unit="epochs") as progress:
+            with _shown(ray, relay, progress, role):
+                try:
+                    result = trainer.fit()
+                except ray.train.TrainingFailedError as error:
+                    raise _cause(error, role) from error
+            with result.checkpoint.as_directory() as folder:
+                state: dict[str, Any] = torch.load(Path(folder) / STATE_FILE, weights_only=True)
+            progress.set(len(state["history"]), "  ".join(note(state["history"][-1])))
     return state
 
 
