@@ -1,0 +1,54 @@
+"""The README is true: its commands parse, its Python runs, its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ray_jobs.cli import _parser
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, flags=re.DOTALL)
+COMMANDS = [
+    line.partition("   #")[0]
+    for kind, block in BLOCKS
+    if kind == "console"
+    for line in block.splitlines()
+    if line.startswith("csrms ")
+]
+PYTHON = [block for kind, block in BLOCKS if kind == "python"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_parse(command: str) -> None:
+    _parser().parse_args(shlex.split(command)[1:])
+
+
+def test_there_are_commands_and_examples() -> None:
+    assert len(COMMANDS) > 8
+    assert len(PYTHON) == 3
+
+
+@pytest.mark.parametrize("block", [block for block in PYTHON if "ray_jobs" not in block])
+def test_examples_of_the_core_run(block: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", block], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_pipeline_example_is_the_public_one() -> None:
+    [block] = [block for block in PYTHON if "ray_jobs" in block]
+    compile(block, "README.md", "exec")
+    assert "from ray_jobs import run" in block
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)\)", TEXT))))
+def test_links_lead_somewhere(target: str) -> None:
+    assert (ROOT / target).is_file()
