@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -20,13 +22,28 @@ def test_the_head_is_the_chain_of_eq_9_to_12(as_printed: bool, aligned: bool) ->
     logits, smoothed = head(features, GraphContext(found, mask, prototypes))
 
     nodes = torch.stack([torch.cat([features[b : b + 1], found[b]]) for b in range(4)])
-    adjacency = knn_adjacency(nodes, mask, NEAREST) if as_printed else star_adjacency(mask)
-    expected = head.smoothing(nodes, adjacency)
-    assert bool(((expected > 0).all() and torch.allclose(expected.sum(dim=1), torch.ones(4)))) is as_printed
+    if as_printed:
+        expected = head.smoothing(nodes, knn_adjacency(nodes, mask, NEAREST))
+        torch.testing.assert_close(expected.sum(dim=1), torch.ones(4))  # softmax over the features
+    else:
+        scaled = torch.stack(
+            [torch.stack([x * math.sqrt(5) / math.hypot(*x.tolist()) for x in some]) for some in nodes]
+        )
+        expected = head.smoothing(scaled, star_adjacency(mask))
     if prototypes is not None:
         expected = 0.25 * expected + 0.25 * prototypes[0] + 0.5 * prototypes[1]
     torch.testing.assert_close(smoothed, expected)
     torch.testing.assert_close(logits, expected @ head.classifier.weight.T + head.classifier.bias)
+
+
+def test_the_default_head_does_not_see_how_long_a_feature_is() -> None:
+    torch.manual_seed(0)
+    head = GraphHead(5, 3)
+    features, found, mask = torch.randn(4, 5), torch.randn(4, 7, 5), torch.rand(4, 7) < 0.7
+    once = head(features, GraphContext(found, mask))[0]
+    torch.testing.assert_close(head(100 * features, GraphContext(0.01 * found, mask))[0], once)
+    blank = head(torch.zeros(4, 5), GraphContext(torch.zeros(4, 7, 5), mask))[0]
+    assert torch.isfinite(blank).all()
 
 
 def test_a_head_answers_each_anchor_alone() -> None:

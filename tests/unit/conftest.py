@@ -1,0 +1,126 @@
+"""The digits up to the hierarchy, without Ray: made once, shared by the tests of methods, training and inference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from csrms_dist.art import cluster
+from csrms_dist.config import ClusterSettings, MethodSettings, OptimiserSettings, SamplingSettings
+from csrms_dist.datasets import ImageTable
+from csrms_dist.datasets.digits import digits
+from csrms_dist.datasets.image_table import write_image_table
+from csrms_dist.encoders import Normaliser
+from csrms_dist.feature_extraction import encode_range
+from csrms_dist.hierarchy.graph import HierarchyGraph
+from csrms_dist.hierarchy.pattern_counts import build_hierarchy
+from csrms_dist.inference import Classifier, ModelCard, make_model, save_model
+from csrms_dist.labels import single_labels
+from csrms_dist.methods.baselines import PlainMethod, PlainModel
+from csrms_dist.methods.csrms import CSRMS, CSRMSModel
+from csrms_dist.methods.recipes import READINGS
+from csrms_dist.models.prototypes import PatternPrototypes
+from csrms_dist.sampling import ReferenceSampler, build_candidates
+from csrms_dist.training.loop import TrainingData, fit
+
+
+@dataclass(frozen=True)
+class DigitsRun:
+    """What `csrms run` has before the stage `train`: images, stage-0 weights, features (N, 84), hierarchy."""
+
+    table: ImageTable
+    test: ImageTable
+    data: TrainingData
+    card: ModelCard
+    stage_0: dict[str, torch.Tensor]
+    features: np.ndarray
+    graph: HierarchyGraph
+
+    def plain(self) -> PlainMethod:
+        model = make_model(self.card, 0)
+        assert isinstance(model, PlainModel)
+        model.load_state_dict(self.stage_0)
+        return PlainMethod(model)
+
+    def csrms(self, reading: str, **settings: Any) -> tuple[CSRMS, ReferenceSampler]:
+        """The method, from the stage-0 weights, and its sampler."""
+        recipe = READINGS[reading]
+        sampling = SamplingSettings(**recipe.get("sampling", {}))
+        chosen = MethodSettings(reading=reading, **{**recipe.get("method", {}), **settings})
+        model = make_model(self.card_of(reading), 0)
+        assert isinstance(model, CSRMSModel)
+        model.load_state_dict(self.stage_0, strict=False)
+        method = CSRMS(
+            model,
+            self.graph,
+            torch.from_numpy(self.features.copy()),
+            chosen,
+            n_positives=sampling.n_positives,
+            n_negatives=sampling.n_negatives,
+        )
+        sizes = {"positive": sampling.n_positives, "negative": sampling.n_negatives}
+        return method, ReferenceSampler(build_candidates(self.graph, self.features, sampling), sizes, 0)
+
+    def card_of(self, reading: str) -> ModelCard:
+        return ModelCard(**{**vars(self.card), "reading": reading})
+
+    def save(self, folder: Path, method: CSRMS) -> np.ndarray:
+        """Save a trained method as the stage `train` does; returns its feature bank."""
+        bank = method.relations.bank.current
+        pattern = torch.from_numpy(self.graph.pattern.astype(np.int64))
+        prototypes = PatternPrototypes(bank, pattern, self.graph.n_patterns).means.numpy()
+        folder.mkdir(parents=True)
+        save_model(folder, self.card_of(method_reading(method)), method.module.state_dict(), prototypes)
+        return bank.numpy()
+
+
+def method_reading(method: CSRMS) -> str:
+    return "paper" if method.module.graph_head.as_printed else "structural"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """What the jobs use; equal bytes need equal thread counts."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory: pytest.TempPathFactory) -> DigitsRun:
+    folder = tmp_path_factory.mktemp("digits")
+    for name, source in zip(("train", "test"), digits(0.2), strict=True):
+        write_image_table(folder / f"{name}.arrow", source)
+    table, test = ImageTable(folder / "train.arrow"), ImageTable(folder / "test.arrow")
+    mean, std = table.channel_statistics()
+    indices = table.indices("train")[::2]
+    membership = table.membership[indices]
+    data = TrainingData(table, indices, single_labels(membership), Normaliser(mean, std))
+    card = ModelCard("lenet5", table.shape, tuple(mean), tuple(std), table.label_space.class_names)
+    model = make_model(card, 0)
+    assert isinstance(model, PlainModel)
+    fit(PlainMethod(model), data, OptimiserSettings(epochs=4, batch_size=32), n_images=4 * len(indices), seed=0)
+    save_model(folder, card, model.state_dict())
+    features = encode_range(Classifier(folder).encoder, data.normalise, table, indices, 256)
+    np.save(folder / "vectors.npy", features)
+    ids = [table.ids[int(i)].as_py() for i in indices]
+    work = folder / "work"
+    work.mkdir()
+    clustering = cluster(folder / "vectors.npy", ids, ClusterSettings(n_patterns=40, shards=2), 10, work)
+    graph = build_hierarchy(
+        clustering.pattern,
+        clustering.score,
+        membership,
+        indices,
+        dominance_threshold=0.6,
+        n_positives=10,
+        multi_label=False,
+    )
+    return DigitsRun(table, test, data, card, model.state_dict(), features, graph)
