@@ -1,0 +1,392 @@
+"""The documents say what the code does: what can be made or executed is, the rest is compared with the code.
+
+`python tests/architecture/test_docs.py` writes the tables of docs/queries.md anew.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from csrms_dist import errors
+from csrms_dist.art import cluster
+from csrms_dist.datasets.image_table import ImageTable
+from csrms_dist.errors import CsrmsError, require
+from csrms_dist.feature_extraction import encode_range
+from csrms_dist.feature_table import FeatureTable, read_vectors
+from csrms_dist.hierarchy import snapshot
+from csrms_dist.inference import Classifier, make_model, save_model
+from csrms_dist.models.prototypes import PatternPrototypes
+from csrms_dist.run_directory import RunDirectory
+from csrms_dist.training.train_step import refuse_divergence
+from graphstore.queries import named_queries
+from graphstore.schema import SCHEMA, Column
+from ray_jobs import configuration_reference
+from ray_jobs.cli import _parser, main
+from ray_jobs.predict import predict
+from ray_jobs.query import find_run, query
+from ray_jobs.run import run as run_stages
+from ray_jobs.settings import load_settings, settings_from
+from ray_jobs.trainer import model_card
+from ray_jobs.wiring import fingerprints, stages_of
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+QUERIES = DOCS / "queries.md"
+REMAKE = "python tests/architecture/test_docs.py"
+
+
+# ------------------------------------------------------------------------------------------------- what is generated
+
+
+def query_table() -> Iterator[str]:
+    yield "| name | answers | parameters | columns | cost |"
+    yield "|---|---|---|---|---|"
+    for name, item in named_queries().items():
+        purpose, _, rest = item.doc.partition(" Parameters: ")
+        parameters, _, cost = rest.partition(". Cost: ")
+        columns = ", ".join(f"`{column}`" for column in item.columns)
+        yield f"| `{name}` | {purpose} | {parameters} | {columns} | {cost} |"
+
+
+def schema_tables() -> Iterator[str]:
+    def shown(columns: tuple[Column, ...]) -> str:
+        return ", ".join(f"{column.name} {column.kind}" for column in columns)
+
+    yield "| node | properties |"
+    yield "|---|---|"
+    for node in SCHEMA.nodes:
+        key, *others = node.columns
+        yield f"| `{node.label}` | **{key.name} {key.kind}**, {shown(tuple(others))} |"
+    yield ""
+    yield "| edge | properties |"
+    yield "|---|---|"
+    for edge in SCHEMA.edges:
+        yield f"| `(:{edge.source})-[:{edge.name}]->(:{edge.target})` | {shown(edge.columns)} |"
+
+
+def with_tables(text: str) -> str:
+    """docs/queries.md with its two made parts made anew."""
+    for title, lines in (("named queries", query_table()), ("schema", schema_tables())):
+        opening = f"<!-- {title}: made by `{REMAKE}` -->\n"
+        head, found, tail = text.partition(opening)
+        assert found, title
+        text = f"{head}{opening}\n" + "\n".join(lines) + "\n\n<!-- end -->" + tail.partition("<!-- end -->")[2]
+    return text
+
+
+def test_the_configuration_page_is_fresh() -> None:
+    page = "\n".join(configuration_reference.lines()) + "\n"
+    assert (DOCS / "configuration.md").read_text() == page, f"stale; make it: {configuration_reference.COMMAND}"
+
+
+def test_the_queries_page_is_fresh() -> None:
+    assert QUERIES.read_text() == with_tables(QUERIES.read_text()), f"stale; make it: {REMAKE}"
+
+
+# ------------------------------------------------------------------------------------------------------ all the pages
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def table_rows(text: str) -> list[list[str]]:
+    """The cells of the body rows of the first table in `text`."""
+    lines = text.strip().splitlines()
+    body = lines[2 : next((n for n, line in enumerate(lines) if not line.startswith("|")), len(lines))]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in body]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_code_is_valid_and_commands_are_known(page: Path) -> None:
+    for block in blocks(page, "python"):
+        compile(block, page.name, "exec")
+    for block in blocks(page, "shell"):
+        subprocess.run(["bash", "-n"], input=block, text=True, check=True, timeout=20)
+        for line in block.splitlines():
+            words = shlex.split(line, comments=True)
+            if words and words[0] == "csrms":
+                _parser().parse_args(words[1:])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_files_are_there(page: Path) -> None:
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert "://" in target or (page.parent / target).exists(), target
+    for path in re.findall(r"`((?:docs|tests|examples|csrms_dist|graphstore|ray_jobs)/[\w./-]*)`", text):
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tables_are_whole(page: Path) -> None:
+    width = 0
+    for line in page.read_text().splitlines():
+        cells = len(re.split(r"(?<!\\)\|", line)) if line.startswith("|") else 0
+        assert not cells or not width or cells == width, line
+        width = cells
+
+
+def test_every_deviation_names_a_test_that_is_there() -> None:
+    parts = (DOCS / "deviations.md").read_text().split("\n## ")[1:-1]
+    rows = [row for part in parts for row in table_rows(part[part.index("\n|") :])]
+    assert len(rows) > 40
+    assert len({row[0] for row in rows}) == len(rows), "one row a topic"
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)`", row[-1])
+        assert named, row[0]
+        assert [path for path in named if not (ROOT / path).is_file()] == [], row[0]
+
+
+def test_the_architecture_names_every_module() -> None:
+    modules = {"csrms_dist": set[str](), "graphstore": set[str](), "ray_jobs": set[str]()}
+    package = ""
+    for line in (ROOT / "ARCHITECTURE.md").read_text().partition("## Modules")[2].partition("\n## ")[0].splitlines():
+        if found := re.match(r"`(\w+)/`, ", line):
+            package = found[1]
+        elif line.startswith("| `"):
+            modules[package].update(re.findall(r"`([\w/]+\.py)`", line.split("|")[1]))
+    written = {
+        package: {
+            str(path.relative_to(ROOT / package))
+            for path in (ROOT / package).rglob("*.py")
+            if path.name != "__init__.py"
+        }
+        for package in modules
+    }
+    assert modules == written
+
+
+# ------------------------------------------------------------------------------------------------- a run to look into
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with runs/digits: every stage without Ray, and untrained models in the place of trained ones."""
+    place = tmp_path_factory.mktemp("docs")
+    settings = settings_from({"name": "digits", "cluster": {"n_patterns": 40}, "evaluate": {"bootstrap_samples": 100}})
+    inputs = fingerprints(stages_of(settings, control=True), settings)
+    run = run_stages(settings, place / "runs/digits", until="images").run
+    passes = {"passes": {"backward": 7, "forward": 3}, "history": [{"graph_accuracy": 0.5, "plain_accuracy": 0.5}]}
+
+    with run.writing("pretrain", inputs["pretrain"], passes) as target:
+        card = model_card(run, settings)
+        save_model(target, card, make_model(card, 0).state_dict())
+    table = ImageTable(run.open("images") / "train.arrow")
+    rows = table.indices("train")
+    classifier = Classifier(run.open("pretrain"))
+    features = encode_range(classifier.encoder, classifier.normalise, table, rows, 256)
+    parts = np.zeros(len(rows), np.int32)
+    with run.writing("features", inputs["features"], passes) as target:
+        ids = table.ids.take(rows)
+        FeatureTable(features, rows, parts, ids, table.membership[rows], table.label_space).save(target)
+    facts: dict[str, Any] = {}
+    with run.writing("cluster", inputs["cluster"], facts) as target:
+        (work := target / ".work").mkdir()
+        found = cluster(run.open("features") / "vectors.npy", ids.to_pylist(), settings.cluster, 10, work)
+        work.rmdir()
+        found.save(target)
+        facts.update(patterns=found.n_patterns, vigilance=found.vigilance, outliers=int(found.outlier.sum()))
+    assert run_stages(settings, run.uri, until="graph").done == ("graph",)
+    pattern = torch.from_numpy(np.array(snapshot.load(run.open("graph") / "snapshot").pattern, np.int64))
+    with run.writing("train", inputs["train"], passes) as target:
+        card = model_card(run, settings, reading="structural")
+        means = PatternPrototypes(torch.from_numpy(features), pattern, found.n_patterns).means.numpy()
+        save_model(target, card, make_model(card, 0).state_dict(), means)
+        np.save(target / "bank.npy", features)
+    bare = run_stages(settings, run.uri, control=False)
+    assert bare.done == ("evaluate",)
+    (place / "bare.json").write_text(json.dumps(bare.metrics))
+    with run.writing("control", inputs["control"], passes) as target:
+        card = model_card(run, settings)
+        save_model(target, card, make_model(card, 1).state_dict())
+    assert run_stages(settings, run.uri).done == ("evaluate",)
+    return place
+
+
+@pytest.fixture()
+def inside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def typed_keys(value: Any, prefix: str = "") -> dict[str, type]:
+    if not isinstance(value, dict):
+        return {prefix: type(value)}
+    return {key: kind for name in value for key, kind in typed_keys(value[name], f"{prefix}.{name}").items()}
+
+
+def example(marker: str) -> dict[str, Any]:
+    text = (DOCS / "metrics.md").read_text().partition(f"<!-- {marker} -->")[2]
+    found: dict[str, Any] = json.loads(text.partition("```json\n")[2].partition("```")[0])
+    return found
+
+
+def test_the_example_of_metrics_has_the_keys_that_a_run_writes(folder: Path) -> None:
+    metrics = json.loads((folder / "runs/digits/metrics.json").read_text())
+    assert typed_keys(example("metrics")) == typed_keys(metrics)
+    bare = json.loads((folder / "bare.json").read_text())
+    missing = {"control.test", "control.val", "difference.value", "difference.low", "difference.high"}
+    missing |= {"passes.control.backward", "passes.control.forward"}
+    assert typed_keys(metrics).keys() - typed_keys(bare).keys() == {f".{key}" for key in missing}
+
+
+def test_every_key_of_metrics_is_explained_once() -> None:
+    head = "| key | type, range | meaning |"
+    explained = []
+    for cell, *_ in table_rows(head + (DOCS / "metrics.md").read_text().partition(head)[2]):
+        names = re.findall(r"`([\w.*]+)`", cell)
+        parent = names[0].rpartition(".")[0]
+        explained += [f"{parent}{name}" if name.startswith(".") else name for name in names]
+    keys = {key.removeprefix(".") for key in typed_keys(example("metrics"))}
+    # `passes.method` stands for its two counts, `weights.*` for every term.
+    keys = {
+        key.rpartition(".")[0] if key.startswith("passes.") else re.sub(r"^weights\..*", "weights.*", key)
+        for key in keys
+    }
+    assert sorted(explained) == sorted(keys)
+
+
+def test_the_example_of_run_json_has_the_keys_that_a_run_writes(folder: Path) -> None:
+    record, shown = json.loads((folder / "runs/digits/run.json").read_text()), example("run")
+    assert shown.keys() == record.keys()
+    assert record["stages"]["graph"].keys() == shown["stages"]["images"].keys() == {"seconds"}
+    assert shown["config"].keys() <= record["config"].keys()
+    assert shown["versions"].keys() <= record["versions"].keys()
+
+
+def test_the_columns_of_the_predictions_are_those_that_a_run_writes(folder: Path) -> None:
+    schema = pq.read_schema(folder / "runs/digits/evaluate/predictions.parquet")
+    rows = table_rows((DOCS / "metrics.md").read_text().partition("<!-- predictions -->")[2])
+    assert [(name, str(kind)) for name, kind in zip(schema.names, schema.types, strict=True)] == [
+        (row[0].strip("`"), row[1]) for row in rows
+    ]
+
+
+@pytest.mark.parametrize("page", ["metrics.md", "queries.md", "errors.md"])
+def test_the_python_in_the_pages_runs(page: str, inside: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = blocks(DOCS / page, "python")
+    assert found
+    for block in found:
+        exec(compile(block, page, "exec"), {})  # noqa: S102
+    assert capsys.readouterr().out
+
+
+def test_the_commands_of_the_queries_page_run(inside: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [shlex.split(line, comments=True) for block in blocks(QUERIES, "shell") for line in block.splitlines()]
+    assert len(lines) > 3
+    for words in lines:
+        assert main(words[1:]) == 0, capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------------------- errors
+
+
+def test_exit_codes_are_those_of_the_errors() -> None:
+    text = (DOCS / "errors.md").read_text()
+    rows = table_rows(text.partition("## Exit codes\n\n")[2])
+    told = {row[1].strip("`"): int(row[0]) for row in rows if row[1] != "-"}
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, CsrmsError)]
+    assert told == {kind.__name__: kind.exit_code for kind in kinds}
+
+
+def parquet(name: str, **columns: Any) -> Path:
+    pq.write_table(pa.table(columns), name)
+    return Path(name)
+
+
+def asked(name: str = "", run: str = "runs/digits", cypher: str = "", **parameters: Any) -> Any:
+    return query(find_run(run), name, parameters, cypher=cypher)
+
+
+def new_run() -> RunDirectory:
+    run = RunDirectory("runs/new")
+    run.write_json("run.json", {})
+    return run
+
+
+def writes_twice() -> None:
+    with new_run().lock(), RunDirectory("runs/new").lock():
+        pass
+
+
+def without_runs() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        Path("empty").mkdir(exist_ok=True)
+        patch.chdir("empty")
+        find_run(None)
+
+
+def command(*words: str) -> None:
+    """What the command line raises for these words."""
+    main([*words, "--debug"])
+
+
+GIVEN_VECTORS = {"features": {"path": "v.parquet"}}
+
+MADE: list[Callable[[], Any]] = [
+    lambda: load_settings("missing.yaml"),
+    lambda: settings_from({"train": 5}),
+    lambda: settings_from({"cluster": {"vigilence": 0.5}}),
+    lambda: settings_from({"cluster": {"vigilance": 1.5}}),
+    lambda: settings_from({"train": {"lr": "1e-3"}}),
+    lambda: settings_from({"cluster": {"vigilance": 0.5, "n_patterns": 50}}),
+    lambda: settings_from({"sampling": {"pool": 5}}),
+    lambda: load_settings(None, ["train.epochs"]),
+    lambda: run_stages(settings_from(GIVEN_VECTORS), until="train"),
+    lambda: command("query", "dominance", "--cypher", "RETURN 1 AS one"),
+    lambda: command("query", "dominance", "--param", "run", "--run", "runs/digits"),
+    lambda: command("query", "dominance", "--limit", "0"),
+    lambda: command("query", "dominance", "--out", "answer.txt", "--run", "runs/digits"),
+    lambda: run_stages(settings_from({"features": {"path": "vectors.parquet"}})),
+    lambda: read_vectors(parquet("v.parquet", id=["a"], x=[1])),
+    lambda: read_vectors(parquet("v.parquet", id=["a", "a"], vector=[[1.0], [2.0]])),
+    lambda: read_vectors(parquet("v.parquet", id=["a", "b"], vector=[[1.0], [float("nan")]])),
+    lambda: read_vectors(parquet("v.parquet", id=["a", "b"], vector=[[1.0, 2.0], [3.0]])),
+    lambda: read_vectors(parquet("v.parquet", id=["a"], vector=[[1.0]], label=["cat"])),
+    lambda: predict(RunDirectory("runs/digits"), "nowhere.png"),
+    lambda: refuse_divergence(float("nan"), 3),
+    lambda: find_run("nowhere"),
+    without_runs,
+    lambda: predict(new_run(), "nowhere.png"),
+    writes_twice,
+    lambda: RunDirectory(parquet("v.parquet", id=["a"]).name),
+    lambda: new_run() and asked("dominance", run="runs/new"),
+    lambda: asked("nothing"),
+    lambda: asked(cypher="MATCH (p:Pattern) DELETE p"),
+    lambda: asked("shared_patterns"),
+    lambda: asked("dominance", c=1),
+    lambda: asked("instance", id="digit-9999"),
+    lambda: asked(cypher="MATCH (p:Pattern {run: $run}) RETURN p"),
+    lambda: require("nothing_like_it"),
+]
+
+
+def test_the_sentences_are_those_that_are_said(inside: Path) -> None:
+    text = (DOCS / "errors.md").read_text()
+    told = [row[1] for part in text.split("<!-- sentences -->\n")[1:] for row in table_rows(part)]
+    by_hand = [cell for cell in told if cell.startswith("*by hand* ")]
+    said = []
+    for make in MADE:
+        with pytest.raises(CsrmsError) as caught:
+            make()
+        said.append(f"`{str(caught.value).replace(str(inside), '/...')}`")
+    assert said == [cell for cell in told if cell not in by_hand]
+    assert len(by_hand) < 5
+
+
+if __name__ == "__main__":
+    QUERIES.write_text(with_tables(QUERIES.read_text()))
