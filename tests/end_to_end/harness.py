@@ -155,10 +155,11 @@ def csrms(*arguments: str | Path, folder: Path, timeout_s: float = TIMEOUT_S, **
 
 @dataclass(frozen=True)
 class Run:
-    """A folder in which `csrms run examples/digits.yaml` was given, and what it said."""
+    """A folder with what `csrms run examples/digits.yaml` made, what the command said and where it was given."""
 
     folder: Path
     said: Finished
+    said_in: Path
 
     @property
     def directory(self) -> Path:
@@ -177,7 +178,7 @@ class Run:
     def copy(self, folder: Path) -> Run:
         """The same in another folder, with the files' times."""
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
-        return Run(folder, self.said)
+        return Run(folder, self.said, self.said_in)
 
     def remove(self, *artefacts: str) -> None:
         for artefact in artefacts:
@@ -193,7 +194,7 @@ def run_in(folder: Path, *arguments: str) -> Run:
     prepare(folder)
     said = csrms("run", CONFIG, *SMALL, *arguments, folder=folder)
     assert said.code == 0, said.err
-    return Run(folder, said)
+    return Run(folder, said, folder)
 
 
 def prepare(folder: Path) -> None:

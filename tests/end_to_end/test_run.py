@@ -11,7 +11,6 @@ import pytest
 
 from csrms_dist.datasets.digits import digits
 from csrms_dist.labels import single_labels
-from csrms_dist.report import difference_line
 from tests.end_to_end.harness import STAGES, Run, execute, flat
 
 N_TRAIN, N_VAL, N_TEST, N_CLASSES = 1295, 143, 359, 10
@@ -92,20 +91,6 @@ def test_within_noise_is_said_if_and_only_if_the_interval_covers_zero(finished: 
     assert ("within noise" in line) == (difference["low"] <= 0 <= difference["high"])
     assert f"{100 * difference['value']:+.2f} points" in line
     assert f"[{100 * difference['low']:+.2f}, {100 * difference['high']:+.2f}]" in line
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "verdict"),
-    [
-        (-0.02, 0.01, "within noise"),
-        (0.0, 0.03, "within noise"),
-        (-0.03, 0.0, "within noise"),
-        (0.01, 0.03, "the method is better"),
-        (-0.03, -0.01, "the method is worse"),
-    ],
-)
-def test_verdict_of_a_difference(low: float, high: float, verdict: str) -> None:
-    assert difference_line({"value": (low + high) / 2, "low": low, "high": high}).endswith(f": {verdict}")
 
 
 def test_patterns_look_alikes_and_the_database_are_printed(finished: Run, metrics: Any) -> None:

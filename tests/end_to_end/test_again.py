@@ -1,0 +1,109 @@
+"""The same command again: what is done is skipped, and a changed setting redoes what depends on it and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from ray_jobs import RunResult, run
+from tests.end_to_end.harness import CONFIG, SMALL, STAGES, Run, contents, csrms, prepare
+
+
+def artefacts(of: Run) -> dict[str, tuple[str, int]]:
+    """Digest and time of change of all that a run made, but for the record of its attempts."""
+    return contents(of.directory, skip=("run.json", ".lock"))
+
+
+def test_running_again_does_nothing_and_says_the_same(copied: Run) -> None:
+    before = artefacts(copied)
+    said = copied.run()
+    assert (said.code, said.done, said.sentences) == (0, (), [])
+    assert said.seconds < 20
+    assert artefacts(copied) == before
+    assert said.out == copied.said.out.replace(str(copied.said_in), str(copied.folder))
+    assert copied.json("run.json")["attempts"] == 2
+    assert set(copied.json("run.json")["stages"]) == set(STAGES)
+
+
+def test_the_number_of_actors_redoes_nothing(copied: Run) -> None:
+    before = artefacts(copied)
+    said = copied.run("--set", "cluster.actors=3")
+    assert (said.code, said.done) == (0, ())
+    assert artefacts(copied) == before
+
+
+def test_other_epochs_redo_training_control_and_evaluation(copied: Run) -> None:
+    before = artefacts(copied)
+    said = copied.run("--set", "train.epochs=1")
+    assert said.code == 0, said.err
+    assert said.done == ("train", "control", "evaluate")
+    redone = {*said.done, "metrics.json"}
+    after = artefacts(copied)
+    kept = {name: state for name, state in after.items() if Path(name).parts[0] not in redone}
+    assert kept == {name: state for name, state in before.items() if Path(name).parts[0] not in redone}
+    assert copied.json("metrics.json")["epochs"] == {"pretrain": 2, "train": 1}
+
+
+def test_another_bootstrap_redoes_the_evaluation_only(copied: Run) -> None:
+    said = copied.run("--set", "evaluate.bootstrap_samples=200")
+    assert (said.code, said.done) == (0, ("evaluate",))
+
+
+def test_a_damaged_artefact_is_made_again(copied: Run) -> None:
+    predictions = copied.path("evaluate") / "predictions.parquet"
+    whole = predictions.read_bytes()
+    predictions.write_bytes(whole[: len(whole) // 2])
+    said = copied.run()
+    assert (said.code, said.done) == (0, ("evaluate",))
+    assert predictions.read_bytes() == whole
+
+
+def test_without_control_there_is_no_control_and_no_difference(copied: Run) -> None:
+    metrics = copied.path("metrics.json").read_bytes()
+    said = copied.run("--no-control")
+    assert (said.code, said.done) == (0, ("evaluate",))
+    without = copied.json("metrics.json")
+    assert not {"control", "difference"} & set(without)
+    assert set(without["passes"]) == {"method"}
+    assert "plain control" not in said.out
+    assert "interval" not in said.out
+    assert not [name for name in _columns(copied) if name.startswith("control")]
+    assert copied.run().done == ("evaluate",)
+    assert copied.path("metrics.json").read_bytes() == metrics
+
+
+def _columns(of: Run) -> list[str]:
+    names: list[str] = pq.read_schema(of.path("evaluate") / "predictions.parquet").names
+    return names
+
+
+def test_one_stage_does_what_it_needs_and_no_more(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    said = csrms("images", CONFIG, "--out", "here", folder=tmp_path)
+    assert (said.code, said.done) == (0, ("images",))
+    assert said.out == "images: done, here/images\n"
+    assert csrms("images", CONFIG, "--out", "here", folder=tmp_path).out == "images: was done already, here/images\n"
+    assert {path.name for path in (tmp_path / "here").iterdir()} == {".lock", "images", "run.json"}
+
+
+@pytest.fixture
+def answered(copied: Run) -> RunResult:
+    overrides = tuple(word for word in SMALL if word != "--set")
+    return run(copied.folder / CONFIG, copied.directory, overrides)
+
+
+def test_from_python(copied: Run, answered: RunResult) -> None:
+    assert answered.done == ()
+    assert answered.metrics == copied.json("metrics.json")
+    assert answered.run.path == copied.directory
+    assert answered.settings.train.epochs == 5
+
+
+def test_from_python_one_stage_of_settings(tmp_path: Path, answered: RunResult) -> None:
+    result = run(answered.settings, tmp_path / "run", until="images")
+    assert result.done == ("images",)
+    assert result.metrics == {}
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["config"] == answered.settings.as_mapping()

@@ -1,0 +1,142 @@
+"""`csrms predict`: images that nobody labelled, from a folder or from Parquet, some of them broken."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from csrms_dist.datasets.digits import digits
+from ray_jobs.cli import main
+from tests.end_to_end.harness import Run, csrms
+
+N = 12
+
+
+@pytest.fixture(scope="module")
+def images() -> dict[str, bytes]:
+    """The first test images of the digits, as PNG, by id."""
+    _, test = digits(0.1)
+    encoded = {}
+    for name, pixels in zip(test.ids[:N], test.images, strict=False):
+        buffer = io.BytesIO()
+        Image.fromarray(np.asarray(pixels)).save(buffer, "PNG")
+        encoded[name] = buffer.getvalue()
+    return encoded
+
+
+@pytest.fixture(scope="module")
+def known(finished: Run) -> dict[str, tuple[str, float]]:
+    """What the run itself answered on its test set: class and probability of the plain head."""
+    rows = pq.read_table(finished.path("evaluate") / "predictions.parquet").to_pylist()
+    return {row["id"]: (row["plain"], row["plain_probability"]) for row in rows}
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A command in this process leaves no signal handler and no number of threads behind."""
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_a_folder_with_a_truncated_image(
+    finished: Run, images: dict[str, bytes], known: dict[str, tuple[str, float]], tmp_path: Path
+) -> None:
+    for number, (name, data) in enumerate(images.items()):
+        folder = tmp_path / "pictures" / ("even" if number % 2 == 0 else "odd")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.png").write_bytes(data)
+    first = next(iter(images.values()))
+    (tmp_path / "pictures" / "broken.png").write_bytes(first[: len(first) * 2 // 3])
+    (tmp_path / "pictures" / "notes.txt").write_text("not an image")
+    said = csrms(
+        "predict", tmp_path / "pictures", "--run", finished.directory, "--format", "json", folder=tmp_path
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    [set_aside] = [line for line in said.err.splitlines() if "set aside" in line]
+    assert set_aside.startswith("csrms predict: broken.png was set aside: ")
+    assert len(set_aside) > len("csrms predict: broken.png was set aside: ")
+    rows = json.loads(said.out)
+    assert {row["id"] for row in rows} == {
+        f"{'even' if number % 2 == 0 else 'odd'}/{name}.png" for number, name in enumerate(images)
+    }
+    for row in rows:
+        answer, probability = known[Path(row["id"]).stem]
+        assert row["class"] == answer
+        assert row["probability"] == pytest.approx(probability, abs=1e-6)
+    n_patterns = finished.json("metrics.json")["patterns"]
+    assert all(0 <= row["nearest_pattern"] < n_patterns for row in rows)
+    assert set(rows[0]) == {"id", "class", "probability", "graph_class", "mean_class", "nearest_pattern"}
+
+
+@pytest.mark.parametrize("layout", ["bytes", "bytes without ids", "struct of bytes"])
+def test_parquet_of_image_bytes(
+    finished: Run, images: dict[str, bytes], known: dict[str, tuple[str, float]], tmp_path: Path, layout: str
+) -> None:
+    values = [{"bytes": data, "path": ""} if "struct" in layout else data for data in images.values()]
+    columns = {"id": pa.array(list(images)), "image": pa.array(values), "label": pa.array([0] * N)}
+    if "without" in layout:
+        del columns["id"]
+    pq.write_table(pa.table(columns), tmp_path / "images.parquet")
+    out = tmp_path / "answers.parquet"
+    code = main(
+        ["predict", str(tmp_path / "images.parquet"), "--run", str(finished.directory), "--out", str(out)]
+    )  # fmt: skip
+    assert code == 0
+    rows = pq.read_table(out).to_pylist()
+    assert [row["id"] for row in rows] == (
+        [f"row {n}" for n in range(N)] if "without" in layout else list(images)
+    )  # fmt: skip
+    assert [row["class"] for row in rows] == [known[name][0] for name in images]
+
+
+def test_one_image_of_another_size(finished: Run, images: dict[str, bytes], tmp_path: Path) -> None:
+    with Image.open(io.BytesIO(next(iter(images.values())))) as image:
+        image.convert("L").resize((64, 48)).save(tmp_path / "large.jpg")
+    said = csrms("predict", "large.jpg", "--run", finished.directory, "--format", "csv", folder=tmp_path)
+    assert said.code == 0, said.err
+    assert len(said.out.splitlines()) == 2
+    assert said.out.splitlines()[1].startswith('"large.jpg"')
+
+
+@pytest.mark.parametrize("what", ["empty folder", "nothing there", "only broken", "no column image", "no parquet"])
+def test_nothing_to_predict_is_one_sentence(
+    finished: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    place = tmp_path / "place"
+    if what == "empty folder":
+        place.mkdir()
+    elif what == "only broken":
+        place.mkdir()
+        (place / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    elif what in ("no column image", "no parquet"):
+        place = tmp_path / "place.parquet"
+        place.write_bytes(b"PAR1")
+        if what == "no column image":
+            pq.write_table(pa.table({"picture": [b""]}), place)
+    assert main(["predict", str(place), "--run", str(finished.directory)]) == 3
+    [sentence] = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("predict ")]
+    assert sentence.startswith(f"csrms predict: {place}")
+    assert " at 0x" not in sentence
+
+
+def test_without_a_run_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", "."]) == 4
+    assert capsys.readouterr().err == (
+        "csrms predict: runs/: got no run in it, expected a run; name one with --run DIR\n"
+    )
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,186 @@
+"""`csrms query` against a finished run: named queries by the user's own ids, free Cypher, limits and refusals."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet as pq
+import pytest
+
+from csrms_dist.hierarchy import snapshot
+from graphstore.queries import named_queries
+from ray_jobs.cli import main
+from tests.end_to_end.harness import Run, csrms
+
+Ask = Callable[..., "Answer"]
+
+
+class Answer:
+    """Exit code and both streams of a command that ran in this process."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def rows(self) -> list[dict[str, object]]:
+        assert self.code == 0, self.err
+        rows: list[dict[str, object]] = json.loads(self.out)
+        return rows
+
+
+@pytest.fixture
+def ask(finished: Run, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Ask:
+    monkeypatch.chdir(finished.folder)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+
+    def run(*arguments: str) -> Answer:
+        code = main(["query", *arguments])
+        captured = capfdbinary.readouterr()
+        return Answer(code, captured.out.decode(), captured.err.decode())
+
+    return run
+
+
+def rows_of(finished: Run) -> pa.Table:
+    return pa.ipc.open_file(pa.memory_map(str(finished.path("features") / "rows.arrow"))).read_all()
+
+
+def expected(finished: Run, relation: str, anchor: int) -> list[str]:
+    """R_ID, R_IS and R_MC by their definitions, as loops over the artefacts."""
+    graph = snapshot.load(finished.path("graph") / "snapshot")
+    rows = rows_of(finished)
+    ids, labels = rows["id"].to_pylist(), [row[0] for row in rows["labels"].to_pylist()]
+    pattern = np.load(finished.path("cluster") / "pattern.npy")
+    found = []
+    for other in range(len(ids)):
+        same_label, same_pattern = labels[other] == labels[anchor], pattern[other] == pattern[anchor]
+        both = bool(graph.dominated[pattern[anchor]]) and bool(graph.dominated[pattern[other]])
+        neither = not graph.dominated[pattern[anchor]]
+        holds = {
+            "r_id": same_label and both and not same_pattern,
+            "r_is": not same_label and same_pattern and both,
+            "r_mc": not same_label and same_pattern and neither,
+        }
+        if other != anchor and holds[relation]:
+            found.append(ids[other])
+    return found
+
+
+@pytest.mark.parametrize("relation", ["r_id", "r_is", "r_mc"])
+def test_relations_of_an_image_by_its_own_id(finished: Run, ask: Ask, relation: str) -> None:
+    ids = rows_of(finished)["id"].to_pylist()
+    anchor = next(number for number in range(len(ids)) if expected(finished, relation, number))
+    answer = ask(relation, "--param", f"id={ids[anchor]}", "--format", "json")
+    assert ids[anchor].startswith("digit-")
+    assert sorted(str(row["source_id"]) for row in answer.rows) == sorted(expected(finished, relation, anchor))
+
+
+def test_an_image_in_its_pattern(finished: Run, ask: Ask) -> None:
+    rows = rows_of(finished)
+    number = 7
+    [row] = ask("instance", "--param", f"id={rows['id'][number]}", "--format", "json").rows
+    assert row["source_id"] == rows["id"][number].as_py()
+    assert row["class"] == str(rows["labels"][number].as_py()[0])
+    assert row["pattern"] == int(np.load(finished.path("cluster") / "pattern.npy")[number])
+
+
+@pytest.mark.parametrize("name", sorted(named_queries()))
+def test_every_named_query_answers(ask: Ask, finished: Run, name: str) -> None:
+    given = {"instance": f"id={rows_of(finished)['id'][0]}", "a": "a=1", "b": "b=8"}
+    wanted = [given[parameter] for parameter in named_queries()[name].parameters if parameter != "run"]
+    answer = ask(name, "--format", "csv", *(word for pair in wanted for word in ("--param", pair)))
+    assert answer.code == 0, answer.err
+    assert tuple(next(csv.reader(io.StringIO(answer.out)))) == named_queries()[name].columns
+
+
+def test_the_catalogue_names_every_query(ask: Ask) -> None:
+    names = [line.split()[0] for line in ask().out.splitlines() if not line.startswith(" ")]
+    assert names == sorted(named_queries())
+
+
+def test_limit_cuts_the_answer_and_says_so(ask: Ask) -> None:
+    answer = ask("outliers", "--limit", "3", "--format", "json")
+    assert len(answer.rows) == 3
+    assert answer.err == "csrms query: only the first 3 rows are shown\n"
+    assert ask("outliers", "--limit", "100", "--format", "json").err == ""
+
+
+def test_free_cypher_with_a_typed_parameter(ask: Ask, finished: Run) -> None:
+    text = "MATCH (p:Pattern {run: $run}) WHERE p.idx < $n RETURN count(p.key) AS n"
+    assert ask("--cypher", text, "--param", "n:=5", "--format", "json").rows == [{"n": 5}]
+    count = ask("--cypher", "MATCH (i:Instance) RETURN count(i.key) AS n", "--format", "json").rows
+    assert count == [{"n": len(rows_of(finished))}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MATCH (p:Pattern) DELETE p",
+        "MATCH (p:Pattern) SET p.size = 0 RETURN p.size",
+        "CREATE (:Class {key: 'x'})",
+        "COPY (MATCH (p:Pattern) RETURN p.key) TO 'stolen.csv'",
+    ],
+)
+def test_a_write_is_refused(ask: Ask, finished: Run, text: str) -> None:
+    answer = ask("--cypher", text)
+    assert answer.code == 5
+    assert answer.err.startswith("csrms query: the graph is read-only")
+    assert len(answer.err.splitlines()) == 1
+    assert not (finished.folder / "stolen.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "fragment"),
+    [
+        (("confused_clases",), 5, "confused_classes"),
+        (("r_is", "--param", "id=digit-9999"), 5, "digit-9999"),
+        (("r_is",), 5, "value"),
+        (("shared_patterns", "--param", "a=1"), 5, "$b"),
+        (("outliers", "--param", "colour=red"), 5, "colour"),
+        (("--cypher", "MATCH (p:Pattern RETURN p.key"), 5, "syntax error"),
+        (("--cypher", "MATCH (p:Patern) RETURN p.key"), 5, "Patern"),
+        (("--cypher", "MATCH (p:Pattern) RETURN p"), 5, "properties"),
+        (("--cypher", ""), 0, ""),
+        (("outliers", "--cypher", "RETURN 1 AS one"), 2, "one of them"),
+        (("outliers", "--limit", "0"), 2, "[1, 10000]"),
+        (("outliers", "--param", "novalue"), 2, "name=text"),
+        (("outliers", "--param", "n:=oops"), 2, "JSON"),
+        (("outliers", "--out", "rows.xlsx"), 2, ".parquet, .csv or .json"),
+        (("outliers", "--out", "run.yaml/rows.csv"), 4, "run.yaml"),
+        (("outliers", "--run", "nowhere"), 4, "nowhere"),
+    ],
+)
+def test_a_bad_question_gets_one_sentence(
+    ask: Ask, finished: Run, arguments: tuple[str, ...], code: int, fragment: str
+) -> None:
+    (finished.folder / "run.yaml").touch()
+    answer = ask(*arguments)
+    assert answer.code == code, answer.err
+    assert fragment in answer.err
+    assert "Traceback" not in answer.err
+    assert len(answer.err.splitlines()) == (code != 0)
+
+
+def test_answers_go_to_a_file_by_its_ending(ask: Ask, finished: Run, tmp_path: Path) -> None:
+    rows = ask("outliers", "--format", "json").rows
+    for ending in ("parquet", "csv", "json"):
+        answer = ask("outliers", "--out", str(tmp_path / f"rows.{ending}"))
+        assert answer.out == f"{tmp_path}/rows.{ending}: {len(rows)} rows\n"
+    assert pq.read_table(tmp_path / "rows.parquet").to_pylist() == rows
+    assert json.loads((tmp_path / "rows.json").read_text()) == rows
+    with (tmp_path / "rows.csv").open() as file:
+        assert [row["source_id"] for row in csv.DictReader(file)] == [row["source_id"] for row in rows]
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_the_run_that_was_written_last_is_asked(finished: Run) -> None:
+    said = csrms("query", "confused_classes", "--limit", "1", folder=finished.folder)
+    assert said.code == 0
+    assert said.out.split()[:4] == ["class", "other", "weight", "strongest"]
