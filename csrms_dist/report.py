@@ -28,7 +28,8 @@ def percent(value: float) -> str:
 def difference_line(difference: Mapping[str, float]) -> str:
     """The paired difference with its interval, and whether it is within noise."""
     value, low, high = (100 * difference[key] for key in ("value", "low", "high"))
-    verdict = "within noise" if low <= 0 <= high else ("the method is better" if value > 0 else "the method is worse")
+    sign = "better" if value > 0 else "worse"
+    verdict = "within noise" if low <= 0 <= high else f"{sign} on these images, with this one seed"
     return f"{value:+.2f} points, 95 % interval [{low:+.2f}, {high:+.2f}]: {verdict}"
 
 

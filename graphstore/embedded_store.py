@@ -127,6 +127,11 @@ class EmbeddedStore:
     def __repr__(self) -> str:
         return f"EmbeddedStore({str(self.folder)!r})"
 
+    @property
+    def location(self) -> str:
+        """The folder of the generations."""
+        return str(self.folder)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.folder, self.schema)
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from types import TracebackType
+from typing import Any, Protocol, Self, runtime_checkable
 
 import pyarrow as pa
 
@@ -86,6 +87,17 @@ class RunInfo:
 @runtime_checkable
 class GraphStore(Protocol):
     """Where runs are published and asked about. The module's docstring says what every store must keep."""
+
+    @property
+    def location(self) -> str:
+        """Where the database lies, for a person; never a secret."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
     def publish(self, publication: Publication, progress: Progress | None = None) -> str:
         """Store a run whole, make it live and return its key; a run that is stored already is confirmed.

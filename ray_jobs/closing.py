@@ -43,8 +43,8 @@ def closing_text(result: RunResult) -> str:
     lines = []
     if result.metrics:
         lines += [*accuracy_lines(result.metrics), *pattern_lines(result.metrics, list(look_alikes(result)))]
-    store = store_of(result.run)
-    lines.append(f"Graph database: {store.folder}")
+    with store_of(result.run) as store:
+        lines.append(f"Graph database: {store.location}")
     lines.append("Ask it, for example")
     where = f"--run {shlex.quote(result.run.uri)}"
     lines.append(f"  csrms query confused_classes {where}")

@@ -82,7 +82,7 @@ def is_done(directory: RunDirectory, stage: str, inputs: str) -> bool:
     if stage != "graph":
         return True
     with store_of(directory) as store:
-        return directory.facts(stage)["run"] == store.live_run()
+        return bool(directory.facts(stage)["run"] == store.live_run())
 
 
 def versions() -> dict[str, str]:

@@ -38,6 +38,15 @@ class ClusterJobSettings(ClusterSettings):
 
 
 @dataclass(frozen=True)
+class PretrainJobSettings(PretrainSettings):
+    workers: int = setting(1, "[1, 4096]", doc="Ray Train workers of stage 0; part of its result, see train.workers")
+
+    @classmethod
+    def section(cls) -> str:
+        return "pretrain"
+
+
+@dataclass(frozen=True)
 class TrainJobSettings(TrainSettings):
     workers: int = setting(
         1, "[1, 4096]", doc="Ray Train workers; sums over workers round differently in the last bits"
@@ -56,7 +65,7 @@ class RunSettings(Settings):
     seed: int = setting(0, "[0, 4294967295]", doc="decides initial weights, order and every draw")
     data: DataSettings = field(default_factory=DataSettings)
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
-    pretrain: PretrainSettings = field(default_factory=PretrainSettings)
+    pretrain: PretrainJobSettings = field(default_factory=PretrainJobSettings)
     features: FeaturesSettings = field(default_factory=FeaturesSettings)
     cluster: ClusterJobSettings = field(default_factory=ClusterJobSettings)
     graph: GraphSettings = field(default_factory=GraphSettings)
@@ -94,7 +103,7 @@ class RunSettings(Settings):
 SECTIONS: Mapping[str, type[Settings]] = {
     "data": DataSettings,
     "encoder": EncoderSettings,
-    "pretrain": PretrainSettings,
+    "pretrain": PretrainJobSettings,
     "features": FeaturesSettings,
     "cluster": ClusterJobSettings,
     "graph": GraphSettings,

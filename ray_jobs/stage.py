@@ -25,7 +25,8 @@ class StageContext:
     @property
     def ray_slots(self) -> int:
         """Logical CPUs that this run's stages need at the most."""
-        return max(self.settings.cluster.actors, self.settings.train.workers) + 1
+        settings = self.settings
+        return max(settings.cluster.actors, settings.train.workers, settings.pretrain.workers) + 1
 
 
 def passed(point: str) -> None:

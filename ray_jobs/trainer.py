@@ -164,6 +164,7 @@ def train(context: StageContext, role: str, n_images: int, n_epochs: int) -> dic
     last. Raises ClusterError when workers die more often than they may.
     """
     settings = context.settings
+    workers = settings.pretrain.workers if role == "pretrain" else settings.train.workers
     with ray_session(context.ray_slots):
         ray = require("ray")
         from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
@@ -180,7 +181,7 @@ def train(context: StageContext, role: str, n_images: int, n_epochs: int) -> dic
                 "relay": relay,
             },
             torch_config=TorchConfig(backend="gloo", timeout_s=120),
-            scaling_config=ScalingConfig(num_workers=settings.train.workers),
+            scaling_config=ScalingConfig(num_workers=workers),
             run_config=RunConfig(
                 name=context.inputs,
                 storage_path=checkpoints_of(context),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
 
 from csrms_dist.errors import ConfigError
 from csrms_dist.feature_table import FeatureTable
 from csrms_dist.methods.csrms import GIVEN_VECTOR_STAGES, STAGES
 from csrms_dist.methods.method import Stage
 from csrms_dist.run_directory import RunDirectory, file_fingerprint, fingerprint
+from graphstore.store import GraphStore
 from ray_jobs.settings import RunSettings
 from ray_jobs.stage import StageContext
 
@@ -77,7 +77,7 @@ def fingerprints(stages: tuple[Stage, ...], settings: RunSettings) -> Mapping[st
     return found
 
 
-def store_of(run: RunDirectory) -> Any:
+def store_of(run: RunDirectory) -> GraphStore:
     """The run's graph store: the embedded engine below the run directory."""
     from graphstore.embedded_store import EmbeddedStore
 
