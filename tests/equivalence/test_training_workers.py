@@ -172,7 +172,7 @@ def worker(folder: Path, rank: int, world: int) -> None:
         init_method=f"file://{folder}/rendezvous",
         rank=rank,
         world_size=world,
-        timeout=datetime.timedelta(seconds=60),
+        timeout=datetime.timedelta(seconds=200),
     )
     torch.save(everything(folder, Collective(rank, world)), folder / f"{rank}.pt")
     dist.destroy_process_group()
@@ -192,7 +192,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list
     threads = torch.get_num_threads()
     try:
         alone = everything(folder, Collective())
-        errors = [process.communicate(timeout=120)[1] for process in workers]
+        errors = [process.communicate(timeout=240)[1] for process in workers]
     finally:
         torch.set_num_threads(threads)
         for process in workers:
