@@ -56,7 +56,8 @@ RULES = """\
 - The weights of `method` cannot all be 0, and the control needs `method.weight_plain` above 0.
 - `features.path` leaves out everything that needs images: the run has the stages `features`, `cluster` and, if the
   vectors have labels, `graph`.
-- `train.workers` is the number of workers of `pretrain`, `train` and `control` alike.
+- `train.workers` is the number of workers of `train` and `control`; stage 0 has its own, because everything after it
+  follows from its weights.
 - `encoder.name: lenet5` takes images of 32 x 32 x 3.
 """
 
