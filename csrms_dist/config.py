@@ -129,7 +129,7 @@ class OptimiserSettings(Settings):
     momentum: float = setting(0.9, "[0, 1)", doc="Nesterov momentum")
     weight_decay: float = setting(5e-4, "[0, 1]", doc="L2 penalty")
     warmup_epochs: float = setting(1.0, "[0, 1000]", doc="epochs of linear warm-up")
-    label_smoothing: float = setting(0.0, "[0, 1)", doc="uniform label smoothing, of the method and its control alike")
+    label_smoothing: float = setting(0.0, "[0, 1)", doc="uniform label smoothing")
     augmentation: str = setting("none", words=("none", "crop_flip"), doc="crop_flip suits natural images, not digits")
 
 
@@ -147,7 +147,7 @@ class FeaturesSettings(Settings):
 @dataclass(frozen=True)
 class ClusterSettings(Settings):
     algorithm: str = setting("spherical", words=("spherical", "fuzzy"), doc="which ART")
-    n_patterns: int | str = setting("auto", "[1, 1000000]", words=("auto",), doc="patterns aimed at; auto: 12 a class")
+    n_patterns: int | str = setting("auto", "[1, 1000000]", words=("auto",), doc="patterns aimed at")
     vigilance: float | str = setting("auto", "[0, 1]", words=("auto",), doc="rho; auto: bisected for n_patterns")
     shards: int = setting(4, "[1, 65536]", doc="virtual shards; part of the result, unlike the number of actors")
     learn_rows: int = setting(20000, "[1, 1000000]", doc="R, the rows learnt in all; the others are assigned")

@@ -35,15 +35,16 @@ class Progress:
         self._stream = stream or sys.stderr
         self._tty = self._stream.isatty()
         self._quiet = os.environ.get("CI", "").lower() not in ("", "0", "false")
-        self._started = self._shown = time.monotonic()
+        self._started = self._rated_from = self._shown = time.monotonic()
         self._base = 0.0
 
     def __enter__(self) -> Self:
         return self
 
     def resume_at(self, done: float) -> None:
-        """Work that an earlier attempt has done: counted as done, not in the rate."""
+        """Work done before now, by an earlier attempt or while things started: counted as done, not in the rate."""
         self._base = self.done = done
+        self._rated_from = time.monotonic()
 
     def update(self, amount: float = 1, note: str = "") -> None:
         self.set(self.done + amount, note)
@@ -54,7 +55,7 @@ class Progress:
         now = time.monotonic()
         if not self._quiet and now - self._shown >= (0.1 if self._tty else 10.0):
             self._shown = now
-            self._write(self._line(now - self._started), last=False)
+            self._write(self._line(now - self._rated_from), last=False)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

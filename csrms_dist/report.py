@@ -46,10 +46,16 @@ def accuracy_lines(metrics: Mapping[str, Any]) -> list[str]:
     lines.append(f"  method, mean of the two   {percent(test['mean'])}")
     if "difference" in metrics:
         lines.append(f"  plain head minus control  {difference_line(metrics['difference'])}")
-    leak = metrics["leak_check"]["blank_image_accuracy"]
-    verdict = "its graph gives the label away" if leak > 0.5 else "nothing leaks through its graph"
-    lines.append(f"  leak check                {percent(leak)} of blank images answered by the graph head: {verdict}")
-    return lines
+    return [*lines, f"  leak check                {leak_line(metrics['leak_check'])}"]
+
+
+def leak_line(leak_check: Mapping[str, float | None]) -> str:
+    """Whether the graph head answers from a blank image: far above the share of the largest class, it does."""
+    leak, chance = leak_check["blank_image_accuracy"], leak_check["largest_class_share"]
+    if leak is None or chance is None:
+        return "not measured: there are no validation images (data.val_fraction is 0)"
+    verdict = "its graph gives the label away" if leak > (1 + chance) / 2 else "nothing leaks through its graph"
+    return f"{percent(leak)} of blank images answered by the graph head (chance {percent(chance)}): {verdict}"
 
 
 def _passes(passes: Mapping[str, int]) -> str:

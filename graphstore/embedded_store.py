@@ -57,6 +57,7 @@ _DATABASE, _JOB, _ERROR, _ERRORS = "graph.lbug", "job.json", "error.json", "stde
 # The engine reports a short write with whatever errno is about.
 _DISK_FULL = ("No space left", "File too large", "Disk quota", "Cannot write to file")
 _VERIFIED = b"verified"  # the last line of a builder that has done its work
+REBUILD = "delete the folder store/ and run `csrms graph CONFIG` again"
 _ENGINE_ERRORS = (RuntimeError, ValueError, TypeError, ArithmeticError, IndexError)
 
 _MEANINGS = (
@@ -66,9 +67,9 @@ _MEANINGS = (
     ("Binder exception", "the query names something that is not there", "see the graph's schema"),
     ("Catalog exception", "the query names something that is not there", "see the graph's schema"),
     ("Buffer manager", "the query needs more memory than the store may use", "narrow it or add a LIMIT"),
-    ("not a valid", "the generation file is damaged", "delete the graph folder and publish again"),
-    ("orrupt", "the generation file is damaged", "delete the graph folder and publish again"),
-    ("hecksum", "the generation file is damaged", "delete the graph folder and publish again"),
+    ("not a valid", "the generation file is damaged", REBUILD),
+    ("orrupt", "the generation file is damaged", REBUILD),
+    ("hecksum", "the generation file is damaged", REBUILD),
 )
 
 
@@ -274,7 +275,9 @@ class EmbeddedStore:
             }
         except (FileNotFoundError, pa.ArrowInvalid) as error:
             raise StoreError(
-                f"tables of run {run.key}", got=str(error), remedy="delete the graph folder and publish again"
+                f"tables of run {run.key}",
+                got=str(error),
+                remedy=REBUILD,
             ) from error
 
     def _build(self, staging: Path, n_rows: Mapping[str, int], progress: Progress | None) -> None:
@@ -330,7 +333,7 @@ class EmbeddedStore:
             raise StoreError(
                 f"{self.folder / POINTER} is damaged",
                 got=str(error),
-                remedy="delete the graph folder and publish again",
+                remedy=REBUILD,
             ) from error
 
     def _current(self) -> Generation:

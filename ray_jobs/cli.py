@@ -127,7 +127,7 @@ def _dispatch(arguments: argparse.Namespace) -> int:
 
 
 def _query(arguments: argparse.Namespace) -> int:
-    from graphstore.store import is_truncated
+    from graphstore.store import ROW_LIMIT, is_truncated
     from ray_jobs.query import catalogue, find_run, parse_parameters, query
 
     if bool(arguments.name) and bool(arguments.cypher):
@@ -135,7 +135,7 @@ def _query(arguments: argparse.Namespace) -> int:
     if not arguments.name and not arguments.cypher:
         print(catalogue())
         return 0
-    if arguments.limit < 1:
+    if not 1 <= arguments.limit <= ROW_LIMIT:
         raise ConfigError("--limit", got=str(arguments.limit), expected="a whole number in [1, 10000]")
     table = query(
         find_run(arguments.run),

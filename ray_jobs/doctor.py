@@ -23,7 +23,7 @@ CORE = (
     "pyyaml",
     "safetensors",
 )
-FULL = ("ray", "dgl", "neo4j", "ladybug", "packaging", "pandas")
+FULL = ("ray", "dgl", "ladybug", "packaging", "pandas")
 TIMEOUT_S = 2.0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from csrms_dist.hierarchy.difficulty import LEVEL_NAMES, difficulty_levels
 from csrms_dist.inference import Classifier, Predictions
 from csrms_dist.labels import single_labels
 from csrms_dist.leak_check import blank_image_accuracy
+from csrms_dist.methods.csrms import fallback_classes
 from csrms_dist.metrics import accuracy, correct, paired_bootstrap
 from csrms_dist.progress import Progress
 from csrms_dist.training.budget import Passes
@@ -45,10 +47,12 @@ def execute(context: StageContext) -> None:
         val_predictions = method.predict(val_pixels)
         control_val = control.predict(val_pixels).plain if control else None
         progress.update(len(val))
-        leak = blank_image_accuracy(
-            method, val_pixels, train.membership[val], graph, np.load(run.open("train") / "bank.npy"),
-            settings.sampling, settings.seed,
-        )  # fmt: skip
+        leak = None
+        if len(val):
+            bank = np.load(run.open("train") / "bank.npy")
+            leak = blank_image_accuracy(
+                method, val_pixels, train.membership[val], graph, bank, settings.sampling, settings.seed
+            )
         progress.update(len(val))
     # Everything above was found without a label of the test set.
     labels, val_labels = single_labels(test.membership), single_labels(train.membership[val])
@@ -71,6 +75,8 @@ def execute(context: StageContext) -> None:
             "mixed_patterns": int((~graph.dominated).sum()),
             "outliers": clusters["outliers"],
             **dict(zip(LEVEL_NAMES, levels.shares, strict=True)),
+            "terciles": levels.terciles,
+            "fallback_classes": [train.label_space.class_names[k] for k in fallback_classes(graph)],
         },
         "test": _accuracies(predictions, labels),
         "val": _accuracies(val_predictions, val_labels),
@@ -82,6 +88,7 @@ def execute(context: StageContext) -> None:
         },
         "leak_check": {
             "blank_image_accuracy": leak,
+            "largest_class_share": float(np.bincount(val_labels).max() / len(val)) if len(val) else None,
             "graph_head_training_accuracy": run.facts("train")["history"][-1]["graph_accuracy"],
         },
     }
@@ -97,7 +104,8 @@ def execute(context: StageContext) -> None:
         metrics["difference"] = {"value": difference.value, "low": difference.low, "high": difference.high}
     with run.writing("evaluate", context.inputs) as folder:
         pq.write_table(_table(test, predictions, control_test), folder / "predictions.parquet")
-        run.write_json("metrics.json", metrics)
+        (folder / "metrics.json").write_text(json.dumps(metrics, sort_keys=True, allow_nan=False))
+    run.write_json("metrics.json", metrics)
 
 
 def _accuracies(predictions: Predictions, labels: np.ndarray[Any, np.dtype[np.int64]]) -> dict[str, float]:

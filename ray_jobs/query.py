@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pyarrow as pa
 
 from csrms_dist.errors import ConfigError, RunDirectoryError
 from csrms_dist.run_directory import RunDirectory
+from graphstore.cypher import parameters as parameters_of
 from graphstore.queries import named_queries, named_query
 from graphstore.store import ROW_LIMIT, TIMEOUT_S
 from ray_jobs.wiring import store_of
@@ -65,14 +65,13 @@ def query(
     """
     given = dict(parameters or {})
     asked = cypher or named_query(name)
-    wanted = set(re.findall(r"\$(\w+)", asked)) if isinstance(asked, str) else set(asked.parameters)
-    limit = min(limit, ROW_LIMIT)
+    wanted = set(parameters_of(asked) if isinstance(asked, str) else asked.parameters)
     with store_of(run) as store:
         if "run" in wanted and "run" not in given:
             given["run"] = store.live_run()
         if "instance" in wanted and "instance" not in given and "id" in given:
             given["instance"] = store.resolve_instance(str(given.pop("id")))
-        table: pa.Table = store.query(asked, given, limit=limit, timeout_s=TIMEOUT_S)
+        table: pa.Table = store.query(asked, given, limit=min(limit, ROW_LIMIT), timeout_s=TIMEOUT_S)
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import time
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from csrms_dist.errors import DataError
+from csrms_dist.errors import ConfigError, DataError
 from csrms_dist.run_directory import RunDirectory
 from ray_jobs.session import shared_session
 from ray_jobs.settings import RunSettings, load_settings
@@ -52,8 +53,19 @@ def run(
             got=f"{settings.features.path}, which is not a file",
             expected="a Parquet file of id and vector",
         )
+    if control and not settings.features.path and settings.method.weight_plain == 0:
+        raise ConfigError(
+            "method.weight_plain",
+            got="0",
+            expected="more than 0, because the control trains with it",
+            remedy="raise it or leave the control out with --no-control",
+        )
     inputs = fingerprints(stages, settings)
     directory = RunDirectory(out if out is not None else Path("runs") / settings.name)
+    if not directory.is_local:
+        raise ConfigError(
+            "--out", got=directory.uri, expected="a local or shared folder, because the graph database lies in it"
+        )
     done = []
     with directory.lock(), shared_session():
         started = _begin(directory, settings)
@@ -71,8 +83,12 @@ def run(
             job_of(stage.name)(context)
             done.append(stage.name)
             _note(directory, started, stage.name, time.monotonic() - begun)
-    metrics = directory.read_json("metrics.json") if directory.stamp("evaluate") else None
-    return RunResult(directory, settings, metrics or {}, tuple(done))
+    metrics = {}
+    if "evaluate" in inputs and directory.is_done("evaluate", inputs["evaluate"]):
+        metrics = json.loads((directory.open("evaluate") / "metrics.json").read_text())
+        if directory.read_json("metrics.json") != metrics:
+            directory.write_json("metrics.json", metrics)
+    return RunResult(directory, settings, metrics, tuple(done))
 
 
 def is_done(directory: RunDirectory, stage: str, inputs: str) -> bool:

@@ -249,8 +249,9 @@ class _shown:  # noqa: N801 - reads as a verb in its `with`
     def _show(self) -> None:
         done, report = self._ray.get(self._relay.get.remote())
         if done > self._progress.done:
-            if self._progress.done == 0 and done > 1:
-                self._progress.resume_at(done - 1)
+            if self._progress.done == 0:
+                # Until the first report the workers were starting: that says nothing about the rest.
+                self._progress.resume_at(done)
             self._progress.set(done, "  ".join(note(report)))
             for epoch in range(1, done + 1):
                 passed(f"{self._role}.{epoch}")

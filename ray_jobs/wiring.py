@@ -47,8 +47,8 @@ def needed_for(target: str, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     by_name = {stage.name: stage for stage in stages}
     if target not in by_name:
         raise ConfigError(
-            f"csrms {target}", got="a configuration without that stage", expected=f"one of {', '.join(by_name)}",
-            remedy="unset features.path, or --no-control",
+            f"the stage {target}", got="a configuration without that stage", expected=f"one of {', '.join(by_name)}",
+            remedy="features.path leaves out what needs images, --no-control the control",
         )  # fmt: skip
     wanted = {target}
     for stage in reversed(stages):

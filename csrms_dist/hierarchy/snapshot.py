@@ -17,6 +17,7 @@ from csrms_dist.run_directory import canonical_json, disk_errors
 
 FORMAT = 1
 INDEX = "hierarchy.json"
+REMEDY = "delete the artefact graph/ and run `csrms graph CONFIG` again"
 _ARRAYS = {
     "instance": np.int64,
     "pattern": np.int32,
@@ -70,12 +71,17 @@ def load(folder: str | Path) -> HierarchyGraph:
         facts = json.loads((source / INDEX).read_text())
         if facts["format"] != FORMAT:
             raise RunDirectoryError(
-                str(source), got=f"format {facts['format']}", expected=str(FORMAT), remedy="run `csrms cluster` again"
+                str(source),
+                got=f"format {facts['format']}",
+                expected=str(FORMAT),
+                remedy=REMEDY,
             )
         return _load(source, facts)
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError) as error:
         raise RunDirectoryError(
-            f"{source} has no whole hierarchy", got=str(error), remedy="run `csrms cluster` again"
+            f"{source} has no whole hierarchy",
+            got=str(error),
+            remedy=REMEDY,
         ) from error
 
 

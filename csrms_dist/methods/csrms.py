@@ -36,7 +36,7 @@ STAGES = (
     Stage("pretrain", ("images",), ("seed", "encoder", "pretrain")),
     Stage("features", ("images", "pretrain"), ("encoder", "features")),
     Stage("cluster", ("features",), ("cluster",)),
-    Stage("graph", ("features", "cluster"), ("graph", "sampling.n_positives")),
+    Stage("graph", ("features", "cluster"), ("graph.dominance_threshold", "sampling.n_positives")),
     Stage("train", ("images", "pretrain", "features", "graph"), (*_TRAIN_SETTINGS, "sampling", "method")),
     Stage("control", ("images", "pretrain", "features"), (*_TRAIN_SETTINGS, "method.weight_plain")),
     Stage(
@@ -91,6 +91,12 @@ def largest_dominated_pattern(graph: HierarchyGraph) -> np.ndarray[Any, np.dtype
     held = np.where(role == ROLE_DOMINATES, counts, np.where(role == ROLE_FALLBACK, counts, -1))
     best: np.ndarray[Any, np.dtype[np.int64]] = held.argmax(axis=0).astype(np.int64)
     return best
+
+
+def fallback_classes(graph: HierarchyGraph) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The classes that dominate no pattern, ascending: sampling uses their fallback pattern."""
+    found: np.ndarray[Any, np.dtype[np.int64]] = np.unique(graph.role.indices[graph.role.data == ROLE_FALLBACK])
+    return found.astype(np.int64)
 
 
 def class_group(graph: HierarchyGraph) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -31,9 +31,8 @@ class GraphHead(nn.Module):
     """F_g (eq. 9-10) -> F_u (eq. 11) -> F_a (eq. 12) -> logits. forward: (B, D), context -> (B, K) logits, (B, D) F_a.
 
     `as_printed` takes the symmetric kNN adjacency and the softmax of eq. 10 on raw features; otherwise the
-    row-stochastic star on nodes scaled to norm sqrt(D). Without that scale a fresh head on the features of a trained
-    encoder (norm 25 after stage 0 on digits) has a curvature that the encoder's learning rate cannot take: one of
-    three seeds diverged.
+    row-stochastic star on nodes scaled to norm sqrt(D). Without that scale a fresh head on the long features of a
+    trained encoder has a curvature that the encoder's learning rate cannot take, and training may diverge.
     """
 
     def __init__(self, dimension: int, n_classes: int, *, as_printed: bool = False) -> None:

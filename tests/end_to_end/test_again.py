@@ -9,7 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ray_jobs import RunResult, run
-from tests.end_to_end.harness import CONFIG, SMALL, STAGES, Run, contents, csrms, prepare
+from tests.end_to_end.harness import CONFIG, ROOM, SMALL, STAGES, Run, contents, csrms, prepare
+
+pytestmark = ROOM
 
 
 def artefacts(of: Run) -> dict[str, tuple[str, int]]:

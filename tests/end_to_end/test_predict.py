@@ -16,7 +16,9 @@ from PIL import Image
 
 from csrms_dist.datasets.digits import digits
 from ray_jobs.cli import main
-from tests.end_to_end.harness import Run, csrms
+from tests.end_to_end.harness import ROOM, Run, csrms
+
+pytestmark = ROOM
 
 N = 12
 

@@ -17,7 +17,9 @@ import pytest
 from csrms_dist.hierarchy import snapshot
 from graphstore.queries import named_queries
 from ray_jobs.cli import main
-from tests.end_to_end.harness import Run, csrms
+from tests.end_to_end.harness import ROOM, Run, csrms
+
+pytestmark = ROOM
 
 Ask = Callable[..., "Answer"]
 

@@ -11,7 +11,9 @@ import pytest
 
 from csrms_dist.datasets.digits import digits
 from csrms_dist.labels import single_labels
-from tests.end_to_end.harness import STAGES, Run, execute, flat
+from tests.end_to_end.harness import ROOM, STAGES, Run, execute, flat
+
+pytestmark = ROOM
 
 N_TRAIN, N_VAL, N_TEST, N_CLASSES = 1295, 143, 359, 10
 PRETRAIN_EPOCHS, TRAIN_EPOCHS = 2, 5

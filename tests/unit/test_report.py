@@ -36,7 +36,7 @@ def metrics(**changes: Any) -> dict[str, Any]:
         "hierarchy": {"dominated_patterns": 110, "mixed_patterns": 10, "outliers": 4},
         "test": {"plain": 0.9743, "graph": 0.95, "mean": 0.97},
         "passes": {"method": {"backward": 30000, "forward": 3000}, "control": {"backward": 31000, "forward": 0}},
-        "leak_check": {"blank_image_accuracy": 0.1},
+        "leak_check": {"blank_image_accuracy": 0.1, "largest_class_share": 0.1},
         **changes,
     }
 
@@ -62,10 +62,11 @@ def test_without_a_control_nothing_is_compared() -> None:
 
 
 @pytest.mark.parametrize(
-    ("leak", "verdict"), [(0.0, "nothing leaks"), (0.3, "nothing leaks"), (0.9, "its graph gives the label away")]
+    ("leak", "verdict"),
+    [(0.0, "nothing leaks"), (0.3, "nothing leaks"), (0.9, "its graph gives the label away"), (None, "not measured")],
 )
-def test_the_leak_verdict(leak: float, verdict: str) -> None:
-    assert verdict in accuracy_lines(metrics(leak_check={"blank_image_accuracy": leak}))[-1]
+def test_the_leak_verdict(leak: float | None, verdict: str) -> None:
+    assert verdict in accuracy_lines(metrics(leak_check={"blank_image_accuracy": leak, "largest_class_share": 0.1}))[-1]
 
 
 def test_classes_that_look_alike_name_the_patterns_they_share() -> None:
