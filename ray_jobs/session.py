@@ -22,6 +22,8 @@ ENVIRONMENT = {
     # would take two seconds each.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
 }
+# A local session listens on localhost alone. The name is Ray's: it is how Ray does so by default elsewhere than on Linux.
+LOCAL = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 OBJECT_STORE_BYTES = 512 * 1024**2
 
 
@@ -46,7 +48,8 @@ def ray_session(slots: int) -> Iterator[None]:
     A local session has at least `slots` logical CPUs, so that three actors run on two cores too. Raises ClusterError
     when Ray cannot be started or reached.
     """
-    os.environ.update({key: os.environ.get(key, value) for key, value in ENVIRONMENT.items()})
+    for key, value in (ENVIRONMENT if os.environ.get("RAY_ADDRESS") else ENVIRONMENT | LOCAL).items():
+        os.environ.setdefault(key, value)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         ray = require("ray")
