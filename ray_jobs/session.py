@@ -22,7 +22,7 @@ ENVIRONMENT = {
     # would take two seconds each.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
 }
-# A local session listens on localhost alone. The name is Ray's: it is how Ray does so by default elsewhere than on Linux.
+# A local session listens on localhost alone. The name is Ray's: elsewhere than on Linux it does so by default.
 LOCAL = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 OBJECT_STORE_BYTES = 512 * 1024**2
 
