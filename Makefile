@@ -24,6 +24,7 @@ $(VENV)/.test-installed: $(VENV)/.installed
 
 demo: install
 	@$(BIN)/csrms run examples/digits.yaml --out runs/digits
+	@echo "(source $(VENV)/bin/activate puts csrms on the PATH)"
 
 test: $(VENV)/.test-installed
 	@$(BIN)/python -m pytest
