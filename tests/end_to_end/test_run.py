@@ -37,6 +37,8 @@ KEYS: dict[str, tuple[float, float] | type] = {
     "hierarchy.easy": SHARE,
     "hierarchy.medium": SHARE,
     "hierarchy.hard": SHARE,
+    "hierarchy.terciles": list,
+    "hierarchy.fallback_classes": list,
     "test.plain": SHARE,
     "test.graph": SHARE,
     "test.mean": SHARE,
@@ -60,6 +62,7 @@ KEYS: dict[str, tuple[float, float] | type] = {
     "weights.inter_class": (0, 100),
     "weights.attract": (0, 100),
     "leak_check.blank_image_accuracy": SHARE,
+    "leak_check.largest_class_share": (1 / N_CLASSES, 0.2),
     "leak_check.graph_head_training_accuracy": SHARE,
 }
 

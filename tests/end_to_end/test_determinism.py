@@ -1,0 +1,37 @@
+"""The same seed gives the same bytes, in another folder and under another name; another number of workers the same
+losses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.harness import CONFIG, ROOM, SMALL, Run, csrms, digests, run_in
+
+pytestmark = ROOM
+
+
+def test_two_runs_with_one_seed_are_equal(finished: Run, tmp_path: Path) -> None:
+    other = run_in(tmp_path / "other", "--set", "name=another", "--out", "runs/digits")
+    assert other.path("metrics.json").read_bytes() == finished.path("metrics.json").read_bytes()
+    for stage in ("images", "pretrain", "features", "cluster", "candidates", "train", "control", "evaluate"):
+        assert digests(other.path(stage)) == digests(finished.path(stage)), stage
+    assert digests(other.path("graph") / "snapshot") == digests(finished.path("graph") / "snapshot")
+
+
+def test_another_seed_gives_another_run(finished: Run, tmp_path: Path) -> None:
+    said = csrms("pretrain", CONFIG, *SMALL, "--set", "seed=1", "--out", "other", folder=finished.copy(tmp_path).folder)
+    assert said.code == 0, said.err
+    assert digests(tmp_path / "other" / "pretrain") != digests(finished.path("pretrain"))
+    assert digests(tmp_path / "other" / "images") == digests(finished.path("images"))
+
+
+def test_two_workers_have_the_losses_of_one(finished: Run, copied: Run) -> None:
+    said = csrms("train", CONFIG, *SMALL, "--set", "train.workers=2", folder=copied.folder)
+    assert (said.code, said.done) == (0, ("train",)), said.err
+    one, two = finished.facts("train")["history"], copied.facts("train")["history"]
+    assert len(one) == len(two) == 5
+    for epoch, other in zip(one, two, strict=True):
+        assert set(epoch) == set(other)
+        assert other["loss"] == pytest.approx(epoch["loss"], abs=5e-5)
