@@ -37,7 +37,7 @@ KEYS: dict[str, tuple[float, float] | type] = {
     "hierarchy.easy": SHARE,
     "hierarchy.medium": SHARE,
     "hierarchy.hard": SHARE,
-    "hierarchy.terciles": list,
+    "hierarchy.terciles": bool,
     "hierarchy.fallback_classes": list,
     "test.plain": SHARE,
     "test.graph": SHARE,

@@ -1,0 +1,148 @@
+"""The user's own vectors: features, cluster and, with labels, graph; asked by the user's own ids."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.end_to_end.harness import ROOM, Finished, csrms
+
+pytestmark = ROOM
+
+N, D, K = 240, 6, 3
+CONFIG = "vectors.yaml"
+
+
+def vectors() -> tuple[list[str], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Three classes in six blobs of 40; in each blob a tenth of the rows is of the next class."""
+    rng = np.random.default_rng(0)
+    blob = np.arange(N) % 6
+    label = np.where(np.arange(N) // 6 % 10 == 0, blob + 1, blob) % K
+    rows = np.eye(6, D, dtype=np.float32)[blob] * 5 + rng.normal(size=(N, D)).astype(np.float32) * 0.3
+    return [f"shop/{n}.jpg" for n in range(N)], rows, label
+
+
+class Given:
+    """A finished run over vectors, and the folder in which it was given."""
+
+    def __init__(self, folder: Path, columns: dict[str, Any]) -> None:
+        self.folder = folder
+        pq.write_table(pa.table(columns), folder / "vectors.parquet")
+        settings = {"name": "given", "features": {"path": "vectors.parquet"}, "cluster": {"n_patterns": 6}}
+        (folder / CONFIG).write_text(json.dumps(settings))
+        self.said = csrms("run", CONFIG, folder=folder)
+        assert self.said.code == 0, self.said.err
+
+    def ask(self, *arguments: str) -> list[dict[str, Any]]:
+        said = csrms("query", *arguments, "--format", "json", folder=self.folder)
+        assert said.code == 0, said.err
+        rows: list[dict[str, Any]] = json.loads(said.out)
+        return rows
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Given:
+    ids, rows, label = vectors()
+    names = np.array(["cat", "dog", "eel"])[label]
+    columns = {"id": ids, "vector": pa.array(list(rows)), "label": label, "class_name": names}
+    return Given(tmp_path_factory.mktemp("labelled"), columns)
+
+
+def test_labelled_vectors_become_a_graph(labelled: Given) -> None:
+    assert labelled.said.done == ("features", "cluster", "graph")
+    assert labelled.said.sentences == []
+    assert "Graph database: " in labelled.said.out
+    assert "csrms query confused_classes --run runs/given" in labelled.said.out
+    assert not (labelled.folder / "runs" / "given" / "metrics.json").exists()
+
+
+def test_classes_that_share_patterns_are_confused(labelled: Given) -> None:
+    pairs = {(row["class"], row["other"]) for row in labelled.ask("confused_classes")}
+    assert {frozenset(pair) for pair in pairs} == {
+        frozenset(p) for p in (("cat", "dog"), ("dog", "eel"), ("cat", "eel"))
+    }
+
+
+def test_negatives_by_the_users_own_id(labelled: Given) -> None:
+    ids, _, label = vectors()
+    pattern = np.load(labelled.folder / "runs" / "given" / "cluster" / "pattern.npy")
+    anchor = 7
+    found = labelled.ask("r_is", "--param", f"id={ids[anchor]}")
+    together = [n for n in range(N) if pattern[n] == pattern[anchor] and label[n] != label[anchor]]
+    assert together
+    assert [row["source_id"] for row in found] == [ids[n] for n in together]
+
+
+def test_the_same_command_again_does_nothing(labelled: Given) -> None:
+    said = csrms("run", CONFIG, folder=labelled.folder)
+    assert (said.code, said.done) == (0, ())
+    assert said.out == labelled.said.out
+
+
+def test_the_same_vectors_in_another_place_are_the_same_inputs(labelled: Given, tmp_path: Path) -> None:
+    """The file's content counts, not its place or its time."""
+    for name in ("vectors.parquet", CONFIG):
+        (tmp_path / name).write_bytes((labelled.folder / name).read_bytes())
+    out = str(labelled.folder / "runs" / "given")
+    assert csrms("features", CONFIG, "--out", out, folder=tmp_path).out.startswith("features: was done already")
+
+
+@pytest.fixture(scope="module")
+def multi_labelled(tmp_path_factory: pytest.TempPathFactory) -> Given:
+    ids, rows, label = vectors()
+    labels = [[int(k)] if n % 4 else [int(k), int(k + 1) % K] for n, k in enumerate(label)]
+    columns = {"id": ids, "vector": pa.array(list(rows)), "labels": pa.array(labels)}
+    return Given(tmp_path_factory.mktemp("multi_labelled"), columns)
+
+
+def test_several_labels_a_row(multi_labelled: Given) -> None:
+    assert multi_labelled.said.done == ("features", "cluster", "graph")
+    assert len(multi_labelled.ask("instance", "--param", "id=shop/8.jpg")) == 2
+    assert len(multi_labelled.ask("instance", "--param", "id=shop/9.jpg")) == 1
+    # Who shares a label is no negative, whatever else either has.
+    pattern = np.load(multi_labelled.folder / "runs" / "given" / "cluster" / "pattern.npy")
+    labels = {
+        row["id"]: set(row["labels"]) for row in pq.read_table(multi_labelled.folder / "vectors.parquet").to_pylist()
+    }
+    ids = list(labels)
+    anchor = 7
+    expected = [
+        other
+        for n, other in enumerate(ids)
+        if pattern[n] == pattern[anchor] and not labels[other] & labels[ids[anchor]]
+    ]
+    found = multi_labelled.ask("r_is", "--param", f"id={ids[anchor]}")
+    assert [row["source_id"] for row in found] == expected
+    assert multi_labelled.ask("confused_classes")
+
+
+@pytest.fixture(scope="module")
+def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Given:
+    ids, rows, _ = vectors()
+    return Given(tmp_path_factory.mktemp("unlabelled"), {"id": ids, "vector": pa.array(list(rows))})
+
+
+def test_without_labels_there_are_clusters_alone(unlabelled: Given) -> None:
+    assert unlabelled.said.done == ("features", "cluster")
+    [sentence] = unlabelled.said.out.splitlines()
+    assert " patterns at vigilance " in sentence
+    assert "runs/given/cluster" in sentence
+    assert "the vectors have no labels, so there is no graph" in sentence
+
+
+def test_without_labels_graph_and_query_say_why_not(unlabelled: Given) -> None:
+    def fails(code: int, *arguments: str) -> Finished:
+        said = csrms(*arguments, folder=unlabelled.folder)
+        assert said.code == code
+        assert len(said.err.splitlines()) == 1
+        return said
+
+    assert "no labels" in fails(3, "graph", CONFIG).err
+    assert "graph" in fails(5, "query", "dominance").err

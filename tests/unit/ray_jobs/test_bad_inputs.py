@@ -1,0 +1,224 @@
+"""What a user may get wrong: each gets one sentence that says what and how to mend it, an exit code, no traceback, and
+nothing written."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from csrms_dist.errors import ConfigError, CsrmsError, DataError, RunDirectoryError
+from ray_jobs.cli import main
+from tests.end_to_end.harness import CONFIG, SMALL, Finished, execute
+from tests.unit.ray_jobs.conftest import Cli
+
+CONFIG_ERROR, DATA_ERROR, RUN_DIRECTORY_ERROR = (kind.exit_code for kind in (ConfigError, DataError, RunDirectoryError))
+
+
+def assert_one_sentence(said: Finished, code: int, *fragments: str) -> None:
+    assert said.code == code, said.err
+    [sentence] = said.sentences
+    assert sentence.startswith("csrms ")
+    for fragment in fragments:
+        assert fragment in sentence
+    assert said.out == ""
+    assert "Traceback" not in said.err
+    assert "Error:" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "fragments"),
+    [
+        (["cluster.vigilence=0.8"], ["unknown key cluster.vigilence", "cluster.vigilance"]),
+        (["clusters.vigilance=0.8"], ["unknown key clusters", "nearest", "cluster"]),
+        (["sede=1"], ["unknown key sede", "seed"]),
+        (["cluster.vigilance=1.5"], ["cluster.vigilance", "1.5", "[0, 1]"]),
+        (["cluster.vigilance=high"], ["cluster.vigilance", "'high'", "'auto'"]),
+        (["cluster.vigilance=0.8", "cluster.n_patterns=20"], ["cluster.vigilance and cluster.n_patterns"]),
+        (["train.lr=1e-3"], ["train.lr", "1.0e-3"]),
+        (["train.epochs=2.5"], ["train.epochs", "2.5", "whole number"]),
+        (["train.epochs=.nan"], ["train.epochs", "nan"]),
+        (["cluster.actors=0"], ["cluster.actors", "[1, 4096]"]),
+        (["seed=-1"], ["seed", "-1"]),
+        (["sampling.pool=5"], ["sampling.pool", "n_positives"]),
+        (["data.dataset=digit"], ["data.dataset", "'digits'"]),
+        (["method.reading=true"], ["method.reading", "'structural'"]),
+        (["cluster=3"], ["cluster", "section"]),
+        (["train.epochs"], ["--set", "section.key=value"]),
+        (["a.b.c=1"], ["--set", "section.key=value"]),
+        (["train.epochs={"], ["--set", "YAML"]),
+    ],
+)
+def test_a_wrong_setting(cli: Cli, tmp_path: Path, overrides: list[str], fragments: list[str]) -> None:
+    said = cli("run", CONFIG, *(word for override in overrides for word in ("--set", override)))
+    assert_one_sentence(said, CONFIG_ERROR, *fragments)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "fragments"),
+    [
+        (b"train: {epochs: 3", ["YAML"]),
+        (b"train:\n\tepochs: 3\n", ["YAML"]),
+        (b"\xff\xfe\x00", ["YAML"]),
+        (b"- train\n- epochs\n", ["list", "sections"]),
+        (b"train: 3\n", ["train", "section"]),
+        (b"train:\n  epoch: 3\n", ["train.epoch", "train.epochs"]),
+        (b"3: 4\n", ["unknown key 3"]),
+        (b"train:\n  3: 4\n", ["unknown key train.3"]),
+        (b"a: &a [*a]\n", ["a"]),
+    ],
+)
+def test_a_malformed_file(cli: Cli, tmp_path: Path, text: bytes, fragments: list[str]) -> None:
+    (tmp_path / "bad.yaml").write_bytes(text)
+    assert_one_sentence(cli("run", "bad.yaml"), CONFIG_ERROR, *fragments)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["missing.yaml", "examples"])
+def test_no_file(cli: Cli, name: str) -> None:
+    assert_one_sentence(cli("run", name), CONFIG_ERROR, name, "YAML file")
+
+
+ROW = {"id": "cat-1", "vector": [0.0, 1.0], "label": 0}
+
+
+def rows(**second: Any) -> pa.Table:
+    """Three good rows but for the second."""
+    table = [ROW | {"id": "cat-0"}, ROW | second, ROW | {"id": "cat-2", "vector": [1.0, 0.0], "label": 1}]
+    return pa.Table.from_pylist(table)
+
+
+@pytest.mark.parametrize(
+    ("table", "fragments"),
+    [
+        (rows(vector=[math.nan, 1.0]), ["'cat-1'", "nan", "finite"]),
+        (rows(vector=[math.inf, 1.0]), ["'cat-1'", "inf"]),
+        (rows(vector=[1.0, 2.0, 3.0]), ["'cat-1'", "3 numbers", "width"]),
+        (rows(vector=None), ["'cat-1'"]),
+        (rows(label=-1), ["'cat-1'", "[-1]"]),
+        (rows(label=10**9), ["'cat-1'", "1000000000"]),
+        (rows(label=None), ["'cat-1'", "nothing"]),
+        (rows(id="cat-0"), ["'cat-0'", "2 times"]),
+        (rows(id=None), ["row 1", "id"]),
+        (pa.table({"id": ["a"], "label": [0]}), ["column 'vector'"]),
+        (pa.table({"vector": [[0.5]]}), ["column 'id'"]),
+        (pa.table({"id": ["a"], "vector": ["1,2"]}), ["vector", "string"]),
+        (pa.table({"id": ["a"], "vector": [[0.5]], "label": ["cat"]}), ["label", "class_name"]),
+        (pa.table({"id": ["a"], "vector": [[0.5]], "labels": [0]}), ["labels"]),
+        (rows().slice(0, 0), ["no rows"]),
+    ],
+)
+def test_bad_vectors(cli: Cli, tmp_path: Path, table: pa.Table, fragments: list[str]) -> None:
+    pq.write_table(table, tmp_path / "vectors.parquet")
+    said = cli("features", CONFIG, "--set", "features.path=vectors.parquet", "--out", "run")
+    assert_one_sentence(said, DATA_ERROR, "vectors.parquet", *fragments)
+    assert not (tmp_path / "run" / "features").exists()
+    assert not list((tmp_path / "run").glob(".features.*"))
+
+
+def test_vectors_that_are_no_parquet(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "vectors.parquet").write_text("id,vector\n")
+    said = cli("features", CONFIG, "--set", "features.path=vectors.parquet")
+    assert_one_sentence(said, DATA_ERROR, "vectors.parquet", "Parquet")
+
+
+def test_vectors_that_are_not_there(cli: Cli, tmp_path: Path) -> None:
+    said = cli("run", CONFIG, "--set", "features.path=nowhere.parquet")
+    assert_one_sentence(said, DATA_ERROR, "features.path", "nowhere.parquet")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("stage", ["images", "train", "evaluate"])
+def test_a_stage_that_given_vectors_do_not_have(cli: Cli, tmp_path: Path, stage: str) -> None:
+    pq.write_table(rows(), tmp_path / "vectors.parquet")
+    said = cli(stage, CONFIG, "--set", "features.path=vectors.parquet")
+    assert_one_sentence(said, CONFIG_ERROR, stage, "features.path")
+
+
+def test_the_control_of_a_run_without_one(cli: Cli) -> None:
+    assert_one_sentence(cli("control", CONFIG, "--no-control"), CONFIG_ERROR, "control", "--no-control")
+
+
+def test_a_run_below_a_regular_file(cli: Cli) -> None:
+    said = cli("images", CONFIG, "--out", f"{CONFIG}/run")
+    assert_one_sentence(said, RUN_DIRECTORY_ERROR, CONFIG, "regular file", "--out")
+
+
+def test_a_run_in_the_place_of_a_regular_file(cli: Cli) -> None:
+    said = cli("images", CONFIG, "--out", CONFIG)
+    assert_one_sentence(said, RUN_DIRECTORY_ERROR, CONFIG, "regular file", "--out")
+
+
+@pytest.mark.parametrize(
+    "command", [["query", "dominance"], ["predict", CONFIG], ["query", "dominance", "--run", "examples"]]
+)
+def test_no_run_to_ask(cli: Cli, tmp_path: Path, command: list[str]) -> None:
+    assert_one_sentence(cli(*command), RUN_DIRECTORY_ERROR, "--run")
+    assert [path.name for path in tmp_path.iterdir()] == ["examples"]
+
+
+def test_a_run_without_what_the_command_needs(cli: Cli) -> None:
+    assert cli("images", CONFIG, "--out", "run").code == 0
+    assert_one_sentence(cli("predict", CONFIG, "--run", "run"), RUN_DIRECTORY_ERROR, "train", "csrms train CONFIG")
+    assert_one_sentence(cli("query", "dominance", "--run", "run"), 5, "csrms graph CONFIG")
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["run"], ["run", CONFIG, "--sett", "a=b"], ["query", "--limit", "x"]]
+)
+def test_a_command_that_is_none(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert "usage: csrms" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--debug", "run", "missing.yaml"], ["run", "missing.yaml", "--debug"]])
+def test_debug_raises(cli: Cli, arguments: list[str]) -> None:
+    with pytest.raises(CsrmsError, match=r"missing\.yaml"):
+        cli(*arguments)
+
+
+def test_debug_prints_the_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ray_jobs.cli", "run", "missing.yaml"]
+    plain, debug = execute(command, tmp_path), execute([*command, "--debug"], tmp_path)
+    assert plain.code == CONFIG_ERROR
+    assert len(plain.err.splitlines()) == 1
+    assert debug.code != 0
+    assert debug.err.startswith("Traceback")
+    assert "ConfigError" in debug.err.splitlines()[-1]
+
+
+# Sets the limit, then is the command line.
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
+from ray_jobs.cli import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("limit", [1_000, 10_000, 1_000_000, 4_463_000])
+def test_a_full_disk(tmp_path: Path, cli: Cli, limit: int) -> None:
+    command = [sys.executable, "-c", LIMITED, str(limit), "images", CONFIG, *SMALL, "--out", "run"]
+    said = execute(command, tmp_path)
+    assert_one_sentence(said, RUN_DIRECTORY_ERROR, "run", "nothing was left half-written")
+    assert {path.name for path in (tmp_path / "run").iterdir()} <= {".lock", "run.json"}
+    assert cli("images", CONFIG, *SMALL, "--out", "run").code == 0
+
+
+def test_a_full_disk_while_a_result_is_written(tmp_path: Path, cli: Cli) -> None:
+    """The data of before stays, whole."""
+    assert cli("images", CONFIG, "--out", "run").code == 0
+    before = (tmp_path / "run" / "images" / "stamp.json").read_bytes()
+    command = ["images", CONFIG, "--out", "run", "--set", "data.val_fraction=0.2"]
+    said = execute([sys.executable, "-c", LIMITED, "1000000", *command], tmp_path)
+    assert_one_sentence(said, RUN_DIRECTORY_ERROR, "nothing was left half-written")
+    assert (tmp_path / "run" / "images" / "stamp.json").read_bytes() == before
+    assert cli("images", CONFIG, "--out", "run").out == "images: was done already, run/images\n"
