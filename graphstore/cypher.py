@@ -50,7 +50,7 @@ def reading(text: str, params: Mapping[str, Any]) -> str:
 
     Raises StoreError otherwise.
     """
-    parts = tokens(text)
+    parts = tokens(text.rstrip().removesuffix(";"))
     words = [token.upper() for kind, token in parts if kind == "word"]
     if not words:
         raise StoreError("the query", got="no text", expected="a Cypher query that starts with MATCH or RETURN")

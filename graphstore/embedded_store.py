@@ -62,7 +62,7 @@ _ENGINE_ERRORS = (RuntimeError, ValueError, TypeError, ArithmeticError, IndexErr
 
 _MEANINGS = (
     ("Parser exception", "syntax error in the query", "correct it; the graph's schema is in the documentation"),
-    ("Interrupted", "the query ran too long", "narrow it or raise its timeout"),
+    ("Interrupted", "the query ran too long", "narrow it or add a LIMIT"),
     ("read-only", "the graph is read-only", "a run is changed by publishing another one"),
     ("Binder exception", "the query names something that is not there", "see the graph's schema"),
     ("Catalog exception", "the query names something that is not there", "see the graph's schema"),

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from csrms_dist.errors import ConfigError, CsrmsError
+from csrms_dist.errors import ConfigError, CsrmsError, RunDirectoryError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,7 +56,10 @@ def _parser() -> argparse.ArgumentParser:
 def _configured(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", help="the run's YAML file")
     parser.add_argument("--out", metavar="DIR", help="run directory (default: runs/<name>)")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides",
+        help="change a setting; may be given several times (docs/configuration.md)",
+    )  # fmt: skip
     parser.add_argument("--no-control", action="store_true", help="leave the plain control out")
 
 
@@ -131,12 +134,13 @@ def _query(arguments: argparse.Namespace) -> int:
     from ray_jobs.query import catalogue, find_run, parse_parameters, query
 
     if bool(arguments.name) and bool(arguments.cypher):
-        raise ConfigError("csrms query", got="a name and --cypher", expected="one of them")
+        raise ConfigError("the query", got="a name and --cypher", expected="one of them")
     if not arguments.name and not arguments.cypher:
         print(catalogue())
         return 0
     if not 1 <= arguments.limit <= ROW_LIMIT:
         raise ConfigError("--limit", got=str(arguments.limit), expected="a whole number in [1, 10000]")
+    _check_out(arguments.out)
     table = query(
         find_run(arguments.run),
         arguments.name,
@@ -154,11 +158,22 @@ def _predict(arguments: argparse.Namespace) -> int:
     from ray_jobs.predict import predict
     from ray_jobs.query import find_run
 
+    _check_out(arguments.out)
     table, rejected = predict(find_run(arguments.run), arguments.path)
     for item in rejected:
         print(f"csrms predict: {item.id} was set aside: {item.reason}", file=sys.stderr)
     _write(table, arguments)
     return 0
+
+
+def _check_out(out: str | None) -> None:
+    """Refuse an unusable --out before the work, not after it."""
+    if out is None:
+        return
+    if Path(out).suffix not in (".parquet", ".csv", ".json"):
+        raise ConfigError("--out", got=f"'{out}'", expected="a name that ends in .parquet, .csv or .json")
+    if not Path(out).absolute().parent.is_dir():
+        raise RunDirectoryError("--out", got=f"'{out}'", expected="a file in a folder that exists")
 
 
 def _write(table: pa.Table, arguments: argparse.Namespace) -> None:
@@ -184,8 +199,6 @@ def _write(table: pa.Table, arguments: argparse.Namespace) -> None:
         ".csv": lambda staged: pyarrow.csv.write_csv(table, staged),
         ".json": lambda staged: staged.write_text(json.dumps(table.to_pylist(), ensure_ascii=False, indent=1) + "\n"),
     }
-    if path.suffix not in writers:
-        raise ConfigError("--out", got=str(path), expected="a name that ends in .parquet, .csv or .json")
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     with disk_errors(str(path)):
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from typing import Any
 
 from csrms_dist.report import LookAlike, accuracy_lines, pattern_lines
 from ray_jobs.query import query
@@ -32,6 +33,14 @@ def look_alikes(result: RunResult) -> Iterator[LookAlike]:
             return
 
 
+def pattern_facts(result: RunResult) -> dict[str, Any]:
+    """The figures of `pattern_lines`, also of a run without training."""
+    graph, clusters = result.run.facts("graph"), result.run.facts("cluster")
+    mixed = graph["patterns"] - graph["dominated"]
+    hierarchy = {"dominated_patterns": graph["dominated"], "mixed_patterns": mixed, "outliers": clusters["outliers"]}
+    return {"patterns": graph["patterns"], "vigilance": clusters["vigilance"], "hierarchy": hierarchy}
+
+
 def closing_text(result: RunResult) -> str:
     """What a person should know at the end of a run."""
     if result.run.stamp("graph") is None:
@@ -42,7 +51,8 @@ def closing_text(result: RunResult) -> str:
         )
     lines = []
     if result.metrics:
-        lines += [*accuracy_lines(result.metrics), *pattern_lines(result.metrics, list(look_alikes(result)))]
+        lines += accuracy_lines(result.metrics)
+    lines += pattern_lines(pattern_facts(result), list(look_alikes(result)))
     with store_of(result.run) as store:
         lines.append(f"Graph database: {store.location}")
     lines.append("Ask it, for example")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from csrms_dist.art import cluster
 from csrms_dist.art.calibration import calibrate
 from csrms_dist.art.sharding import PHASES
@@ -11,7 +9,9 @@ from csrms_dist.feature_table import FeatureTable
 from csrms_dist.progress import Progress
 from ray_jobs.actors import ActorPool
 from ray_jobs.session import ray_session
-from ray_jobs.stage import StageContext, passed
+from ray_jobs.stage import StageContext, passed, warn
+
+FAR = 0.2
 
 
 def execute(context: StageContext) -> None:
@@ -48,7 +48,12 @@ def execute(context: StageContext) -> None:
         if settings.vigilance != "auto":
             warning = calibrate(table.vectors, table.id_list(), settings.algorithm).warning(float(settings.vigilance))
             if warning:
-                print(f"csrms cluster: {warning}", file=sys.stderr)
+                warn(warning)
+        elif settings.n_patterns != "auto" and abs(clustering.n_patterns / int(settings.n_patterns) - 1) > FAR:
+            warn(
+                f"cluster.n_patterns: asked for {settings.n_patterns}, got {clustering.n_patterns}, the nearest that "
+                f"{len(table):,} rows and cluster.min_size {settings.min_size} allow"
+            )
         pool.close()
         work.rmdir()
         clustering.save(folder)

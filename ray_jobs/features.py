@@ -18,7 +18,7 @@ from csrms_dist.inference import Classifier
 from csrms_dist.progress import Progress
 from csrms_dist.run_directory import RunDirectory
 from ray_jobs.session import ray_session
-from ray_jobs.stage import StageContext
+from ray_jobs.stage import StageContext, warn
 
 
 def execute(context: StageContext) -> None:
@@ -33,6 +33,11 @@ def _import_vectors(context: StageContext) -> None:
     with Progress("features", unit="rows") as progress:
         table = read_vectors(context.settings.features.path)
         facts = {"rows": len(table), "dimension": table.dimension, "labelled": table.membership is not None}
+        if table.membership is not None:
+            n_classes = table.membership.shape[1]
+            empty = n_classes - len(np.unique(table.membership.indices))
+            if empty:
+                warn(f"{context.settings.features.path}: {empty:,} of the classes 0..{n_classes - 1:,} have no row")
         with context.run.writing("features", context.inputs, facts) as folder:
             table.save(folder)
         progress.update(len(table))

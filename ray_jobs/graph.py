@@ -52,5 +52,9 @@ def execute(context: StageContext) -> None:
     with Progress("graph", unit="rows") as progress, store_of(run) as store:
         key = store.publish(publication, progress)
         exported = store.export(key)
-        with run.writing("graph", context.inputs, {"run": key, "patterns": hierarchy.n_patterns}) as folder:
+        with run.writing(
+            "graph",
+            context.inputs,
+            {"run": key, "patterns": hierarchy.n_patterns, "dominated": int(hierarchy.dominated.sum())},
+        ) as folder:
             snapshot.save(exported, folder / "snapshot")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from csrms_dist.errors import DataError
 from csrms_dist.inference import Classifier
@@ -86,6 +86,8 @@ def _blocks(
         try:
             held.append(_decode(data, shape))
             ids.append(name)
+        except UnidentifiedImageError:
+            rejected.append(Rejected(name, "not an image in a known format"))
         except (OSError, ValueError, SyntaxError, TypeError) as error:
             rejected.append(Rejected(name, " ".join(str(error).split())))
         if len(ids) == BLOCK:
@@ -126,8 +128,22 @@ def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
 def _decode(data: Any, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
     """Encoded bytes (or Hugging Face's {'bytes': ...}) -> (H, W, 3) uint8."""
     content = data["bytes"] if isinstance(data, dict) else data
+    if not content:
+        raise ValueError("no bytes")
     with Image.open(io.BytesIO(content)) as image:
-        rgb = image.convert("RGB")
+        rgb = _eight_bits(image).convert("RGB")
         if rgb.size != (shape[1], shape[0]):
             rgb = rgb.resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
         return np.asarray(rgb, np.uint8)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit grey scaled to 8 bits: Pillow's own conversion would clip it. Raises ValueError for other wide modes."""
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError("pixels of 32 bits, expected 8 or 16")
+        return Image.fromarray((values // 257).astype(np.uint8))
+    if image.mode == "F":
+        raise ValueError("floating-point pixels, expected 8 or 16 bits")
+    return image

@@ -61,6 +61,10 @@ def run(
             remedy="raise it or leave the control out with --no-control",
         )
     inputs = fingerprints(stages, settings)
+    if out is not None and not str(out):
+        raise ConfigError("--out", got="no text", expected="a folder")
+    if Path(settings.name).name != settings.name:
+        raise ConfigError("name", got=repr(settings.name), expected="a folder's name", remedy="use --out for a path")
     directory = RunDirectory(out if out is not None else Path("runs") / settings.name)
     if not directory.is_local:
         raise ConfigError(

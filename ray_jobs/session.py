@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +20,8 @@ ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
+    # Ray prints the death of an actor, which the pool deals with, on standard output, among a command's results.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
     # Ray Train's controller looks at its workers every two seconds by default, and a report waits for it: short epochs
     # would take two seconds each.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
@@ -39,6 +43,18 @@ def _muted_stderr() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+@contextmanager
+def _kept_handlers() -> Iterator[None]:
+    """Ray puts a handler of its own in the place of SIGTERM's; only a main thread may put ours back."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in kept.items():
+                signal.signal(number, handler)
 
 
 @contextmanager
@@ -66,7 +82,7 @@ def ray_session(slots: int) -> Iterator[None]:
             "object_store_memory": OBJECT_STORE_BYTES,
         }
     try:
-        with _muted_stderr():
+        with _muted_stderr(), _kept_handlers():
             ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         place = os.environ.get("RAY_ADDRESS") or "this machine"

@@ -131,7 +131,10 @@ def settings_from(values: Mapping[str, Any]) -> RunSettings:
     top = [spec.name for spec in fields(RunSettings)]
     for key in values:
         if key not in top:
-            raise ConfigError(f"unknown key {key}", remedy=f"the nearest valid key is {nearest(str(key), top)}")
+            dotted = [f"{name}.{spec.name}" for name, kind in SECTIONS.items() for spec in fields(kind)]
+            same = [name for name in dotted if name.endswith(f".{key}")]
+            found = " or ".join(same) or nearest(str(key), top)
+            raise ConfigError(f"unknown key {key}", remedy=f"the nearest valid key is {found}")
     reading = _section(values, "method").get("reading", "structural")
     recipe = READINGS.get(reading, {})
     made: dict[str, Any] = {key: values[key] for key in ("name", "seed") if key in values}

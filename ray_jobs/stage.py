@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from dataclasses import dataclass
 
 from csrms_dist.run_directory import RunDirectory
@@ -27,6 +28,11 @@ class StageContext:
         """Logical CPUs that this run's stages need at the most."""
         settings = self.settings
         return max(settings.cluster.actors, settings.train.workers, settings.pretrain.workers) + 1
+
+
+def warn(sentence: str) -> None:
+    """A warning, on standard error: the work goes on."""
+    print(f"warning: {sentence}", file=sys.stderr)
 
 
 def passed(point: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from ray_jobs.stage import StageContext, passed
 
 STATE_FILE = "state.pt"
 THREADS = 1
+POLL_S = 0.3
 
 
 def model_card(run: RunDirectory, settings: RunSettings, *, reading: str = "") -> ModelCard:
@@ -190,11 +192,10 @@ def train(context: StageContext, role: str, n_images: int, n_epochs: int) -> dic
             ),
         )
         with Progress(role, total=n_epochs, unit="epochs") as progress:
-            with _shown(ray, relay, progress, role):
-                try:
-                    result = trainer.fit()
-                except ray.train.TrainingFailedError as error:
-                    raise _cause(error, role) from error
+            try:
+                result = _fit(trainer, lambda: _show(ray, relay, progress, role))
+            except ray.train.TrainingFailedError as error:
+                raise _cause(error, role) from error
             with result.checkpoint.as_directory() as folder:
                 state: dict[str, Any] = torch.load(Path(folder) / STATE_FILE, weights_only=True)
             progress.set(len(state["history"]), "  ".join(note(state["history"][-1])))
@@ -226,35 +227,41 @@ def _cause(error: Any, role: str) -> CsrmsError:
     return ClusterError(f"training ({role})", got=f"'{text[-300:]}'", remedy="run the same command again: it resumes")
 
 
-class _shown:  # noqa: N801 - reads as a verb in its `with`
-    """Poll the relay while the driver waits for the trainer."""
+def _fit(trainer: Any, watch: Callable[[], None]) -> Any:
+    """trainer.fit() in a thread of its own, `watch` called while it runs.
 
-    def __init__(self, ray: Any, relay: Any, progress: Progress, role: str) -> None:
-        self._ray, self._relay, self._progress, self._role = ray, relay, progress, role
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._poll, daemon=True)
+    On the main thread Ray Train would put its own handler in place of Ctrl-C's: the process would end with another exit
+    code and no word, and every later stage would swallow it.
+    """
+    outcome: list[Any] = []
 
-    def __enter__(self) -> None:
-        self._thread.start()
+    def work() -> None:
+        try:
+            outcome.append((trainer.fit(), None))
+        except BaseException as error:  # raised again below, on the main thread
+            outcome.append((None, error))
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._show()
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(POLL_S)
+        watch()
+    result, error = outcome[0]
+    if error is not None:
+        raise error
+    return result
 
-    def _poll(self) -> None:
-        while not self._stop.wait(0.3):
-            self._show()
 
-    def _show(self) -> None:
-        done, report = self._ray.get(self._relay.get.remote())
-        if done > self._progress.done:
-            if self._progress.done == 0:
-                # Until the first report the workers were starting: that says nothing about the rest.
-                self._progress.resume_at(done)
-            self._progress.set(done, "  ".join(note(report)))
-            for epoch in range(1, done + 1):
-                passed(f"{self._role}.{epoch}")
+def _show(ray: Any, relay: Any, progress: Progress, role: str) -> None:
+    """Bring the progress line to what the relay knows."""
+    done, report = ray.get(relay.get.remote())
+    if done > progress.done:
+        if progress.done == 0:
+            # Until the first report the workers were starting: that says nothing about the rest.
+            progress.resume_at(done)
+        progress.set(done, "  ".join(note(report)))
+        for epoch in range(1, done + 1):
+            passed(f"{role}.{epoch}")
 
 
 def note(report: dict[str, float]) -> list[str]:

@@ -53,7 +53,11 @@ class Calibration:
             )
         if self.low <= vigilance <= self.high:
             return ""
-        result = "one pattern for nearly everything" if vigilance < self.low else "a pattern for nearly every row"
+        result = (
+            "one pattern for nearly everything"
+            if vigilance < self.low
+            else "a pattern for nearly every row, and small ones are dissolved"
+        )
         return (
             f"cluster.vigilance: got {vigilance:g}, expected between {self.low:.3f} and {self.high:.3f}, because on "
             f"these features it gives {result}; try {self.suggestion:.3f} or 'auto'"
