@@ -81,8 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"csrms {arguments.command}: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        if arguments.debug:
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # While Ray starts, its own handler of SIGTERM is in place: it exits with the signal's number.
+        if arguments.debug or (isinstance(stop, SystemExit) and stop.code != signal.SIGTERM):
             raise
         print(f"\ncsrms {arguments.command}: stopped; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED

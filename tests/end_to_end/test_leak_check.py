@@ -16,7 +16,7 @@ def test_the_papers_reading_answers_blank_images(copied: Run) -> None:
         "--set", "train.epochs=10", "--no-control", folder=copied.folder,
     )  # fmt: skip
     assert said.code == 0, said.err
-    assert said.done == ("train", "evaluate")
+    assert said.done[-2:] == ("train", "evaluate")
     metrics = copied.json("metrics.json")
     assert metrics["reading"] == "paper"
     assert metrics["leak_check"]["blank_image_accuracy"] > 0.9

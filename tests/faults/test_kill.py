@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import signal
+import time
 from pathlib import Path
 
+import pytest
 import torch
 
 from tests.end_to_end.harness import CLI, CONFIG, ROOM, SMALL, STAGES, Process, Run, csrms, digests
@@ -42,19 +44,19 @@ def assert_whole_and_equal(run: Run, undisturbed: Run) -> None:
     assert not list(run.directory.glob(".checkpoints/*"))
 
 
-def test_killed_in_clustering_then_in_training_then_left_alone(finished: Run, copied: Run) -> None:
+@pytest.mark.parametrize("point", ["train.2", pytest.param("train.5", marks=pytest.mark.slow)])
+def test_killed_in_clustering_then_in_training_then_left_alone(finished: Run, copied: Run, point: str) -> None:
     copied.remove(*MADE_AGAIN)
     first = copied.run(**{HOOK: "cluster.learn"})
     assert (first.code, first.done) == (-signal.SIGKILL, ())
     assert not copied.path("cluster").exists()
     assert list(copied.directory.glob(".cluster.*"))
 
-    second = copied.run(**{HOOK: "train.2"})
+    second = copied.run(**{HOOK: point})
     assert (second.code, second.done) == (-signal.SIGKILL, ("cluster", "graph"))
     assert not copied.path("train").exists()
-    held = [plant(path) for path in checkpoints(copied)]
-    assert held
-    assert max(held) < 5
+    # On a busy machine more epochs than the named one may be done when the driver hears of it.
+    assert [plant(path) for path in checkpoints(copied)]
 
     third = copied.run()
     assert (third.code, third.done) == (0, ("train", "evaluate")), third.err
@@ -90,3 +92,14 @@ def test_killed_while_the_graph_is_published(finished: Run, copied: Run) -> None
     assert (said.code, said.done) == (0, ("graph",)), said.err
     assert not list(copied.directory.glob("store/.build.*"))
     assert digests(copied.path("graph") / "snapshot") == digests(finished.path("graph") / "snapshot")
+
+
+@pytest.mark.slow
+def test_rays_agents_go_as_well(copied: Run) -> None:
+    copied.remove("cluster")
+    with Process((*CLI, "cluster", CONFIG, *SMALL), copied.folder, {HOOK: "cluster.learn"}) as process:
+        assert process.finish().code == -signal.SIGKILL
+        deadline = time.monotonic() + 100
+        while process.processes() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not process.processes()
