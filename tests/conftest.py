@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 # Before anything imports DGL or Ray. DGL would otherwise write a file into the home folder to remember its backend.
 os.environ.setdefault("DGLBACKEND", "pytorch")
@@ -14,3 +15,6 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", parent=settings.get_profile("local"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI", "").lower() not in ("", "0", "false") else "local")
+
+# Where the tests run in the background, Ctrl-C may be ignored, and the commands that they start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
