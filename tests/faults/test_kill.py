@@ -68,6 +68,7 @@ def test_killed_in_clustering_then_in_training_then_left_alone(finished: Run, co
     assert copied.json("run.json")["attempts"] == 4
 
 
+@pytest.mark.slow
 def test_killed_in_stage_0(finished: Run, copied: Run) -> None:
     copied.remove("pretrain")
     killed = csrms("pretrain", CONFIG, *SMALL, folder=copied.folder, **{HOOK: "pretrain.1"})
