@@ -108,15 +108,30 @@ class Settings:
         return cls(**values)
 
 
+DATASETS = ("digits", "digit_pairs", "cifar", "folders", "parquet", "csv")
+
+
 @dataclass(frozen=True)
 class DataSettings(Settings):
-    dataset: str = setting("digits", words=("digits",), doc="which images")
+    dataset: str = setting("digits", words=DATASETS, doc="which images, or in which layout `data.path` holds them")
+    path: str = setting("", doc="the folder or file of the images; digits and digit_pairs need none")
+    test_path: str = setting("", doc="the test images, where they lie apart; empty: found beside the training images")
+    test_fraction: float = setting(0.2, "[0, 0.9]", doc="share of each class held out as test set where none is given")
+    image_size: int | str = setting(
+        "auto", "[8, 4096]", words=("auto",), doc="images become squares of this side; auto: the first image's own shape"
+    )
+    label_column: str = setting("auto", words=("auto", "label", "labels"), doc="auto: `labels` (several) before `label`")
+    on_duplicate_id: str = setting("error", words=("error", "suffix"), doc="suffix: a repeated id gets #2, #3, ...")
     val_fraction: float = setting(0.1, "[0, 0.5]", doc="share of each class held out of training, by a hash of the id")
 
 
 @dataclass(frozen=True)
 class EncoderSettings(Settings):
-    name: str = setting("lenet5", words=("lenet5",), doc="the image encoder")
+    name: str = setting(
+        "lenet5", doc="lenet5, resnet18 (CIFAR's), efficientnet_lite0, timm:<model> or module:Class of your own"
+    )
+    weights: str = setting("", doc="a weights file, or pretrained; empty: initial weights from the seed")
+    frozen: bool = setting(False, doc="true: the encoder stays as it is, heads are trained on the feature table alone")
 
 
 @dataclass(frozen=True)
@@ -135,7 +150,9 @@ class OptimiserSettings(Settings):
 
 @dataclass(frozen=True)
 class PretrainSettings(OptimiserSettings):
-    """Stage 0: cross-entropy training of the encoder that makes the features to cluster."""
+    """Stage 0: classification training of the encoder that makes the features to cluster."""
+
+    epochs: int = setting(10, "[0, 100000]", doc="passes over the training images; 0 leaves the encoder as it is")
 
 
 @dataclass(frozen=True)
