@@ -1,12 +1,16 @@
-"""Crop and flip against loops; the draw of an image is its own."""
+"""Crop and flip against loops and against fancy indexing; the draw of an image is its own; feeding is both steps."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from csrms_dist.datasets.augmentation import PADDING, augment
-from csrms_dist.hashing import permutation
+from csrms_dist.datasets.augmentation import _AUGMENT, PADDING, augment, byte_values, feed
+from csrms_dist.encoders import Normaliser, images_to_tensor
+from csrms_dist.hashing import mix, permutation
 
 
 def made(n: int, height: int = 9, width: int = 13) -> np.ndarray:
@@ -41,6 +45,67 @@ def draw_of(image: np.ndarray, result: np.ndarray) -> tuple[int, int, bool]:
     ]
     assert len(found) == 1
     return found[0]
+
+
+def drawn(index: int, seed: int, epoch: int) -> tuple[int, int, bool]:
+    """The draw of an image, from its hash."""
+    draw = int(mix(_AUGMENT, seed, epoch, np.array([index]))[0])
+    places = 2 * PADDING + 1
+    return draw % places, draw // places % places, bool(draw >> 63)
+
+
+def by_fancy_indexing(images: np.ndarray, indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """Whole batches without a loop: pad, then gather."""
+    top, left, flip = map(np.array, zip(*(drawn(i, seed, epoch) for i in indices), strict=True))
+    height, width = images.shape[1:3]
+    padded = np.pad(images, ((0, 0), (PADDING, PADDING), (PADDING, PADDING), (0, 0)), mode="reflect")
+    rows = top[:, None] + np.arange(height)
+    columns = left[:, None] + np.arange(width)
+    columns = np.where(flip[:, None], columns[:, ::-1], columns)
+    return padded[np.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+@given(
+    shape=st.tuples(st.integers(1, 5), st.integers(1, 20), st.integers(1, 20)),
+    seed=st.integers(0, 2**32 - 1),
+    epoch=st.integers(0, 1000),
+    first=st.integers(0, 10**9),
+)
+def test_the_kernel_has_the_bytes_of_loops_and_of_indexing(
+    shape: tuple[int, int, int], seed: int, epoch: int, first: int
+) -> None:
+    n, height, width = shape
+    images, indices = made(n, height, width), np.arange(first, first + n)
+    got = augment("crop_flip", images, indices, seed, epoch)
+    assert np.array_equal(got, by_fancy_indexing(images, indices, seed, epoch))
+    if min(height, width) > PADDING:  # smaller images are reflected more than once
+        for b in range(n):
+            assert np.array_equal(got[b], crop(images[b], *drawn(int(indices[b]), seed, epoch)))
+
+
+@pytest.mark.parametrize("kind", ["none", "crop_flip"])
+def test_feeding_has_the_bits_and_the_memory_order_of_augmenting_then_normalising(kind: str) -> None:
+    images, indices = made(7), np.arange(50, 57)
+    normalise = Normaliser([0.49, 0.48, 0.44], [0.2, 0.19, 0.21])
+    expected = normalise(images_to_tensor(augment(kind, images, indices, 3, 4)))
+    got = torch.from_numpy(feed(kind, images, indices, 3, 4, byte_values(normalise)))
+    assert torch.equal(got, expected)
+    assert got.stride() == expected.stride()
+    assert feed(kind, images[:0], indices[:0], 3, 4, byte_values(normalise)).shape == (0, 3, 9, 13)
+
+
+def test_the_value_of_a_byte_is_the_formula() -> None:
+    values = byte_values(Normaliser([0.5, 0.25, 0.1], [0.5, 0.2, 0.3]))
+    for byte in range(256):
+        for channel, (mean, std) in enumerate(((0.5, 0.5), (0.25, 0.2), (0.1, 0.3))):
+            assert values[byte, channel] == pytest.approx((byte / 255 - mean) / std, abs=2e-6)
+
+
+def test_views_and_mapped_images_are_fine() -> None:
+    images, indices = made(6), np.arange(6)
+    images.flags.writeable = False
+    whole = augment("crop_flip", images, indices, 0, 0)
+    assert np.array_equal(augment("crop_flip", images[::2], indices[::2], 0, 0), whole[::2])
 
 
 def test_every_image_is_a_crop_of_its_padded_self_maybe_flipped() -> None:
