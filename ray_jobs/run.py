@@ -12,6 +12,7 @@ from typing import Any
 
 from csrms_dist.errors import ConfigError, DataError
 from csrms_dist.run_directory import RunDirectory
+from ray_jobs.memory import Peak, watched
 from ray_jobs.session import shared_session
 from ray_jobs.settings import RunSettings, load_settings
 from ray_jobs.stage import StageContext
@@ -84,9 +85,10 @@ def run(
                 break
             context = StageContext(directory, settings, inputs[stage.name], stage.requires)
             begun = time.monotonic()
-            job_of(stage.name)(context)
+            with watched() as peak:
+                job_of(stage.name)(context)
             done.append(stage.name)
-            _note(directory, started, stage.name, time.monotonic() - begun)
+            _note(directory, started, stage.name, time.monotonic() - begun, peak)
     metrics = {}
     if "evaluate" in inputs and directory.is_done("evaluate", inputs["evaluate"]):
         metrics = json.loads((directory.open("evaluate") / "metrics.json").read_text())
@@ -124,9 +126,11 @@ def _begin(directory: RunDirectory, settings: RunSettings) -> dict[str, Any]:
     return record
 
 
-def _note(directory: RunDirectory, record: dict[str, Any], stage: str, seconds: float) -> None:
+def _note(directory: RunDirectory, record: dict[str, Any], stage: str, seconds: float, peak: Peak) -> None:
     facts = directory.facts(stage)
     entry: dict[str, Any] = {"seconds": round(seconds, 3)}
+    if peak.mb is not None:
+        entry |= {"peak_mb": round(peak.mb, 1), "peak_process": peak.process}
     if "passes" in facts:
         entry["passes"] = facts["passes"]
     record["stages"][stage] = entry
