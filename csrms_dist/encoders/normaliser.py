@@ -1,0 +1,48 @@
+"""Pixels -> what an encoder reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from csrms_dist.config import EncoderSettings
+from csrms_dist.encoders.foreign import timm_name, timm_normalisation
+
+Channels = tuple[float, ...]
+
+
+class Normaliser(nn.Module):
+    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32, each channel (x / 255 - mean) / std."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x = pixels.permute(0, 3, 1, 2).to(torch.float32) / 255
+        return (x - self.mean) / self.std
+
+
+def images_to_tensor(pixels: npt.NDArray[np.uint8]) -> Tensor:
+    """(B, H, W, 3) uint8 -> a tensor that shares the memory."""
+    return torch.from_numpy(np.ascontiguousarray(pixels))
+
+
+def normalisation(settings: EncoderSettings, mean: Sequence[float], std: Sequence[float]) -> tuple[Channels, Channels]:
+    """The mean and std of each channel that the encoder is used with.
+
+    Given weights of a timm model expect the ones that they were trained with; everything else takes those of the
+    training images, `mean` and `std`.
+    """
+    model = timm_name(settings.name)
+    if settings.weights and model:
+        return timm_normalisation(model)
+    return tuple(map(float, mean)), tuple(map(float, std))
