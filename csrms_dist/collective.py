@@ -63,6 +63,11 @@ class Collective:
         dist.all_gather(parts, padded)
         return torch.stack(parts, dim=1).flatten(0, 1)[:total]
 
+    def barrier(self) -> None:
+        """Wait until every rank is here."""
+        if self.world > 1:
+            dist.barrier()
+
     def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Add the gradients of all ranks, in one flat message.
 

@@ -23,7 +23,7 @@ F32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What must be known beside the weights. reading is '' for a plain model."""
+    """What must be known beside the weights. reading is '' for a plain model. mean, std: of the normaliser."""
 
     encoder: str
     image_shape: tuple[int, int, int]
@@ -34,20 +34,25 @@ class ModelCard:
     prototypes: int = 8
     n_positives: int = 10
     batch_size: int = 256
+    multi_label: bool = False
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """(N, K) class probabilities of the plain head, the graph head and their mean; the latter two None without one."""
+    """(N, K) class probabilities of the plain head, the graph head and their mean; the latter two None without one.
+
+    With several labels an image each class has a probability of its own, and a row need not sum to 1.
+    """
 
     plain: F32
     graph: F32 | None = None
     mean: F32 | None = None
 
 
-def make_model(card: ModelCard, seed: int) -> PlainModel | CSRMSModel:
-    """A freshly initialised model for a card."""
-    encoder = make_encoder(card.encoder, card.image_shape, seed)
+def make_model(card: ModelCard, seed: int, encoder: Encoder | None = None) -> PlainModel | CSRMSModel:
+    """A freshly initialised model for a card, with the card's encoder unless another is given."""
+    if encoder is None:
+        encoder = make_encoder(card.encoder, card.image_shape, seed)
     if card.reading:
         return CSRMSModel(encoder, encoder.dimension, len(card.class_names), card.reading, seed)
     with torch.random.fork_rng(devices=[]):
@@ -70,13 +75,19 @@ def read_card(folder: Path) -> ModelCard:
     return ModelCard(**facts)
 
 
+def read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The weights of a saved model."""
+    weights: dict[str, torch.Tensor] = load_file(folder / "weights.safetensors")
+    return weights
+
+
 class Classifier:
     """A saved model, ready to predict. An image's answer does not depend on the images beside it."""
 
     def __init__(self, folder: Path) -> None:
         self.card = read_card(folder)
         self.model = make_model(self.card, seed=0)
-        self.model.load_state_dict(load_file(folder / "weights.safetensors"))
+        self.model.load_state_dict(read_weights(folder))
         self.model.eval()
         self.normalise = Normaliser(self.card.mean, self.card.std)
         path = folder / "prototypes.npy"
@@ -90,9 +101,14 @@ class Classifier:
     def class_names(self) -> Sequence[str]:
         return self.card.class_names
 
-    def features(self, pixels: npt.NDArray[np.uint8], *, blank: bool = False) -> F32:
-        """(N, H, W, 3) uint8 -> (N, D); `blank` encodes zeros in place of every image."""
-        return encode_pixels(self.encoder, self.normalise, pixels, self.card.batch_size, blank=blank)
+    def features(self, pixels: npt.NDArray[np.uint8]) -> F32:
+        """(N, H, W, 3) uint8 -> (N, D)."""
+        return encode_pixels(self.encoder, self.normalise, pixels, self.card.batch_size)
+
+    def blank_feature(self) -> F32:
+        """(1, D): the feature of an image that is zero after normalisation."""
+        pixels = np.zeros((1, *self.card.image_shape), np.uint8)
+        return encode_pixels(self.encoder, self.normalise, pixels, self.card.batch_size, blank=True)
 
     def predict(self, pixels: npt.NDArray[np.uint8]) -> Predictions:
         """(N, H, W, 3) uint8 -> class probabilities."""
@@ -116,9 +132,13 @@ class Classifier:
         padded = torch.zeros(self.card.batch_size, features.shape[1])
         padded[:size] = torch.from_numpy(features)
         with torch.inference_mode():
-            plain = self.model.plain_head(padded).softmax(dim=1)[:size].numpy()
+            plain = self._probabilities(self.model.plain_head(padded))[:size]
             if not isinstance(self.model, CSRMSModel) or self.prototypes is None:
                 return plain, None
             reading = make_reading(self.card.reading, self.card.prototypes, self.card.n_positives)
             logits, _ = self.model.graph_head(padded, reading.unseen_context(padded, self.prototypes))
-            return plain, logits.softmax(dim=1)[:size].numpy()
+            return plain, self._probabilities(logits)[:size]
+
+    def _probabilities(self, logits: torch.Tensor) -> F32:
+        values: F32 = (logits.sigmoid() if self.card.multi_label else logits.softmax(dim=1)).numpy()
+        return values

@@ -14,9 +14,10 @@ import torch
 from csrms_dist.config import SamplingSettings
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.inference import Classifier
-from csrms_dist.labels import Membership, single_labels
+from csrms_dist.labels import Membership
 from csrms_dist.methods.csrms import CSRMSModel, Relations, neighbours
-from csrms_dist.metrics import accuracy
+from csrms_dist.metrics import top_accuracy
+from csrms_dist.models.feature_bank import FeatureBank
 from csrms_dist.models.graph_head import GraphContext
 from csrms_dist.sampling import POSITIVE, positive_candidates
 from csrms_dist.sampling.reference_sampler import ReferenceSampler
@@ -26,26 +27,25 @@ F32 = npt.NDArray[np.float32]
 
 def blank_image_accuracy(
     classifier: Classifier,
-    pixels: npt.NDArray[np.uint8],
     membership: Membership,
     graph: HierarchyGraph,
     bank: F32,
     sampling: SamplingSettings,
     seed: int,
 ) -> float:
-    """Accuracy of the graph head, as a fraction, on N blanked images.
+    """Accuracy of the graph head (with several labels: precision@1), as a fraction, on N blanked images.
 
-    pixels (N, H, W, 3), membership (N, K), bank (N', D). About the share of one class where nothing leaks; near 1 where
-    the graph gives the label away. 0 without images.
+    membership (N, K) of the images, bank (N', D). At most about the share of one class where nothing leaks; near 1
+    where the graph gives the label away. 0 without images.
     """
-    labels = single_labels(membership)
-    features = classifier.features(pixels, blank=True)
+    n = int(membership.shape[0])
+    features = np.repeat(classifier.blank_feature(), n, axis=0)
     if classifier.card.reading == "paper":
-        return accuracy(_label_chosen(classifier, features, membership, graph, bank, sampling, seed), labels)
+        return top_accuracy(_label_chosen(classifier, features, membership, graph, bank, sampling, seed), membership)
     graph_head = classifier.predict_features(features).graph
     if graph_head is None:
         raise ValueError("the leak check needs a model with a graph head")
-    return accuracy(graph_head, labels)
+    return top_accuracy(graph_head, membership)
 
 
 def _label_chosen(
@@ -57,7 +57,7 @@ def _label_chosen(
     sampling: SamplingSettings,
     seed: int,
 ) -> F32:
-    """Graph-head probabilities with positives and prototypes of the true class (CSRMS eq. 9-12)."""
+    """Logits of the graph head with positives and prototypes of the true class (CSRMS eq. 9-12)."""
     model = classifier.model
     if not isinstance(model, CSRMSModel):
         raise ValueError("the leak check needs a model with a graph head")
@@ -67,11 +67,11 @@ def _label_chosen(
     )
     sampler = ReferenceSampler({POSITIVE: candidates}, {POSITIVE: sampling.n_positives}, seed)
     subgraph = sampler.sample(np.arange(len(features)), 0)
-    relations = Relations(graph, torch.from_numpy(np.array(bank)))
-    labels = torch.from_numpy(single_labels(membership))
+    relations = Relations(graph, FeatureBank(bank, fixed=True))
+    labels = torch.from_numpy(membership.toarray().astype(np.float32))
+    own = torch.from_numpy(features)
     with torch.inference_mode():
-        found, mask = neighbours(subgraph, POSITIVE, sampling.n_positives, relations.bank.current)
-        prototypes = (relations.cluster_prototypes[labels], relations.class_prototypes[labels])
-        logits, _ = model.graph_head(torch.from_numpy(features), GraphContext(found, mask, prototypes))
-        probabilities: F32 = logits.softmax(dim=1).numpy()
-    return probabilities
+        found, mask = neighbours(subgraph, POSITIVE, sampling.n_positives, relations.bank)
+        logits, _ = model.graph_head(own, GraphContext(found, mask, relations.label_prototypes(labels, own)))
+        answers: F32 = logits.numpy()
+    return answers

@@ -26,7 +26,7 @@ def percent(value: float) -> str:
 
 
 def difference_line(difference: Mapping[str, float]) -> str:
-    """The paired difference with its interval, and whether it is within noise."""
+    """The paired difference in points, with its interval, and whether it is within noise."""
     value, low, high = (100 * difference[key] for key in ("value", "low", "high"))
     sign = "better" if value > 0 else "worse"
     verdict = "within noise" if low <= 0 <= high else f"{sign} on these images, with this one seed"
@@ -34,19 +34,32 @@ def difference_line(difference: Mapping[str, float]) -> str:
 
 
 def accuracy_lines(metrics: Mapping[str, Any]) -> list[str]:
-    """Test accuracy of control and method at equal passes."""
-    test, passes = metrics["test"], metrics["passes"]
+    """Test accuracy, or with several labels mAP, P@5 and R@5, of control and method at equal passes."""
+    test, passes, dataset = metrics["test"], metrics["passes"], metrics["dataset"]
     of = f"{metrics['reading']} reading, seed {metrics['seed']}"
-    lines = [f"Accuracy on {metrics['dataset']['test']:,} test images ({of})"]
+    if metrics["frozen_encoder"]:
+        of += ", frozen encoder"
+    what = "Accuracy" if not dataset["multi_label"] else "mAP, P@1, P@5, R@5"
+    lines = [f"{what} on {dataset['test']:,} test images ({of})"]
     if "control" in metrics:
-        control = percent(metrics["control"]["test"])
-        lines.append(f"  plain control             {control}   {_passes(passes['control'])}")
-    lines.append(f"  method, plain head        {percent(test['plain'])}   {_passes(passes['method'])}")
-    lines.append(f"  method, graph head        {percent(test['graph'])}")
-    lines.append(f"  method, mean of the two   {percent(test['mean'])}")
+        lines.append(f"  plain control             {_score(metrics['control']['test'])}   {_passes(passes['control'])}")
+    lines.append(f"  method, plain head        {_score(test['plain'])}   {_passes(passes['method'])}")
+    lines.append(f"  method, graph head        {_score(test['graph'])}")
+    lines.append(f"  method, mean of the two   {_score(test['mean'])}")
+    if dataset["rejected"]:
+        lines.append(f"  set aside                 {dataset['rejected']:,} unreadable images (images/rejected.parquet)")
+    if dataset["test_only_classes"]:
+        names = ", ".join(dataset["test_only_classes"][:5])
+        lines.append(f"  counted as wrong          images of classes that are only in the test set: {names}")
     if "difference" in metrics:
         lines.append(f"  plain head minus control  {difference_line(metrics['difference'])}")
     return [*lines, f"  leak check                {leak_line(metrics['leak_check'])}"]
+
+
+def _score(figures: float | Mapping[str, float]) -> str:
+    if isinstance(figures, Mapping):
+        return "  ".join(percent(figures[name]) for name in ("mAP", "P@1", "P@5", "R@5"))
+    return percent(figures)
 
 
 def leak_line(leak_check: Mapping[str, float | None]) -> str:

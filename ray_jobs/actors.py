@@ -32,8 +32,13 @@ class ActorPool:
         self._actors = [self._kind.remote() for _ in range(actors)]
         self.replaced = 0
 
-    def map(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """function(*task) for each task, results in the order of the tasks."""
+    def map(
+        self,
+        function: Callable[..., Any],
+        tasks: Sequence[tuple[Any, ...]],
+        after: Callable[[int], None] = lambda number: None,
+    ) -> list[Any]:
+        """function(*task) for each task, results in the order of the tasks; `after` hears of each that is done."""
         results: list[Any] = [None] * len(tasks)
         waiting = deque((number, 1) for number in range(len(tasks)))
         idle = deque(range(len(self._actors)))
@@ -47,6 +52,7 @@ class ActorPool:
             place, number, attempt = running.pop(reference)
             try:
                 results[number] = self._ray.get(reference)
+                after(number)
             except self._ray.exceptions.RayActorError as error:
                 if attempt == MAX_ATTEMPTS:
                     raise ClusterError(

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from csrms_dist.assembly import model_card, whole_state
 from csrms_dist.inference import save_model
 from csrms_dist.training.budget import Passes, control_images
 from ray_jobs.stage import StageContext
-from ray_jobs.trainer import discard_checkpoints, model_card, train
+from ray_jobs.trainer import discard_checkpoints, recipe_of, train
 
 
 def execute(context: StageContext) -> None:
-    """Write control/: a plain model trained until its passes, stage 0 included, equal the method's."""
-    run, settings = context.run, context.settings
-    stage_0 = Passes(**run.facts("pretrain")["passes"])
+    """Write control/: a plain model trained until its passes, stage 0 included, equal the method's.
+
+    With a frozen encoder both train their heads on the feature table, for as many epochs, and the passes that made the
+    table are counted to both.
+    """
+    run, settings, recipe = context.run, context.settings, recipe_of(context.settings)
     n_rows = run.facts("images")["train"]
-    method = stage_0 + Passes(**run.facts("features")["passes"]) + Passes(backward=settings.train.epochs * n_rows)
-    n_images = control_images(method, stage_0)
+    features = Passes(**run.facts("features")["passes"])
+    if settings.encoder.frozen:
+        n_images, passes = settings.train.epochs * n_rows, features
+    else:
+        stage_0 = Passes(**run.facts("pretrain")["passes"])
+        method = stage_0 + features + Passes(backward=settings.train.epochs * n_rows)
+        n_images = control_images(method, stage_0)
+        passes = Passes(backward=n_images)
     state = train(context, "control", n_images, -(-n_images // n_rows))
-    facts = {"passes": {"backward": n_images, "forward": 0}, "history": state["history"]}
+    facts = {
+        "passes": {"backward": passes.backward, "forward": passes.forward},
+        "history": state["history"],
+    }
     with run.writing("control", context.inputs, facts) as folder:
-        save_model(folder, model_card(run, settings), state["model"])
+        save_model(folder, model_card(run, recipe), whole_state(run, recipe, state["model"]))
     discard_checkpoints(context)

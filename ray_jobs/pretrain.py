@@ -1,18 +1,32 @@
-"""Stage pretrain (stage 0): cross-entropy training of the encoder that makes the features to cluster."""
+"""Stage pretrain (stage 0): classification training of the encoder that makes the features to cluster."""
 
 from __future__ import annotations
 
+from csrms_dist.assembly import initial_model, model_card
 from csrms_dist.inference import save_model
-from ray_jobs.stage import StageContext
-from ray_jobs.trainer import discard_checkpoints, model_card, train
+from csrms_dist.progress import Progress
+from ray_jobs.stage import StageContext, passed, warn
+from ray_jobs.trainer import discard_checkpoints, recipe_of, train
 
 
 def execute(context: StageContext) -> None:
-    """Write pretrain/: a plain model. Its passes are counted in every comparison."""
-    epochs = context.settings.pretrain.epochs
-    n_images = epochs * context.run.facts("images")["train"]
-    state = train(context, "pretrain", n_images, epochs)
-    facts = {"passes": {"backward": n_images, "forward": 0}, "history": state["history"]}
-    with context.run.writing("pretrain", context.inputs, facts) as folder:
-        save_model(folder, model_card(context.run, context.settings), state["model"])
+    """Write pretrain/: a plain model. Its passes are counted in every comparison.
+
+    An encoder that stays frozen, or no epochs at all: the model with its initial weights, at no pass.
+    """
+    run, settings, recipe = context.run, context.settings, recipe_of(context.settings)
+    epochs = 0 if settings.encoder.frozen else settings.pretrain.epochs
+    n_images = epochs * run.facts("images")["train"]
+    facts = {"passes": {"backward": n_images, "forward": 0}, "history": []}
+    if epochs == 0:
+        if not settings.encoder.weights:
+            warn("the encoder is used with initial weights: neither encoder.weights nor pretrain.epochs gives others")
+        with Progress("pretrain", unit="epochs"):
+            weights = initial_model(run, recipe).state_dict()
+        passed("pretrain.0")
+    else:
+        state = train(context, "pretrain", n_images, epochs)
+        weights, facts["history"] = state["model"], state["history"]
+    with run.writing("pretrain", context.inputs, facts) as folder:
+        save_model(folder, model_card(run, recipe), weights)
     discard_checkpoints(context)

@@ -58,11 +58,21 @@ class TrainJobSettings(TrainSettings):
 
 
 @dataclass(frozen=True)
+class EvaluateJobSettings(EvaluateSettings):
+    actors: int = setting(2, "[1, 4096]", doc="Ray actors that predict; the result does not depend on it")
+
+    @classmethod
+    def section(cls) -> str:
+        return "evaluate"
+
+
+@dataclass(frozen=True)
 class RunSettings(Settings):
     """Everything that a run depends on."""
 
     name: str = setting("run", doc="the run directory's name below runs/, unless --out says otherwise")
     seed: int = setting(0, "[0, 4294967295]", doc="decides initial weights, order and every draw")
+    tensorboard: bool = setting(False, doc="curves of each training below <run>/tensorboard; needs the extra")
     data: DataSettings = field(default_factory=DataSettings)
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     pretrain: PretrainJobSettings = field(default_factory=PretrainJobSettings)
@@ -72,7 +82,7 @@ class RunSettings(Settings):
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     method: MethodSettings = field(default_factory=MethodSettings)
     train: TrainJobSettings = field(default_factory=TrainJobSettings)
-    evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
+    evaluate: EvaluateJobSettings = field(default_factory=EvaluateJobSettings)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -110,7 +120,7 @@ SECTIONS: Mapping[str, type[Settings]] = {
     "sampling": SamplingSettings,
     "method": MethodSettings,
     "train": TrainJobSettings,
-    "evaluate": EvaluateSettings,
+    "evaluate": EvaluateJobSettings,
 }
 
 
@@ -137,7 +147,7 @@ def settings_from(values: Mapping[str, Any]) -> RunSettings:
             raise ConfigError(f"unknown key {key}", remedy=f"the nearest valid key is {found}")
     reading = _section(values, "method").get("reading", "structural")
     recipe = READINGS.get(reading, {})
-    made: dict[str, Any] = {key: values[key] for key in ("name", "seed") if key in values}
+    made: dict[str, Any] = {key: values[key] for key in ("name", "seed", "tensorboard") if key in values}
     for name, kind in SECTIONS.items():
         made[name] = kind.from_mapping({**recipe.get(name, {}), **_section(values, name)})
     return RunSettings(**made)

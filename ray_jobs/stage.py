@@ -27,7 +27,10 @@ class StageContext:
     def ray_slots(self) -> int:
         """Logical CPUs that this run's stages need at the most."""
         settings = self.settings
-        return max(settings.cluster.actors, settings.train.workers, settings.pretrain.workers) + 1
+        return (
+            max(settings.cluster.actors, settings.evaluate.actors, settings.train.workers, settings.pretrain.workers)
+            + 1
+        )
 
 
 def warn(sentence: str) -> None:

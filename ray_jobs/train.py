@@ -2,38 +2,56 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
+import os
+import shutil
+from pathlib import Path
 
+from csrms_dist.assembly import model_card, whole_state
+from csrms_dist.export import save_encoder
 from csrms_dist.feature_table import FeatureTable
 from csrms_dist.hierarchy import snapshot
-from csrms_dist.inference import save_model
-from csrms_dist.models.prototypes import PatternPrototypes
+from csrms_dist.inference import Classifier, save_model
+from csrms_dist.models.feature_bank import generation_file
+from csrms_dist.progress import Progress
 from csrms_dist.run_directory import fingerprint
-from csrms_dist.sampling.candidates import build_candidates, save_candidates
+from csrms_dist.sampling.candidates import write_candidates
 from ray_jobs.stage import StageContext
-from ray_jobs.trainer import discard_checkpoints, model_card, train
+from ray_jobs.trainer import discard_checkpoints, recipe_of, train, work_folder
 
 
 def execute(context: StageContext) -> None:
-    """Write train/: the model, its prototypes (J, D) and the feature bank (N, D) that they are means of."""
-    run, settings = context.run, context.settings
-    write_candidates(context)
-    epochs = settings.train.epochs
-    n_images = epochs * run.facts("images")["train"]
-    state = train(context, "train", n_images, epochs)
-    bank = state["method"]["bank"]["features"]
-    graph = snapshot.load(run.open("graph") / "snapshot")
-    pattern = torch.from_numpy(np.array(graph.pattern, dtype=np.int64))
-    prototypes = PatternPrototypes(bank, pattern, graph.n_patterns).means.numpy()
-    facts = {"passes": {"backward": n_images, "forward": 0}, "history": state["history"]}
+    """Write train/: the model, its prototypes (J, D), the feature bank (N, D) that they are means of, and the encoder's
+    weights for others to load.
+
+    With a frozen encoder the bank is the feature table, and no copy of it is written.
+    """
+    run, settings, recipe = context.run, context.settings, recipe_of(context.settings)
+    prepare_candidates(context)
+    epochs, n_rows = settings.train.epochs, run.facts("images")["train"]
+    state = train(context, "train", epochs * n_rows, epochs)
+    backward = 0 if settings.encoder.frozen else epochs * n_rows
+    facts = {"passes": {"backward": backward, "forward": 0}, "history": state["history"]}
     with run.writing("train", context.inputs, facts) as folder:
-        save_model(folder, model_card(run, settings, reading=settings.method.reading), state["model"], prototypes)
-        np.save(folder / "bank.npy", bank.numpy())
+        card = model_card(run, recipe, reading=settings.method.reading)
+        prototypes = state["method"]["prototypes"].numpy()
+        save_model(folder, card, whole_state(run, recipe, state["model"]), prototypes)
+        if not settings.encoder.frozen:
+            bank = generation_file(work_folder(context), state["method"]["bank"]["generation"])
+            _link(bank, folder / "bank.npy")
+        model = Classifier(folder).model
+        save_encoder(folder / "encoder.safetensors", card.encoder, model.encoder, model.plain_head)
     discard_checkpoints(context)
 
 
-def write_candidates(context: StageContext) -> None:
+def _link(source: Path, target: Path) -> None:
+    """A second name for a file, or a copy where the file system has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def prepare_candidates(context: StageContext) -> None:
     """The neighbours that an anchor may draw: an artefact, so that every worker maps the same file."""
     run, sampling = context.run, context.settings.sampling
     stamps = [run.stamp(name) for name in ("features", "graph")]
@@ -41,5 +59,9 @@ def write_candidates(context: StageContext) -> None:
     if run.is_done("candidates", inputs):
         return
     graph = snapshot.load(run.open("graph") / "snapshot")
-    with run.writing("candidates", inputs) as folder:
-        save_candidates(folder, build_candidates(graph, FeatureTable.load(run.open("features")).vectors, sampling))
+    vectors = FeatureTable.load(run.open("features")).vectors
+    with (
+        Progress("candidates", total=graph.n_rows, unit="images") as progress,
+        run.writing("candidates", inputs) as folder,
+    ):
+        write_candidates(folder, graph, vectors, sampling, progress=progress.set)

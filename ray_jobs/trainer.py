@@ -3,106 +3,40 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
+from csrms_dist.assembly import Recipe, assemble
 from csrms_dist.collective import Collective
-from csrms_dist.config import OptimiserSettings
-from csrms_dist.datasets.image_table import ImageTable
-from csrms_dist.encoders import Normaliser
+from csrms_dist.encoders import has_batch_norm
 from csrms_dist.errors import ClusterError, CsrmsError, require
-from csrms_dist.feature_table import FeatureTable
-from csrms_dist.hierarchy import snapshot
-from csrms_dist.inference import Classifier, ModelCard, make_model
-from csrms_dist.labels import single_labels
-from csrms_dist.methods.baselines import PlainMethod, PlainModel
-from csrms_dist.methods.csrms import CSRMS, CSRMSModel
-from csrms_dist.methods.method import Method
 from csrms_dist.progress import Progress
 from csrms_dist.run_directory import RunDirectory
-from csrms_dist.sampling import NEGATIVE, POSITIVE, load_candidates
 from csrms_dist.sampling.dgl_sampler import DglSampler
-from csrms_dist.sampling.protocol import Sampler
-from csrms_dist.training.loop import TrainingData, fit
+from csrms_dist.training.checkpoint import load_checkpoint, save_checkpoint
+from csrms_dist.training.loop import fit
+from ray_jobs.curves import Curves
 from ray_jobs.session import ray_session
 from ray_jobs.settings import RunSettings, settings_from
-from ray_jobs.stage import StageContext, passed
+from ray_jobs.stage import StageContext, passed, warn
 
-STATE_FILE = "state.pt"
 THREADS = 1
 POLL_S = 0.3
+RAY_FOLDER = "ray"
+BATCH_NORM = (
+    "the encoder has batch normalisation, whose statistics each worker takes from its own part of a batch: "
+    "another number of workers gives other results"
+)
 
 
-def model_card(run: RunDirectory, settings: RunSettings, *, reading: str = "") -> ModelCard:
-    """The card of a model for this run's images."""
-    facts = run.facts("images")
-    table = ImageTable(run.open("images") / "train.arrow")
-    return ModelCard(
-        encoder=settings.encoder.name,
-        image_shape=table.shape,
-        mean=tuple(facts["mean"]),
-        std=tuple(facts["std"]),
-        class_names=table.label_space.class_names,
-        reading=reading,
-        prototypes=settings.method.prototypes,
-        n_positives=settings.sampling.n_positives,
-    )
-
-
-def build_plain(run: RunDirectory, settings: RunSettings, *, from_stage_0: bool) -> PlainMethod:
-    """Stage 0 (fresh weights) or the control (stage 0's weights)."""
-    model = make_model(model_card(run, settings), settings.seed)
-    if not isinstance(model, PlainModel):
-        raise TypeError("a card without a reading makes a plain model")
-    if not from_stage_0:
-        return PlainMethod(model, label_smoothing=settings.pretrain.label_smoothing)
-    model.load_state_dict(Classifier(run.open("pretrain")).model.state_dict())
-    return PlainMethod(model, weight=settings.method.weight_plain, label_smoothing=settings.train.label_smoothing)
-
-
-def build_csrms(run: RunDirectory, settings: RunSettings) -> CSRMS:
-    """The method, its encoder and plain head from stage 0."""
-    model = make_model(model_card(run, settings, reading=settings.method.reading), settings.seed)
-    if not isinstance(model, CSRMSModel):
-        raise TypeError("a card with a reading makes a CSRMS model")
-    model.load_state_dict(Classifier(run.open("pretrain")).model.state_dict(), strict=False)
-    return CSRMS(
-        model,
-        snapshot.load(run.open("graph") / "snapshot"),
-        torch.from_numpy(np.array(FeatureTable.load(run.open("features")).vectors)),
-        settings.method,
-        n_positives=settings.sampling.n_positives,
-        n_negatives=settings.sampling.n_negatives,
-        label_smoothing=settings.train.label_smoothing,
-    )
-
-
-def _build(role: str, run: RunDirectory, settings: RunSettings) -> tuple[Method, OptimiserSettings, Sampler | None]:
-    """The method, its optimiser's settings and its sampler, by role."""
-    if role == "pretrain":
-        return build_plain(run, settings, from_stage_0=False), settings.pretrain, None
-    if role == "control":
-        return build_plain(run, settings, from_stage_0=True), settings.train, None
-    method = build_csrms(run, settings)
-    sizes = {POSITIVE: settings.sampling.n_positives, NEGATIVE: settings.sampling.n_negatives}
-    used = {kind: sizes[kind] for kind in method.edge_types}
-    sampler = DglSampler(load_candidates(run.open("candidates"), used), used, settings.seed) if used else None
-    return method, settings.train, sampler
-
-
-def training_data(run: RunDirectory) -> TrainingData:
-    """The rows of the train split."""
-    facts = run.facts("images")
-    table = ImageTable(run.open("images") / "train.arrow")
-    indices = table.indices("train")
-    return TrainingData(
-        table, indices, single_labels(table.membership[indices]), Normaliser(facts["mean"], facts["std"])
+def recipe_of(settings: RunSettings) -> Recipe:
+    """The settings that decide a training."""
+    return Recipe(
+        settings.seed, settings.encoder, settings.pretrain, settings.sampling, settings.method, settings.train
     )
 
 
@@ -115,68 +49,82 @@ def _worker(config: dict[str, Any]) -> None:
     torch.use_deterministic_algorithms(True)
     place = ray.train.get_context()
     collective = Collective(place.get_world_rank(), place.get_world_size())
-    run, settings = RunDirectory(config["uri"]), settings_from(config["settings"])
-    method, optimiser, sampler = _build(config["role"], run, settings)
-    checkpoint = ray.train.get_checkpoint()
-    resume = None
-    if checkpoint is not None:
-        with checkpoint.as_directory() as folder:
-            resume = torch.load(Path(folder) / STATE_FILE, weights_only=True)
+    run, settings, work = RunDirectory(config["uri"]), settings_from(config["settings"]), Path(config["work"])
+    relay = config["relay"]
 
     def on_epoch(done: int, state: dict[str, Any]) -> None:
-        report = state["history"][-1]
         if collective.rank == 0:
-            with tempfile.TemporaryDirectory() as folder:
-                torch.save(state, Path(folder) / STATE_FILE)
-                ray.train.report(report, checkpoint=ray.train.Checkpoint.from_directory(folder))
-            config["relay"].put.remote(done, report)
-        else:
-            ray.train.report(report)
+            # Ray registers a checkpoint some time after it was reported; this one counts from the moment it is there.
+            save_checkpoint(work, state)
+            relay.put.remote(state["history"])
+        ray.train.report(state["history"][-1])
 
-    fit(
-        method,
-        training_data(run),
-        optimiser,
-        n_images=config["n_images"],
-        seed=settings.seed,
-        collective=collective,
-        sampler=sampler,
-        on_epoch=on_epoch,
-        resume=resume,
-    )
+    try:
+        training = assemble(config["role"], run, recipe_of(settings), collective, work=work, sampler_type=DglSampler)
+        if collective.rank == 0 and collective.world > 1 and has_batch_norm(training.method.module):
+            relay.warn.remote(BATCH_NORM)
+        fit(
+            training.method,
+            training.data,
+            training.optimiser,
+            n_images=config["n_images"],
+            seed=settings.seed,
+            collective=collective,
+            sampler=training.sampler,
+            on_epoch=on_epoch,
+            resume=load_checkpoint(work),
+        )
+    except CsrmsError as error:
+        # It would come again however often Ray tried: say it at once.
+        ray.get(relay.fail.remote(error))
+        raise
 
 
 class _Relay:
-    """Carries the epochs done from a worker to the driver's progress line."""
+    """Carries epochs, warnings and our own errors from the workers to the driver."""
 
     def __init__(self) -> None:
-        self._state: tuple[int, dict[str, float]] = (0, {})
+        self._history: list[dict[str, float]] = []
+        self._warnings: list[str] = []
+        self._error: CsrmsError | None = None
 
-    def put(self, done: int, report: dict[str, float]) -> None:
-        self._state = (done, report)
+    def put(self, history: list[dict[str, float]]) -> None:
+        self._history = history
 
-    def get(self) -> tuple[int, dict[str, float]]:
-        return self._state
+    def warn(self, sentence: str) -> None:
+        if sentence not in self._warnings:
+            self._warnings.append(sentence)
+
+    def fail(self, error: CsrmsError) -> None:
+        self._error = error
+
+    def get(self) -> tuple[list[dict[str, float]], list[str], CsrmsError | None]:
+        return self._history, self._warnings, self._error
 
 
 def train(context: StageContext, role: str, n_images: int, n_epochs: int) -> dict[str, Any]:
     """Train in Ray Train workers; returns the state of the last epoch (model, method, history).
 
-    Checkpoints lie below the run directory until the stage is done; the same command started again goes on from the
-    last. Raises ClusterError when workers die more often than they may.
+    The last epoch's state lies below the run directory until the stage is done; the same command started again goes on
+    from there, so a kill repeats at most one epoch. Raises ClusterError when workers die more often than they may.
     """
     settings = context.settings
     workers = settings.pretrain.workers if role == "pretrain" else settings.train.workers
+    work = work_folder(context)
+    work.mkdir(parents=True, exist_ok=True)
+    # Ray's own notes on an attempt that was killed: what they would restore lies in our checkpoint.
+    shutil.rmtree(work / RAY_FOLDER, ignore_errors=True)
     with ray_session(context.ray_slots):
         ray = require("ray")
-        from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+        from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
 
-        relay = ray.remote(num_cpus=0)(_Relay).remote()
+        relay = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Relay).remote()
         trainer = TorchTrainer(
             _worker,
             train_loop_config={
-                "uri": context.run.uri if not context.run.is_local else str(context.run.path),
+                "uri": str(context.run.path),
+                "work": str(work),
                 "settings": settings.as_mapping(),
                 "role": role,
                 "n_images": n_images,
@@ -185,34 +133,35 @@ def train(context: StageContext, role: str, n_images: int, n_epochs: int) -> dic
             torch_config=TorchConfig(backend="gloo", timeout_s=120),
             scaling_config=ScalingConfig(num_workers=workers),
             run_config=RunConfig(
-                name=context.inputs,
-                storage_path=checkpoints_of(context),
+                name=RAY_FOLDER,
+                storage_path=str(work),
                 failure_config=FailureConfig(max_failures=2),
-                checkpoint_config=CheckpointConfig(num_to_keep=2),
             ),
         )
-        with Progress(role, total=n_epochs, unit="epochs") as progress:
+        with Progress(role, total=n_epochs, unit="epochs") as progress, Curves(context, role) as curves:
+            watch = _Watch(ray, relay, progress, role, curves)
             try:
-                result = _fit(trainer, lambda: _show(ray, relay, progress, role))
+                _fit(trainer, watch.look)
             except ray.train.TrainingFailedError as error:
                 raise _cause(error, role) from error
-            with result.checkpoint.as_directory() as folder:
-                state: dict[str, Any] = torch.load(Path(folder) / STATE_FILE, weights_only=True)
-            progress.set(len(state["history"]), "  ".join(note(state["history"][-1])))
+            state = load_checkpoint(work)
+            if state is None:
+                raise ClusterError(
+                    f"training ({role})", got=f"no checkpoint in {work}", expected="that of the last epoch",
+                    remedy="the run directory must be a folder that all nodes share",
+                )  # fmt: skip
+            watch.show(state["history"])
     return state
 
 
-def checkpoints_of(context: StageContext) -> str:
-    """Where Ray Train keeps the checkpoints of unfinished stages."""
-    if context.run.is_local:
-        return str(context.run.path / ".checkpoints")
-    return f"{context.run.uri}/.checkpoints"
+def work_folder(context: StageContext) -> Path:
+    """Where an unfinished training keeps its checkpoint and its feature bank."""
+    return context.run.path / ".checkpoints" / context.inputs
 
 
 def discard_checkpoints(context: StageContext) -> None:
     """After the artefact is whole its checkpoints are of no use."""
-    if context.run.is_local:
-        shutil.rmtree(context.run.path / ".checkpoints" / context.inputs, ignore_errors=True)
+    shutil.rmtree(work_folder(context), ignore_errors=True)
 
 
 def _cause(error: Any, role: str) -> CsrmsError:
@@ -252,16 +201,36 @@ def _fit(trainer: Any, watch: Callable[[], None]) -> Any:
     return result
 
 
-def _show(ray: Any, relay: Any, progress: Progress, role: str) -> None:
-    """Bring the progress line to what the relay knows."""
-    done, report = ray.get(relay.get.remote())
-    if done > progress.done:
-        if progress.done == 0:
+class _Watch:
+    """Brings progress line and curves to what the relay knows; raises what a worker said of itself."""
+
+    def __init__(self, ray: Any, relay: Any, progress: Progress, role: str, curves: Curves) -> None:
+        self._ray, self._relay, self._progress, self._role, self._curves = ray, relay, progress, role, curves
+        self._warned = 0
+
+    def look(self) -> None:
+        try:
+            history, warnings, error = self._ray.get(self._relay.get.remote())
+        except self._ray.exceptions.RayActorError:
+            return  # it is being restarted; the next epoch tells it everything again
+        for sentence in warnings[self._warned :]:
+            warn(sentence)
+        self._warned = max(self._warned, len(warnings))
+        if error is not None:
+            raise error
+        self.show(history)
+
+    def show(self, history: list[dict[str, float]]) -> None:
+        done = len(history)
+        if done <= self._progress.done:
+            return
+        if self._progress.done == 0:
             # Until the first report the workers were starting: that says nothing about the rest.
-            progress.resume_at(done)
-        progress.set(done, "  ".join(note(report)))
+            self._progress.resume_at(done)
+        self._curves.put(history)
+        self._progress.set(done, "  ".join(note(history[-1])))
         for epoch in range(1, done + 1):
-            passed(f"{role}.{epoch}")
+            passed(f"{self._role}.{epoch}")
 
 
 def note(report: dict[str, float]) -> list[str]:

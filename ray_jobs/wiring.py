@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from pathlib import Path
 
 from csrms_dist.errors import ConfigError
 from csrms_dist.feature_table import FeatureTable
@@ -70,9 +71,11 @@ def fingerprints(stages: tuple[Stage, ...], settings: RunSettings) -> Mapping[st
             if isinstance(value, dict):
                 for key in SCHEDULE_KEYS:
                     value.pop(key, None)
-        outside = (
-            file_fingerprint(settings.features.path) if stage.name == "features" and settings.features.path else ""
-        )
+        outside = ""
+        if stage.name == "features" and settings.features.path:
+            outside = file_fingerprint(settings.features.path)
+        if stage.name == "pretrain" and Path(settings.encoder.weights).is_file():
+            outside = file_fingerprint(settings.encoder.weights)
         found[stage.name] = fingerprint(FORMAT, stage.name, values, [found[name] for name in stage.requires], outside)
     return found
 

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from csrms_dist.collective import Collective
 from csrms_dist.encoders import Encoder
-from csrms_dist.losses.classification import classification_loss
+from csrms_dist.losses.classification import classification_loss, top_hits
 from csrms_dist.losses.objective import Objective
 from csrms_dist.methods.method import Batch, BatchOutcome
 
 
 class PlainModel(nn.Module):
-    """encoder -> linear classifier. forward: (B, 3, H, W) -> (B, K) logits."""
+    """encoder -> linear classifier. forward: (B, 3, H, W), or what the encoder takes, -> (B, K) logits."""
 
     def __init__(self, encoder: Encoder, dimension: int, n_classes: int) -> None:
         super().__init__()
@@ -27,21 +27,26 @@ class PlainModel(nn.Module):
 
 
 class PlainMethod:
-    """Cross-entropy of the plain head, weighted as in the method that it is the control of."""
+    """Classification loss of the plain head, weighted as in the method that it is the control of."""
 
     edge_types: tuple[str, ...] = ()
 
-    def __init__(self, model: PlainModel, *, weight: float = 1.0, label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self, model: PlainModel, *, weight: float = 1.0, label_smoothing: float = 0.0, multi_label: bool = False
+    ) -> None:
         self.module = model
+        self.multi_label = multi_label
         self.objective = Objective({"plain": weight})
         self.label_smoothing = label_smoothing
 
     def batch(self, batch: Batch, collective: Collective) -> BatchOutcome:
-        logits = self.module(batch.images)
-        loss = classification_loss(logits, batch.labels, len(batch.global_rows), self.label_smoothing)
-        return BatchOutcome({"plain": loss}, {"plain": int((logits.argmax(dim=1) == batch.labels).sum())})
+        logits = self.module(batch.inputs)
+        loss = classification_loss(
+            logits, batch.membership, len(batch.global_rows), self.label_smoothing, multi_label=self.multi_label
+        )
+        return BatchOutcome({"plain": loss}, {"plain": top_hits(logits, batch.membership)})
 
-    def end_epoch(self) -> None:
+    def end_epoch(self, collective: Collective) -> None:
         """Nothing is kept between epochs."""
 
     def state_dict(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from csrms_dist.config import MethodSettings
 from csrms_dist.encoders import Encoder
 from csrms_dist.hierarchy.graph import ROLE_DOMINATES, ROLE_FALLBACK, HierarchyGraph
 from csrms_dist.losses.attraction import Attraction
-from csrms_dist.losses.classification import classification_loss
+from csrms_dist.losses.classification import classification_loss, top_hits
 from csrms_dist.losses.inter_class import InterClass, class_sums
 from csrms_dist.losses.negative_sampling import NegativeSampling
 from csrms_dist.losses.objective import Objective
@@ -67,8 +67,8 @@ class Relations:
     A class that no pattern is counted to has its cluster prototype for its class prototype.
     """
 
-    def __init__(self, graph: HierarchyGraph, features: Tensor) -> None:
-        self.bank = FeatureBank(features)
+    def __init__(self, graph: HierarchyGraph, bank: FeatureBank) -> None:
+        self.bank = bank
         self.n_patterns, self.n_classes = graph.n_patterns, graph.n_classes
         self.pattern = torch.from_numpy(np.array(graph.pattern, dtype=np.int64))
         self.chosen_pattern = torch.from_numpy(largest_dominated_pattern(graph))
@@ -83,6 +83,18 @@ class Relations:
         self.cluster_prototypes = self.patterns.means[self.chosen_pattern]
         means = group_means(self.bank.current, self.dominated_class, self.n_classes)
         self.class_prototypes = torch.where(self.owns_rows[:, None], means, self.cluster_prototypes)
+
+    def label_prototypes(self, membership: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Paper only: (B, K) membership -> the cluster's and the class's prototype of each row, both (B, D).
+
+        With several labels the mean over them; a row without labels, which the paper does not know, is left where its
+        own feature (B, D) is.
+        """
+        n_labels = membership.sum(dim=1, keepdim=True)
+        share = membership / n_labels.clamp(min=1)
+        chosen = (share @ self.cluster_prototypes, share @ self.class_prototypes)
+        own, other = (torch.where(n_labels > 0, found, features.detach()) for found in chosen)
+        return own, other
 
 
 def largest_dominated_pattern(graph: HierarchyGraph) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -144,10 +156,8 @@ class PaperReading:
         self.n_positives = n_positives
 
     def context(self, features: Tensor, batch: Batch, relations: Relations) -> GraphContext:
-        found, mask = neighbours(batch.subgraph, "positive", self.n_positives, relations.bank.current)
-        return GraphContext(
-            found, mask, (relations.cluster_prototypes[batch.labels], relations.class_prototypes[batch.labels])
-        )
+        found, mask = neighbours(batch.subgraph, "positive", self.n_positives, relations.bank)
+        return GraphContext(found, mask, relations.label_prototypes(batch.membership, features))
 
     def unseen_context(self, features: Tensor, prototypes: Tensor) -> GraphContext:
         """The label is not known: the image's own feature stands in for its positives and its prototypes."""
@@ -160,13 +170,12 @@ def make_reading(name: str, prototypes: int, n_positives: int) -> StructuralRead
     return PaperReading(n_positives) if name == "paper" else StructuralReading(prototypes)
 
 
-def neighbours(subgraph: BatchSubgraph | None, edge_type: str, width: int, bank: Tensor) -> tuple[Tensor, Tensor]:
+def neighbours(subgraph: BatchSubgraph | None, edge_type: str, width: int, bank: FeatureBank) -> tuple[Tensor, Tensor]:
     """The bank's features of an edge type's neighbours: (B, width, D) and mask (B, width)."""
     if subgraph is None:
         raise ValueError(f"the batch has no sub-graph, but the reading needs {edge_type} edges")
     index, mask = subgraph.dense(edge_type, width)
-    there = torch.from_numpy(mask)
-    return bank[torch.from_numpy(index).clamp(min=0)], there
+    return bank.read(torch.from_numpy(index)), torch.from_numpy(mask)
 
 
 class CSRMS:
@@ -176,7 +185,7 @@ class CSRMS:
         self,
         model: CSRMSModel,
         graph: HierarchyGraph,
-        features: Tensor,
+        bank: FeatureBank,
         settings: MethodSettings,
         *,
         n_positives: int,
@@ -184,7 +193,8 @@ class CSRMS:
         label_smoothing: float = 0.0,
     ) -> None:
         self.module = model
-        self.relations = Relations(graph, features)
+        self.relations = Relations(graph, bank)
+        self.multi_label = graph.multi_label
         self.reading = make_reading(settings.reading, settings.prototypes, n_positives)
         printed = settings.reading == "paper"
         self.objective = Objective(
@@ -209,36 +219,41 @@ class CSRMS:
 
     def batch(self, batch: Batch, collective: Collective) -> BatchOutcome:
         size = len(batch.global_rows)
-        features = self.module.encoder(batch.images)
+        features = self.module.encoder(batch.inputs)
         plain = self.module.plain_head(features)
         graph, smoothed = self.module.graph_head(features, self.reading.context(features, batch, self.relations))
         unit = normalize(features, dim=1)
         terms: dict[str, Tensor] = {}
         if self.objective.has("plain"):
-            terms["plain"] = classification_loss(plain, batch.labels, size, self.label_smoothing)
+            terms["plain"] = self._classification(plain, batch)
         if self.objective.has("graph"):
-            terms["graph"] = classification_loss(graph, batch.labels, size, self.label_smoothing)
+            terms["graph"] = self._classification(graph, batch)
         if self.objective.has("negative"):
-            found, mask = neighbours(batch.subgraph, "negative", self.n_negatives, self.relations.bank.current)
+            found, mask = neighbours(batch.subgraph, "negative", self.n_negatives, self.relations.bank)
             terms["negative"] = self.negative(unit, normalize(found, dim=2), mask, size, collective.all_sum)
         if self.objective.has("attract"):
-            found, mask = neighbours(batch.subgraph, "positive", self.n_positives, self.relations.bank.current)
+            found, mask = neighbours(batch.subgraph, "positive", self.n_positives, self.relations.bank)
             terms["attract"] = self.attraction(unit, normalize(found, dim=2), mask, size, collective.all_sum)
         if self.objective.has("inter_class"):
-            membership = nn.functional.one_hot(batch.labels, self.relations.n_classes)
-            sums = collective.all_sum(class_sums(smoothed, membership))
+            sums = collective.all_sum(class_sums(smoothed, batch.membership))
             terms["inter_class"] = collective.share(self.inter_class(sums))
         self.relations.bank.write(batch.global_rows, collective.gather_rows(features, size))
-        hits = {"plain": plain, "graph": graph}
-        return BatchOutcome(terms, {name: int((x.argmax(dim=1) == batch.labels).sum()) for name, x in hits.items()})
+        heads = {"plain": plain, "graph": graph}
+        return BatchOutcome(terms, {name: top_hits(logits, batch.membership) for name, logits in heads.items()})
 
-    def end_epoch(self) -> None:
-        self.relations.bank.turn()
+    def _classification(self, logits: Tensor, batch: Batch) -> Tensor:
+        return classification_loss(
+            logits, batch.membership, len(batch.global_rows), self.label_smoothing, multi_label=self.multi_label
+        )
+
+    def end_epoch(self, collective: Collective) -> None:
+        self.relations.bank.turn(collective)
         self.relations.refresh()
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "bank": self.relations.bank.state_dict(),
+            "prototypes": self.relations.patterns.means,
             "negative": self.negative.scale.state_dict(),
             "inter_class": self.inter_class.scale.state_dict(),
             "attract": self.attraction.scale.state_dict(),

@@ -30,21 +30,24 @@ class Stage:
 class Batch:
     """This worker's slice of a global batch.
 
-    rows (b,): training rows. images (b, 3, H, W), normalised. labels (b,). global_rows (B,): the rows of all workers,
-    in order; this worker holds global_rows[rank::world]. subgraph: of these anchors, None when the method samples no
-    edges.
+    rows (b,): training rows. inputs: what the encoder takes, normalised images (b, 3, H, W), or the features (b, D) of
+    an encoder that stays frozen. membership (b, K) float32, 0 and 1. global_rows (B,): the rows of all workers, in
+    order; this worker holds global_rows[rank::world]. subgraph: of these anchors, None when the method samples no edges.
     """
 
     rows: Tensor
-    images: Tensor
-    labels: Tensor
+    inputs: Tensor
+    membership: Tensor
     global_rows: Tensor
     subgraph: BatchSubgraph | None
 
 
 @dataclass(frozen=True)
 class BatchOutcome:
-    """terms: this worker's share of each loss term (they add up over workers). hits: correct answers by head."""
+    """terms: this worker's share of each loss term (they add up over workers).
+
+    hits: by head, the images whose most probable class is theirs (with several labels: one of theirs, so precision@1).
+    """
 
     terms: Mapping[str, Tensor]
     hits: Mapping[str, int]
@@ -53,8 +56,8 @@ class BatchOutcome:
 class Method(Protocol):
     """A method under training.
 
-    Assumptions: `batch` is called for every global batch on every worker, `end_epoch` after each epoch; whatever is not
-    a parameter of `module` and must outlive a restart is in `state_dict`.
+    Assumptions: `batch` is called for every global batch on every worker, `end_epoch` on every worker after each epoch;
+    whatever is not a parameter of `module` and must outlive a restart is in `state_dict`.
     """
 
     @property
@@ -68,7 +71,7 @@ class Method(Protocol):
 
     def batch(self, batch: Batch, collective: Collective) -> BatchOutcome: ...
 
-    def end_epoch(self) -> None: ...
+    def end_epoch(self, collective: Collective) -> None: ...
 
     def state_dict(self) -> dict[str, Any]: ...
 

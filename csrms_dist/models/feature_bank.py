@@ -1,37 +1,121 @@
 """The feature bank: one detached feature for every training row, one epoch old.
 
 Epoch e reads generation e - 1 and writes generation e while the images pass, so what an anchor sees does not depend on
-the order of the batches within an epoch.
+the order of the batches within an epoch. With a folder each generation is a memory-mapped file of its own, so the bank
+takes disk instead of memory, and a checkpoint that names a generation finds it there after a kill. Only the worker that
+writes (rank 0) needs write access; all map the same file.
 """
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from csrms_dist.collective import Collective
+from csrms_dist.errors import RunDirectoryError
+
+F32 = npt.NDArray[np.float32]
+
+
+def generation_file(folder: Path, generation: int) -> Path:
+    """Where a generation above 0 lies."""
+    return folder / f"bank.{generation}.npy"
+
 
 class FeatureBank:
-    """features: (N, D) float32, generation 0 (the feature table that was clustered)."""
+    """features: (N, D) float32, generation 0 (the feature table that was clustered), only read.
 
-    def __init__(self, features: Tensor) -> None:
+    folder: where later generations are written, by rank 0; None keeps them in memory, in every rank's. fixed: nothing
+    is written and every generation is the first, for an encoder that is not trained.
+    """
+
+    def __init__(self, features: F32, folder: Path | None = None, *, rank: int = 0, fixed: bool = False) -> None:
         self.generation = 0
-        self.current = features.clone()
-        self._next = features.clone()
+        self.fixed = fixed
+        self._writes = not fixed and (folder is None or rank == 0)
+        self._first = features
+        self.current: F32 = features
+        self._folder = folder
+        self._next: Any = None
+        self._written = np.zeros(0, np.bool_)
+
+    def read(self, rows: Tensor) -> Tensor:
+        """Features of rows of any shape (...,), from the current generation: (..., D)."""
+        return torch.from_numpy(self.current[rows.numpy()])
 
     def write(self, rows: Tensor, features: Tensor) -> None:
         """Put the (B, D) features of (B,) rows into the next generation."""
-        self._next[rows] = features.detach()
+        if not self._writes:
+            return
+        if self._next is None:
+            self._written = np.zeros(len(self.current), np.bool_)
+            self._next = self._open_next()
+        index = rows.numpy()
+        self._next[index] = features.detach().numpy()
+        self._written[index] = True
 
-    def turn(self) -> None:
-        """End of an epoch: what was written becomes what is read."""
-        self.current.copy_(self._next)
+    def turn(self, collective: Collective) -> None:
+        """End of an epoch: what was written becomes what is read; rows that no batch held keep their feature."""
+        if not self.fixed:
+            following = self.generation + 1
+            if self._writes:
+                self._finish_next()
+            if self._folder is not None:
+                collective.barrier()
+                self.current = _map(generation_file(self._folder, following))
+                if self._writes:
+                    # One older generation stays: the last checkpoint may still name it.
+                    generation_file(self._folder, following - 2).unlink(missing_ok=True)
         self.generation += 1
 
+    def _open_next(self) -> Any:
+        if self._folder is None:
+            return np.empty_like(self.current)
+        path = generation_file(self._folder, self.generation + 1)
+        return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=self.current.shape)
+
+    def _finish_next(self) -> None:
+        if self._next is None:
+            self._next, self._written = self._open_next(), np.zeros(len(self.current), np.bool_)
+        missing = np.flatnonzero(~self._written)
+        self._next[missing] = self.current[missing]
+        if self._folder is None:
+            self.current = self._next
+        else:
+            self._next.flush()
+            with generation_file(self._folder, self.generation + 1).open("rb") as file:
+                os.fsync(file.fileno())
+        self._next = None
+
     def state_dict(self) -> dict[str, Tensor | int]:
-        """At the end of an epoch both generations are equal, so one is kept."""
-        return {"features": self.current, "generation": self.generation}
+        """The generation; of a bank in memory its features too, which else lie in the generation's file."""
+        state: dict[str, Tensor | int] = {"generation": self.generation}
+        if self._folder is None and not self.fixed:
+            state["features"] = torch.from_numpy(np.array(self.current))
+        return state
 
     def load_state_dict(self, state: dict[str, Tensor | int]) -> None:
-        self.current.copy_(torch.as_tensor(state["features"]))
-        self._next.copy_(self.current)
-        self.generation = int(state["generation"])
+        """Raises RunDirectoryError when the file of that generation is not there."""
+        self.generation, self._next = int(state["generation"]), None
+        if self.fixed or self.generation == 0:
+            self.current = self._first
+        elif self._folder is None:
+            self.current = torch.as_tensor(state["features"]).numpy().copy()
+        else:
+            self.current = _map(generation_file(self._folder, self.generation))
+
+
+def _map(path: Path) -> F32:
+    try:
+        return np.asarray(np.load(path, mmap_mode="r"))
+    except (OSError, ValueError) as error:
+        raise RunDirectoryError(
+            f"the feature bank {path}", got=f"'{error}'", expected="the generation that the checkpoint names",
+            remedy="delete the folder .checkpoints of the run and start the command again",
+        ) from error  # fmt: skip

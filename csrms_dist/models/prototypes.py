@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
+
+F32 = npt.NDArray[np.float32]
+
+
+ROWS = 1 << 13
+"""Rows that are summed at a time: the features may be a memory map that is larger than memory."""
+
+
+def group_sums(features: F32, group: Tensor, n_groups: int) -> Tensor:
+    """(N, D) features and the group (N,) of each row, -1 for none -> (G, D) float64 sums, in row order."""
+    sums = torch.zeros(n_groups, features.shape[1], dtype=torch.float64)
+    for start in range(0, len(features), ROWS):
+        some = group[start : start + ROWS]
+        inside = some >= 0
+        block = torch.from_numpy(np.asarray(features[start : start + ROWS], np.float64))
+        sums.index_add_(0, some[inside], block[inside])
+    return sums
 
 
 class PatternPrototypes:
     """Label-free means of the rows of each pattern. sums (J, D) float64 inside, sizes (J,).
 
-    Made from features (N, D) and the pattern of each row (N,); no label is seen.
+    Made from features (N, D), which may be memory-mapped, and the pattern of each row (N,); no label is seen.
     """
 
-    def __init__(self, features: Tensor, pattern: Tensor, n_patterns: int) -> None:
+    def __init__(self, features: F32, pattern: Tensor, n_patterns: int) -> None:
         self.features, self.pattern = features, pattern
-        self.sums = torch.zeros(n_patterns, features.shape[1], dtype=torch.float64)
-        self.sums.index_add_(0, pattern, features.to(torch.float64))
+        self.sums = group_sums(features, pattern, n_patterns)
         self.sizes = torch.bincount(pattern, minlength=n_patterns)
 
     @property
@@ -40,7 +58,8 @@ class PatternPrototypes:
             return None
         pattern = self.pattern[rows]
         rest = self.sizes[pattern] - 1
-        mean = (self.sums[pattern] - self.features[rows].to(torch.float64)) / rest.clamp(min=1)[:, None]
+        own = torch.from_numpy(self.features[rows.numpy()]).to(torch.float64)
+        mean = (self.sums[pattern] - own) / rest.clamp(min=1)[:, None]
         return pattern, mean.to(torch.float32), rest == 0
 
 
@@ -71,10 +90,7 @@ def _pad(found: Tensor, mask: Tensor, k: int) -> tuple[Tensor, Tensor]:
     )
 
 
-def group_means(features: Tensor, group: Tensor, n_groups: int) -> Tensor:
+def group_means(features: F32, group: Tensor, n_groups: int) -> Tensor:
     """(N, D) features and the group (N,) of each row, -1 for none -> (G, D) means, zero for an empty group."""
-    inside = group >= 0
-    sums = torch.zeros(n_groups, features.shape[1], dtype=torch.float64)
-    sums.index_add_(0, group[inside], features[inside].to(torch.float64))
-    sizes = torch.bincount(group[inside], minlength=n_groups).clamp(min=1)
-    return (sums / sizes[:, None]).to(torch.float32)
+    sizes = torch.bincount(group[group >= 0], minlength=n_groups).clamp(min=1)
+    return (group_sums(features, group, n_groups) / sizes[:, None]).to(torch.float32)

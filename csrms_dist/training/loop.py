@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,11 @@ import torch
 
 from csrms_dist.collective import Collective
 from csrms_dist.config import OptimiserSettings
-from csrms_dist.datasets.augmentation import augment
-from csrms_dist.datasets.image_table import ImageTable
-from csrms_dist.encoders import Normaliser, images_to_tensor
 from csrms_dist.hashing import permutation
+from csrms_dist.labels import Membership
 from csrms_dist.methods.method import Batch, Method
 from csrms_dist.sampling.protocol import Sampler
+from csrms_dist.training.inputs import Inputs
 from csrms_dist.training.train_step import learning_rate, refuse_divergence, refuse_lost_weights, train_step
 
 I64 = npt.NDArray[np.int64]
@@ -26,12 +26,13 @@ EpochReport = dict[str, float]
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The training rows of an image table. indices (N,): dense index of each row. labels (N,)."""
+    """N training rows: what the encoder is fed with, and membership (N, K)."""
 
-    table: ImageTable
-    indices: I64
-    labels: I64
-    normalise: Normaliser
+    inputs: Inputs
+    membership: Membership
+
+    def __len__(self) -> int:
+        return int(self.membership.shape[0])
 
 
 def global_batches(n_rows: int, batch_size: int, n_images: int, seed: int, epoch: int) -> list[I64]:
@@ -69,7 +70,7 @@ def fit(
         weight_decay=settings.weight_decay,
         nesterov=settings.momentum > 0,
     )
-    n_rows = len(data.indices)
+    n_rows = len(data)
     n_epochs = -(-n_images // n_rows)
     history: list[EpochReport] = []
     if resume is not None:
@@ -85,20 +86,21 @@ def fit(
         method.module.train()
         totals: dict[str, float] = {}
         images = 0
-        for number, rows in enumerate(global_batches(n_rows, settings.batch_size, n_images, seed, epoch)):
+        order = global_batches(n_rows, settings.batch_size, n_images, seed, epoch)
+        for number, batch in enumerate(_batches(method, data, order, epoch, collective, sampler)):
             step = steps_before[epoch] + number
             rate = learning_rate(step, steps_before[-1], settings.warmup_epochs * steps_before[1], settings.lr)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            batch = _batch(method, data, settings, rows, seed, epoch, collective, sampler)
             outcome, loss = train_step(method, batch, optimiser, collective)
-            images += len(rows)
+            size = len(batch.global_rows)
+            images += size
             values = {"loss": float(loss), **{name: float(term.detach()) for name, term in outcome.terms.items()}}
             for name, value in values.items():
-                totals[name] = totals.get(name, 0.0) + value * len(rows)
+                totals[name] = totals.get(name, 0.0) + value * size
             for name, count in outcome.hits.items():
                 totals[f"{name}_accuracy"] = totals.get(f"{name}_accuracy", 0.0) + count
-        method.end_epoch()
+        method.end_epoch(collective)
         history.append(_report(totals, images, epoch, collective))
         refuse_divergence(history[-1]["loss"], epoch + 1)
         refuse_lost_weights(method.module.parameters(), epoch + 1)
@@ -113,23 +115,33 @@ def fit(
     return history
 
 
-def _batch(
+def _batches(
     method: Method,
     data: TrainingData,
-    settings: OptimiserSettings,
-    rows: I64,
-    seed: int,
+    order: list[I64],
     epoch: int,
     collective: Collective,
     sampler: Sampler | None,
+) -> Iterator[Batch]:
+    """This worker's slices of the global batches of `order`; the next one is made while the last one is trained on."""
+    with ThreadPoolExecutor(1) as ahead:
+        pending = [ahead.submit(_batch, method, data, rows, epoch, collective, sampler) for rows in order[:1]]
+        for rows in order[1:]:
+            batch = pending.pop().result()
+            pending.append(ahead.submit(_batch, method, data, rows, epoch, collective, sampler))
+            yield batch
+        for last in pending:
+            yield last.result()
+
+
+def _batch(
+    method: Method, data: TrainingData, rows: I64, epoch: int, collective: Collective, sampler: Sampler | None
 ) -> Batch:
     local = rows[collective.rank :: collective.world]
-    indices = data.indices[local]
-    pixels = augment(settings.augmentation, data.table.pixels(indices), indices, seed, epoch)
     return Batch(
         rows=torch.from_numpy(local),
-        images=data.normalise(images_to_tensor(pixels)),
-        labels=torch.from_numpy(data.labels[local]),
+        inputs=data.inputs(local, epoch),
+        membership=torch.from_numpy(data.membership[local].toarray().astype(np.float32)),
         global_rows=torch.from_numpy(rows),
         subgraph=sampler.sample(local, epoch) if sampler is not None and method.edge_types else None,
     )

@@ -25,12 +25,14 @@ from csrms_dist.datasets.image_table import ImageSource, write_image_table
 from csrms_dist.encoders import Normaliser
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.inference import ModelCard, make_model
-from csrms_dist.labels import LabelSpace, single_labels
+from csrms_dist.labels import LabelSpace
 from csrms_dist.losses.inter_class import InterClass, class_sums
 from csrms_dist.methods.baselines import PlainMethod
 from csrms_dist.methods.csrms import CSRMS
 from csrms_dist.methods.method import Batch, BatchOutcome
+from csrms_dist.models.feature_bank import FeatureBank
 from csrms_dist.sampling import ReferenceSampler, build_candidates
+from csrms_dist.training.inputs import ImageInputs
 from csrms_dist.training.loop import TrainingData, fit
 
 K, EPOCHS = 5, 5
@@ -77,15 +79,15 @@ class Recorded:
 
     def batch(self, batch: Batch, collective: Collective) -> BatchOutcome:
         for b, row in enumerate(batch.rows.tolist()):
-            self.samples[f"{self.step} {row}"] = [int(1000 * batch.images[b].sum())]
+            self.samples[f"{self.step} {row}"] = [int(1000 * batch.inputs[b].sum())]
             edges = batch.subgraph.edges if batch.subgraph is not None else {}
             for kind, some in edges.items():
                 self.samples[f"{self.step} {row} {kind}"] = some.neighbour[some.anchor == b].tolist()
         self.step += 1
         return self.method.batch(batch, collective)
 
-    def end_epoch(self) -> None:
-        self.method.end_epoch()
+    def end_epoch(self, collective: Collective) -> None:
+        self.method.end_epoch(collective)
 
     def state_dict(self) -> dict[str, Any]:
         return self.method.state_dict()
@@ -120,15 +122,16 @@ def train(folder: Path, scenario: dict[str, Any], collective: Collective) -> dic
         sizes = {"positive": 4, "negative": 4}
         sampling = SamplingSettings(n_positives=4, n_negatives=4)
         sampler = ReferenceSampler(build_candidates(graph, features, sampling), sizes, 0)
+        bank = FeatureBank(features)
         settings = MethodSettings(reading=reading, prototypes=4, **scenario.get("weights", {}))
-        method = CSRMS(
-            model, graph, torch.from_numpy(features), settings, n_positives=4, n_negatives=4, label_smoothing=0.1
-        )
+        method = CSRMS(model, graph, bank, settings, n_positives=4, n_negatives=4, label_smoothing=0.1)
     recorded = Recorded(method)
     optimiser = OptimiserSettings(
         batch_size=scenario["batch_size"], lr=scenario.get("lr", 0.02), augmentation="crop_flip", weight_decay=0.01
     )
-    data = TrainingData(table, indices, single_labels(table.membership), Normaliser(mean, std))
+    data = TrainingData(
+        ImageInputs(table, indices, Normaliser(mean, std), optimiser.augmentation), table.membership[indices]
+    )
     history = fit(
         recorded, data, optimiser, n_images=scenario["n_images"], seed=0, collective=collective, sampler=sampler
     )

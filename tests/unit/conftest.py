@@ -21,12 +21,13 @@ from csrms_dist.feature_extraction import encode_range
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.inference import Classifier, ModelCard, make_model, save_model
-from csrms_dist.labels import single_labels
 from csrms_dist.methods.baselines import PlainMethod, PlainModel
 from csrms_dist.methods.csrms import CSRMS, CSRMSModel
 from csrms_dist.methods.recipes import READINGS
+from csrms_dist.models.feature_bank import FeatureBank
 from csrms_dist.models.prototypes import PatternPrototypes
 from csrms_dist.sampling import ReferenceSampler, build_candidates
+from csrms_dist.training.inputs import ImageInputs
 from csrms_dist.training.loop import TrainingData, fit
 
 
@@ -59,7 +60,7 @@ class DigitsRun:
         method = CSRMS(
             model,
             self.graph,
-            torch.from_numpy(self.features.copy()),
+            FeatureBank(self.features.copy()),
             chosen,
             n_positives=sampling.n_positives,
             n_negatives=sampling.n_negatives,
@@ -77,7 +78,7 @@ class DigitsRun:
         prototypes = PatternPrototypes(bank, pattern, self.graph.n_patterns).means.numpy()
         folder.mkdir(parents=True)
         save_model(folder, self.card_of(method_reading(method)), method.module.state_dict(), prototypes)
-        return bank.numpy()
+        return np.asarray(bank)
 
 
 def method_reading(method: CSRMS) -> str:
@@ -100,15 +101,15 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> DigitsRun:
         write_image_table(folder / f"{name}.arrow", source)
     table, test = ImageTable(folder / "train.arrow"), ImageTable(folder / "test.arrow")
     mean, std = table.channel_statistics()
-    indices = table.indices("train")[::2]
+    indices, normalise = table.indices("train")[::2], Normaliser(mean, std)
     membership = table.membership[indices]
-    data = TrainingData(table, indices, single_labels(membership), Normaliser(mean, std))
+    data = TrainingData(ImageInputs(table, indices, normalise), membership)
     card = ModelCard("lenet5", table.shape, tuple(mean), tuple(std), table.label_space.class_names)
     model = make_model(card, 0)
     assert isinstance(model, PlainModel)
     fit(PlainMethod(model), data, OptimiserSettings(epochs=4, batch_size=32), n_images=4 * len(indices), seed=0)
     save_model(folder, card, model.state_dict())
-    features = encode_range(Classifier(folder).encoder, data.normalise, table, indices, 256)
+    features = encode_range(Classifier(folder).encoder, normalise, table, indices, 256)
     np.save(folder / "vectors.npy", features)
     ids = [table.ids[int(i)].as_py() for i in indices]
     work = folder / "work"

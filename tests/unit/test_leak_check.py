@@ -18,7 +18,7 @@ from csrms_dist.training.loop import fit
 def trained(request: pytest.FixtureRequest, digits_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """(reading, classifier, bank, history) after a few epochs."""
     method, sampler = digits_run.csrms(request.param)
-    n = len(digits_run.data.indices)
+    n = len(digits_run.data)
     history = fit(
         method, digits_run.data, OptimiserSettings(batch_size=32, lr=0.05), n_images=5 * n, seed=0, sampler=sampler
     )
@@ -32,9 +32,7 @@ def blank_accuracy(digits_run: Any, trained: Any, rows: slice = slice(None)) -> 
     table = digits_run.table
     val = table.indices("val")[rows]
     sampling = SamplingSettings(**READINGS[reading].get("sampling", {}))
-    return blank_image_accuracy(
-        classifier, table.pixels(val), table.membership[val], digits_run.graph, bank, sampling, 0
-    )
+    return blank_image_accuracy(classifier, table.membership[val], digits_run.graph, bank, sampling, 0)
 
 
 def test_blank_images_are_answered_right_where_the_graph_gives_the_label_away(digits_run: Any, trained: Any) -> None:

@@ -28,7 +28,8 @@ def test_the_verdict_is_the_intervals(value: float, low: float, high: float, num
 
 def metrics(**changes: Any) -> dict[str, Any]:
     return {
-        "dataset": {"name": "digits", "test": 1360},
+        "dataset": {"test": 1360, "multi_label": False, "rejected": 0, "test_only_classes": []},
+        "frozen_encoder": False,
         "reading": "structural",
         "seed": 3,
         "patterns": 120,
@@ -53,6 +54,17 @@ def test_method_and_control_stand_side_by_side() -> None:
         "  plain head minus control  -0.10 points, 95 % interval [-1.00, +0.80]: within noise",
     ]
     assert lines[-1].startswith("  leak check                10.00 % of blank images")
+
+
+def test_several_labels_are_reported_by_their_own_measures() -> None:
+    figures = {"mAP": 0.5, "P@1": 0.4, "R@1": 0.2, "P@5": 0.3, "R@5": 0.6}
+    found = metrics(test=dict.fromkeys(("plain", "graph", "mean"), figures), control={"test": figures})
+    found["dataset"] |= {"multi_label": True, "rejected": 3, "test_only_classes": ["owl"]}
+    lines = accuracy_lines(found | {"frozen_encoder": True})
+    assert lines[0] == "mAP, P@1, P@5, R@5 on 1,360 test images (structural reading, seed 3, frozen encoder)"
+    assert lines[1].startswith("  plain control             50.00 %  40.00 %  30.00 %  60.00 %   31,000 encoder passes")
+    assert "  set aside                 3 unreadable images (images/rejected.parquet)" in lines
+    assert any(line.endswith("only in the test set: owl") for line in lines)
 
 
 def test_without_a_control_nothing_is_compared() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from csrms_dist.errors import ConfigError
 from csrms_dist.losses.attraction import Attraction
-from csrms_dist.losses.classification import classification_loss
+from csrms_dist.losses.classification import classification_loss, top_hits
 from csrms_dist.losses.distance import RunningScale, euclidean
 from csrms_dist.losses.inter_class import InterClass, class_sums
 from csrms_dist.losses.negative_sampling import NegativeSampling
@@ -118,11 +118,39 @@ def test_classification_is_eq_13_and_adds_up_over_slices(smoothing: float) -> No
         log_z = math.log(sum(map(math.exp, row)))
         target = [(1 - smoothing) * (k == label) + smoothing / K for k in range(K)]
         expected += sum(t * (log_z - x) for t, x in zip(target, row, strict=True))
-    labels = torch.tensor(LABELS)
-    assert float(classification_loss(logits, labels, B, smoothing)) == pytest.approx(expected / B, rel=1e-5)
-    parts = [classification_loss(logits[i::4], labels[i::4], B, smoothing) for i in range(4)]
-    assert float(sum(parts)) == pytest.approx(expected / B, rel=1e-5)
-    assert float(classification_loss(logits[:0], labels[:0], B, smoothing)) == 0
+    membership = torch.nn.functional.one_hot(torch.tensor(LABELS), K).float()
+    assert_adds_up(logits, membership, smoothing, expected / B, multi_label=False)
+
+
+def assert_adds_up(logits: Tensor, membership: Tensor, smoothing: float, expected: float, *, multi_label: bool) -> None:
+    def loss(rows: slice) -> float:
+        return float(classification_loss(logits[rows], membership[rows], B, smoothing, multi_label=multi_label))
+
+    assert loss(slice(None)) == pytest.approx(expected, rel=1e-5)
+    assert sum(loss(slice(i, None, 4)) for i in range(4)) == pytest.approx(expected, rel=1e-5)
+    assert loss(slice(0, 0)) == 0
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_several_labels_are_binary_cross_entropies(smoothing: float) -> None:
+    """Row 2 has no label: it is an answer of no to every class, and counts."""
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(B, K, generator=generator)
+    membership = (torch.rand(B, K, generator=generator) < 0.5).float()
+    membership[2] = 0
+    expected = 0.0
+    for row, labels in zip(logits.tolist(), membership.tolist(), strict=True):
+        for x, t in zip(row, labels, strict=True):
+            p, target = 1 / (1 + math.exp(-x)), t * (1 - smoothing) + smoothing / 2
+            expected -= target * math.log(p) + (1 - target) * math.log(1 - p)
+    assert_adds_up(logits, membership, smoothing, expected / B, multi_label=True)
+
+
+def test_a_hit_is_one_of_the_images_labels() -> None:
+    logits = torch.tensor([[3.0, 1, 0], [0, 1, 2], [5, 0, 0], [0, 0, 0]])
+    membership = torch.tensor([[1.0, 1, 0], [1, 1, 0], [0, 0, 0], [1, 0, 0]])
+    assert top_hits(logits, membership) == 2
+    assert top_hits(logits[:0], membership[:0]) == 0
 
 
 def test_the_running_scale_starts_at_the_first_mean_and_ignores_empty_batches() -> None:

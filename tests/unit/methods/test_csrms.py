@@ -15,7 +15,7 @@ from csrms_dist.config import MethodSettings, SamplingSettings
 from csrms_dist.encoders import Encoder
 from csrms_dist.hierarchy.graph import ROLE_DOMINATES, ROLE_FALLBACK, HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
-from csrms_dist.labels import LabelSpace
+from csrms_dist.labels import LabelSpace, single_labels
 from csrms_dist.methods.baselines import PlainMethod, PlainModel
 from csrms_dist.methods.csrms import (
     CSRMS,
@@ -30,10 +30,15 @@ from csrms_dist.methods.csrms import (
 )
 from csrms_dist.methods.method import Batch
 from csrms_dist.methods.recipes import READINGS
+from csrms_dist.models.feature_bank import FeatureBank
 from csrms_dist.models.graph_head import GraphContext
 from csrms_dist.sampling import ReferenceSampler, build_candidates, positive_patterns
 
 K, D, N = 4, 6, 60
+
+
+def one_hot(labels: np.ndarray, n_classes: int = K) -> Tensor:
+    return torch.nn.functional.one_hot(torch.from_numpy(labels), n_classes).float()
 
 
 class Flat(Encoder):
@@ -69,8 +74,8 @@ class Case:
         sampler = ReferenceSampler(build_candidates(self.graph, self.features.numpy(), chosen), sizes, 0)
         return Batch(
             rows=torch.from_numpy(rows),
-            images=self.features[rows],
-            labels=torch.from_numpy(self.labels[rows]),
+            inputs=self.features[rows],
+            membership=one_hot(self.labels[rows]),
             global_rows=torch.from_numpy(rows),
             subgraph=sampler.sample(rows, 0),
         )
@@ -78,7 +83,7 @@ class Case:
     def method(self, reading: str, **settings: Any) -> CSRMS:
         model = CSRMSModel(Flat(), D, K, reading, seed=0)
         chosen = MethodSettings(reading=reading, **{**READINGS[reading].get("method", {}), **settings})
-        return CSRMS(model, self.graph, self.features, chosen, n_positives=3, n_negatives=3)
+        return CSRMS(model, self.graph, FeatureBank(self.features.numpy()), chosen, n_positives=3, n_negatives=3)
 
 
 @pytest.fixture
@@ -94,9 +99,9 @@ def case() -> Case:
 
 def context(case: Case, reading: StructuralReading | PaperReading, row: int) -> GraphContext:
     """What the graph head gets for one training row, hierarchy, candidates and prototypes made anew."""
-    relations = Relations(case.graph, case.features)
+    relations = Relations(case.graph, FeatureBank(case.features.numpy()))
     batch = case.batch(np.array([row]))
-    return reading.context(batch.images, batch, relations)
+    return reading.context(batch.inputs, batch, relations)
 
 
 def same(a: GraphContext, b: GraphContext) -> bool:
@@ -131,19 +136,19 @@ def test_the_papers_head_is_told_the_label(case: Case) -> None:
 
 
 def test_on_digits_too(digits_run: Any) -> None:
-    labels = digits_run.data.labels
+    labels = single_labels(digits_run.data.membership)
     case = Case(digits_run.graph.pattern, labels, torch.from_numpy(digits_run.features))
     anchors = np.arange(0, len(labels), 97)
 
     def given(reading: StructuralReading | PaperReading, graph: HierarchyGraph, known: np.ndarray) -> GraphContext:
-        relations = Relations(graph, case.features)
+        relations = Relations(graph, FeatureBank(case.features.numpy()))
         sampler = ReferenceSampler(
             build_candidates(graph, digits_run.features, SamplingSettings()), {"positive": 10, "negative": 10}, 0
         )
         batch = Batch(
             torch.from_numpy(anchors),
             torch.zeros(len(anchors), 3, 32, 32),
-            torch.from_numpy(known[anchors]),
+            one_hot(known[anchors], 10),
             torch.from_numpy(anchors),
             sampler.sample(anchors, 0),
         )
@@ -170,7 +175,7 @@ def test_on_digits_too(digits_run: Any) -> None:
 
 
 def test_prototypes_of_classes_are_means_over_what_they_dominate(case: Case) -> None:
-    relations = Relations(case.graph, case.features)
+    relations = Relations(case.graph, FeatureBank(case.features.numpy()))
     counts, role = case.graph.counts.toarray(), case.graph.role.toarray()
     for k in range(K):
         dominated = [j for j in range(7) if role[j, k] == ROLE_DOMINATES]
@@ -190,7 +195,7 @@ def test_a_class_that_dominates_nothing_falls_back() -> None:
     assert case.graph.role.toarray()[0, 1] == ROLE_FALLBACK
     assert largest_dominated_pattern(case.graph)[:3].tolist() == [0, 0, 1]
     assert class_group(case.graph).tolist() == [0] * 10 + [2] * 4
-    relations = Relations(case.graph, case.features)
+    relations = Relations(case.graph, FeatureBank(case.features.numpy()))
     torch.testing.assert_close(relations.class_prototypes[1], case.features[:10].mean(dim=0))
     assert bool(relations.class_prototypes.any(dim=1).all())
 
@@ -232,21 +237,21 @@ def test_the_bank_turns_at_the_end_of_an_epoch(case: Case) -> None:
     method = case.method("structural")
     rows = np.array([3, 50, 8])
     batch = case.batch(rows)
-    moved = Batch(batch.rows, batch.images + 1, batch.labels, batch.global_rows, batch.subgraph)
+    moved = Batch(batch.rows, batch.inputs + 1, batch.membership, batch.global_rows, batch.subgraph)
     before = method.relations.patterns.means.clone()
     method.batch(moved, Collective())
-    assert torch.equal(method.relations.bank.current, case.features)
+    assert np.array_equal(method.relations.bank.current, case.features)
     assert torch.equal(method.relations.patterns.means, before)
-    method.end_epoch()
+    method.end_epoch(Collective())
     expected = case.features.clone()
     expected[rows] += 1
-    assert torch.equal(method.relations.bank.current, expected)
+    assert np.array_equal(method.relations.bank.current, expected)
     assert not torch.equal(method.relations.patterns.means, before)
 
 
 def test_a_gather_takes_the_banks_rows_in_rank_order(case: Case) -> None:
     batch = case.batch(np.array([0, N - 1]))
-    found, mask = neighbours(batch.subgraph, "negative", 3, case.features)
+    found, mask = neighbours(batch.subgraph, "negative", 3, FeatureBank(case.features.numpy()))
     assert batch.subgraph is not None
     edges = batch.subgraph.edges["negative"]
     for b in range(2):
@@ -254,7 +259,7 @@ def test_a_gather_takes_the_banks_rows_in_rank_order(case: Case) -> None:
         assert torch.equal(found[b, mask[b]], case.features[rows])
         assert len(rows) == int(mask[b].sum())
     with pytest.raises(ValueError, match="needs negative edges"):
-        neighbours(None, "negative", 3, case.features)
+        neighbours(None, "negative", 3, FeatureBank(case.features.numpy()))
 
 
 def test_unseen_images_of_the_papers_reading_stand_in_for_what_is_unknown() -> None:
@@ -283,11 +288,12 @@ def test_the_plain_method_is_cross_entropy_alone(case: Case) -> None:
     rows = np.array([0, 1, 2])
     batch = case.batch(rows)
     outcome = method.batch(batch, Collective())
-    logits = model(batch.images)
-    expected = torch.nn.functional.cross_entropy(logits, batch.labels)
+    labels = torch.from_numpy(case.labels[rows])
+    logits = model(batch.inputs)
+    expected = torch.nn.functional.cross_entropy(logits, labels)
     torch.testing.assert_close(outcome.terms["plain"], expected)
     torch.testing.assert_close(method.objective.total(outcome.terms), 0.5 * expected)
-    assert outcome.hits == {"plain": int((logits.argmax(dim=1) == batch.labels).sum())}
+    assert outcome.hits == {"plain": int((logits.argmax(dim=1) == labels).sum())}
     assert method.edge_types == ()
     assert method.state_dict() == {}
 

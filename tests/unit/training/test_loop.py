@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from csrms_dist.config import OptimiserSettings
 from csrms_dist.errors import DataError
+from csrms_dist.labels import single_labels
 from csrms_dist.methods.method import Batch, Method
 from csrms_dist.training.loop import TrainingData, fit, global_batches
 
@@ -56,9 +57,9 @@ class Watched:
         self.batches.append(batch)
         return self.method.batch(batch, collective)
 
-    def end_epoch(self) -> None:
+    def end_epoch(self, collective: Any) -> None:
         self.epochs += 1
-        self.method.end_epoch()
+        self.method.end_epoch(collective)
 
     def state_dict(self) -> dict[str, Any]:
         return self.method.state_dict()
@@ -68,7 +69,7 @@ class Watched:
 
 
 def test_images_that_end_within_an_epoch_count_exactly(digits_run: Any) -> None:
-    n = len(digits_run.data.indices)
+    n = len(digits_run.data)
     method = Watched(digits_run.plain())
     n_images = 2 * n + 123
     history = fit(method, digits_run.data, SETTINGS, n_images=n_images, seed=1)
@@ -78,7 +79,7 @@ def test_images_that_end_within_an_epoch_count_exactly(digits_run: Any) -> None:
     assert sum(len(batch.rows) for batch in method.batches) == n_images
     assert [len(batch.rows) for batch in method.batches[-3:]] == [50, 50, 23]
     for batch in method.batches:
-        assert torch.equal(batch.labels, torch.from_numpy(digits_run.data.labels[batch.rows.numpy()]))
+        assert np.array_equal(batch.membership, digits_run.data.membership[batch.rows.numpy()].toarray())
         assert torch.equal(batch.rows, batch.global_rows)
         assert batch.subgraph is None
 
@@ -87,10 +88,10 @@ def test_a_report_is_the_mean_over_images(digits_run: Any) -> None:
     """With a learning rate of next to nothing the epoch's figures are those of the model as it is."""
     method = digits_run.plain()
     data = digits_run.data
-    images = data.normalise(torch.from_numpy(data.table.pixels(data.indices)))
+    images = data.inputs(np.arange(len(data)), 0)
     with torch.inference_mode():
         logits = method.module(images)
-    labels = torch.from_numpy(data.labels)
+    labels = torch.from_numpy(single_labels(data.membership))
     settings = OptimiserSettings(batch_size=64, lr=1e-12)
     report = fit(method, data, settings, n_images=len(labels), seed=0)[0]
     assert report["loss"] == pytest.approx(float(torch.nn.functional.cross_entropy(logits, labels)), rel=1e-5)
@@ -111,7 +112,7 @@ def leaves(state: Any) -> list[Any]:
 
 @pytest.mark.parametrize("kind", ["plain", "structural", "paper"])
 def test_an_interrupted_training_ends_with_the_same_bytes(digits_run: Any, kind: str, tmp_path: Path) -> None:
-    n_images = 3 * len(digits_run.data.indices) + 77
+    n_images = 3 * len(digits_run.data) + 77
 
     def train(stop: int | None = None, resume: dict[str, Any] | None = None) -> tuple[Method, list[dict[str, float]]]:
         method, sampler = make(digits_run, kind)
@@ -147,7 +148,7 @@ def test_an_interrupted_training_ends_with_the_same_bytes(digits_run: Any, kind:
 
 
 def test_a_finished_training_that_is_resumed_does_nothing(digits_run: Any, tmp_path: Path) -> None:
-    n = len(digits_run.data.indices)
+    n = len(digits_run.data)
     method = digits_run.plain()
     fit(method, digits_run.data, SETTINGS, n_images=n, seed=0, on_epoch=lambda _, s: torch.save(s, tmp_path / "s.pt"))
     watched = Watched(digits_run.plain())
@@ -189,13 +190,13 @@ class LastStep(Watched):
 
 def test_weights_that_the_last_step_lost_are_not_saved(digits_run: Any) -> None:
     data = digits_run.data
-    assert len(data.indices) % SETTINGS.batch_size
+    assert len(data) % SETTINGS.batch_size
     with pytest.raises(DataError, match="weights after epoch 1"):
         fit(
             LastStep(digits_run.plain()),
             data,
             SETTINGS,
-            n_images=len(data.indices),
+            n_images=len(data),
             seed=0,
             on_epoch=lambda *_: pytest.fail("saved"),
         )
@@ -213,7 +214,5 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(digits_run: A
 
 def test_no_images_no_epochs(digits_run: Any) -> None:
     assert fit(digits_run.plain(), digits_run.data, SETTINGS, n_images=0, seed=0) == []
-    data = TrainingData(
-        digits_run.table, digits_run.data.indices[:3], digits_run.data.labels[:3], digits_run.data.normalise
-    )
+    data = TrainingData(digits_run.data.inputs, digits_run.data.membership[:3])
     assert len(fit(digits_run.plain(), data, SETTINGS, n_images=7, seed=0)) == 3

@@ -1,0 +1,44 @@
+"""A training's checkpoint: one file, replaced after every epoch, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from csrms_dist.errors import RunDirectoryError
+from csrms_dist.run_directory import disk_errors
+
+STATE_FILE = "state.pt"
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
+    """Write everything that `training.loop.fit` needs to go on; a kill at any moment leaves the old or the new state.
+
+    Raises RunDirectoryError when the disk is full or the folder may not be written.
+    """
+    staged = folder / f".{STATE_FILE}"
+    with disk_errors(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+        with staged.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        staged.replace(folder / STATE_FILE)
+
+
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """What was saved last, or None when nothing was. Raises RunDirectoryError for a file that is no checkpoint."""
+    path = folder / STATE_FILE
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+    except Exception as error:
+        text = " ".join(str(error).split())[:200]
+        raise RunDirectoryError(
+            f"{path}", got=f"'{text}'", expected="a checkpoint of this training", remedy="delete it and start again"
+        ) from error
+    return state

@@ -1,0 +1,48 @@
+"""What the encoder is fed with: images of a table, or the features of an encoder that stays frozen."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from csrms_dist.datasets.augmentation import augment
+from csrms_dist.datasets.image_table import ImageTable
+from csrms_dist.encoders import Normaliser, images_to_tensor
+
+I64 = npt.NDArray[np.int64]
+
+
+class Inputs(Protocol):
+    """Training rows (b,) of an epoch -> what the encoder takes, (b, ...) float32: a function of these two alone."""
+
+    def __call__(self, rows: I64, epoch: int) -> Tensor: ...
+
+
+class ImageInputs:
+    """(b, 3, H, W): augmented and normalised images. indices (N,): dense index of each training row."""
+
+    def __init__(
+        self, table: ImageTable, indices: I64, normalise: Normaliser, augmentation: str = "none", seed: int = 0
+    ) -> None:
+        self.table, self.indices, self.normalise = table, indices, normalise
+        self.augmentation, self.seed = augmentation, seed
+
+    def __call__(self, rows: I64, epoch: int) -> Tensor:
+        indices = self.indices[rows]
+        pixels = augment(self.augmentation, self.table.pixels(indices), indices, self.seed, epoch)
+        normalised: Tensor = self.normalise(images_to_tensor(pixels))
+        return normalised
+
+
+class FeatureInputs:
+    """(b, D): rows of a feature table, which may be memory-mapped; nothing is augmented."""
+
+    def __init__(self, vectors: npt.NDArray[np.float32]) -> None:
+        self.vectors = vectors
+
+    def __call__(self, rows: I64, epoch: int) -> Tensor:
+        return torch.from_numpy(self.vectors[rows])
