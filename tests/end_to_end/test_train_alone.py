@@ -1,0 +1,32 @@
+"""The core trains from a run's artefacts without Ray and DGL, and ends with the bytes that they give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from csrms_dist.assembly import train_alone
+from ray_jobs.settings import load_settings
+from ray_jobs.trainer import recipe_of
+from tests.end_to_end.harness import CONFIG, ROOT, SMALL, Run
+
+
+def test_the_plain_sampler_in_one_process_gives_the_weights_of_ray_train(finished: Run, tmp_path: Path) -> None:
+    recipe = recipe_of(load_settings(ROOT / CONFIG, SMALL[1::2]))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        state = train_alone("train", finished.directory, recipe, work=tmp_path)
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(False)
+    assert state["history"] == finished.facts("train")["history"]
+    expected = load_file(finished.path("train") / "weights.safetensors")
+    assert set(state["model"]) == set(expected)
+    for name, value in expected.items():
+        assert torch.equal(state["model"][name], value), name
+    # What was finished is not trained again.
+    again = train_alone("train", finished.directory, recipe, work=tmp_path)
+    assert again["history"] == state["history"]
