@@ -119,7 +119,7 @@ class Process:
 
     def _left(self, tolerated: Sequence[str]) -> list[str]:
         """Titles of the processes that live, but for the tolerated."""
-        titles = (_title(pid) for pid in self.processes())
+        titles = (title(pid) for pid in self.processes())
         return [title for title in titles if title and not title.startswith(tuple(tolerated))]
 
     def signal(self, number: int, *, group: bool = False) -> None:
@@ -148,7 +148,7 @@ class Process:
         return Finished(code, self._out.read_text(), self._err.read_text(), seconds)
 
 
-def _title(pid: int) -> str:
+def title(pid: int) -> str:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(bytes(1), b" ").decode(errors="replace").strip()
     return ""

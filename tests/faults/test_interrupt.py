@@ -17,7 +17,7 @@ STOPPED = ["csrms run: stopped; the same command goes on from here"]
 
 def training(run: Run) -> bool:
     """Whether an epoch is done and the stage is not."""
-    return bool(list(run.directory.glob(".checkpoints/*/checkpoint_*")))
+    return bool(list(run.directory.glob(".checkpoints/*/state.pt")))
 
 
 def clustering(run: Run) -> bool:

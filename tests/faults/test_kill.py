@@ -21,7 +21,7 @@ PLANTED = 123.5
 
 
 def checkpoints(run: Run) -> list[Path]:
-    return sorted(run.directory.glob(".checkpoints/*/checkpoint_*/state.pt"))
+    return sorted(run.directory.glob(".checkpoints/*/state.pt"))
 
 
 def plant(path: Path) -> int:
