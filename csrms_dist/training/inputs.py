@@ -9,9 +9,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from csrms_dist.datasets.augmentation import augment
+from csrms_dist.datasets.augmentation import byte_values, feed
 from csrms_dist.datasets.image_table import ImageTable
-from csrms_dist.encoders import Normaliser, images_to_tensor
+from csrms_dist.encoders import Normaliser
 
 I64 = npt.NDArray[np.int64]
 
@@ -28,14 +28,13 @@ class ImageInputs:
     def __init__(
         self, table: ImageTable, indices: I64, normalise: Normaliser, augmentation: str = "none", seed: int = 0
     ) -> None:
-        self.table, self.indices, self.normalise = table, indices, normalise
+        self.table, self.indices, self.values = table, indices, byte_values(normalise)
         self.augmentation, self.seed = augmentation, seed
 
     def __call__(self, rows: I64, epoch: int) -> Tensor:
         indices = self.indices[rows]
-        pixels = augment(self.augmentation, self.table.pixels(indices), indices, self.seed, epoch)
-        normalised: Tensor = self.normalise(images_to_tensor(pixels))
-        return normalised
+        pixels = self.table.pixels(indices)
+        return torch.from_numpy(feed(self.augmentation, pixels, indices, self.seed, epoch, self.values))
 
 
 class FeatureInputs:
