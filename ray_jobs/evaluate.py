@@ -91,6 +91,7 @@ def execute(context: StageContext) -> None:
         "val": _figures(answers["train", "val"], val_labels, test.label_space, unseen),
         "classes": _by_class(predictions.plain, test.membership, test.label_space, unseen),
         "passes": {"method": _passes(context, ("pretrain", "features", "train"))},
+        "epochs": {"pretrain": len(run.facts("pretrain")["history"]), "train": settings.train.epochs},
         "weights": {
             name: getattr(settings.method, f"weight_{name}")
             for name in ("plain", "graph", "negative", "inter_class", "attract")

@@ -21,6 +21,7 @@ import torch
 
 from csrms_dist import errors
 from csrms_dist.art import cluster
+from csrms_dist.assembly import model_card
 from csrms_dist.datasets.image_table import ImageTable
 from csrms_dist.errors import CsrmsError, require
 from csrms_dist.feature_extraction import encode_range
@@ -38,7 +39,7 @@ from ray_jobs.predict import predict
 from ray_jobs.query import find_run, query
 from ray_jobs.run import run as run_stages
 from ray_jobs.settings import load_settings, settings_from
-from ray_jobs.trainer import model_card
+from ray_jobs.trainer import recipe_of
 from ray_jobs.wiring import fingerprints, stages_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -179,11 +180,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("docs")
     settings = settings_from({"name": "digits", "cluster": {"n_patterns": 40}, "evaluate": {"bootstrap_samples": 100}})
     inputs = fingerprints(stages_of(settings, control=True), settings)
-    run = run_stages(settings, place / "runs/digits", until="images").run
+    recipe, run = recipe_of(settings), run_stages(settings, place / "runs/digits", until="images").run
     passes = {"passes": {"backward": 7, "forward": 3}, "history": [{"graph_accuracy": 0.5, "plain_accuracy": 0.5}]}
 
     with run.writing("pretrain", inputs["pretrain"], passes) as target:
-        card = model_card(run, settings)
+        card = model_card(run, recipe)
         save_model(target, card, make_model(card, 0).state_dict())
     table = ImageTable(run.open("images") / "train.arrow")
     rows = table.indices("train")
@@ -203,15 +204,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert run_stages(settings, run.uri, until="graph").done == ("graph",)
     pattern = torch.from_numpy(np.array(snapshot.load(run.open("graph") / "snapshot").pattern, np.int64))
     with run.writing("train", inputs["train"], passes) as target:
-        card = model_card(run, settings, reading="structural")
-        means = PatternPrototypes(torch.from_numpy(features), pattern, found.n_patterns).means.numpy()
+        card = model_card(run, recipe, reading="structural")
+        means = PatternPrototypes(features, pattern, found.n_patterns).means.numpy()
         save_model(target, card, make_model(card, 0).state_dict(), means)
         np.save(target / "bank.npy", features)
     bare = run_stages(settings, run.uri, control=False)
     assert bare.done == ("evaluate",)
     (place / "bare.json").write_text(json.dumps(bare.metrics))
     with run.writing("control", inputs["control"], passes) as target:
-        card = model_card(run, settings)
+        card = model_card(run, recipe)
         save_model(target, card, make_model(card, 1).state_dict())
     assert run_stages(settings, run.uri).done == ("evaluate",)
     return place

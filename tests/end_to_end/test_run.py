@@ -20,7 +20,7 @@ PRETRAIN_EPOCHS, TRAIN_EPOCHS = 2, 5
 SHARE = (0.0, 1.0)
 # Every key of metrics.json, with the interval of its values.
 KEYS: dict[str, tuple[float, float] | type] = {
-    "schema": (1, 1),
+    "schema": (2, 2),
     "dataset.name": str,
     "dataset.content_hash": str,
     "dataset.classes": (N_CLASSES, N_CLASSES),
@@ -29,6 +29,17 @@ KEYS: dict[str, tuple[float, float] | type] = {
     "dataset.test": (N_TEST, N_TEST),
     "seed": (0, 0),
     "reading": str,
+    "dataset.multi_label": bool,
+    "dataset.rejected": (0, 0),
+    "dataset.test_only_classes": list,
+    "dataset.imbalance.counts": list,
+    "dataset.imbalance.largest": (1, N_TRAIN),
+    "dataset.imbalance.smallest": (1, N_TRAIN),
+    "dataset.imbalance.ratio": (1, N_TRAIN),
+    "frozen_encoder": bool,
+    "classes.names": list,
+    "classes.accuracy": list,
+    "classes.confusion": list,
     "patterns": (N_CLASSES, N_TRAIN),
     "vigilance": SHARE,
     "hierarchy.dominated_patterns": (0, N_TRAIN),
@@ -134,6 +145,17 @@ def test_every_documented_metric_is_there_and_in_range(metrics: Any) -> None:
     hierarchy = metrics["hierarchy"]
     assert hierarchy["dominated_patterns"] + hierarchy["mixed_patterns"] == metrics["patterns"]
     assert hierarchy["easy"] + hierarchy["medium"] + hierarchy["hard"] == pytest.approx(1)
+
+
+def test_classes_add_up_to_the_whole(metrics: Any) -> None:
+    classes, dataset = metrics["classes"], metrics["dataset"]
+    matrix = np.array(classes["confusion"])
+    assert matrix.shape == (N_CLASSES, N_CLASSES)
+    assert matrix.sum() == dataset["test"]
+    assert np.trace(matrix) / matrix.sum() == pytest.approx(metrics["test"]["plain"])
+    for k, accuracy in enumerate(classes["accuracy"]):
+        assert accuracy == pytest.approx(matrix[k, k] / matrix[k].sum())
+    assert sum(dataset["imbalance"]["counts"]) == dataset["train"]
 
 
 def test_the_images_do_not_leak_through_the_graph(metrics: Any) -> None:

@@ -54,7 +54,7 @@ AT_WORK = {
     "features": Stage(".features.*", "ray::IDLE", "_Encoder", STAGES[2:]),
     "cluster": Stage(".cluster.*/.work", "ray::IDLE", "ray::_Worker", STAGES[3:]),
     # Clustering is done again too, so that Ray is there while the graph is built.
-    "graph": Stage("store/.build.*", "graphstore", "ray::", STAGES[3:]),
+    "graph": Stage("store/.build.*", "graphstore", "ray::IDLE", STAGES[3:]),
     "train": Stage(".checkpoints/*/state.pt", "RayTrainWorker", "TrainController", STAGES[5:]),
     "evaluate": Stage("ray::_Worker", "ray::IDLE", "ray::_Worker", STAGES[6:]),
 }
