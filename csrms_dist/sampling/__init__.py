@@ -15,6 +15,7 @@ from csrms_dist.sampling.candidates import (
     negative_candidates,
     positive_candidates,
     save_candidates,
+    write_candidates,
 )
 from csrms_dist.sampling.protocol import Sampler, edge_keys
 from csrms_dist.sampling.reference_sampler import ReferenceSampler
@@ -40,4 +41,5 @@ __all__ = [
     "positive_candidates",
     "positive_patterns",
     "save_candidates",
+    "write_candidates",
 ]

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from csrms_dist.config import SamplingSettings, nearest
 from csrms_dist.errors import ConfigError, DataError, RunDirectoryError
+from csrms_dist.hashing import U64, mix
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.labels import Membership
-from csrms_dist.sampling.strategies import NEGATIVES, POSITIVES, Piece, Queries, Strategy, nearest_patterns
+from csrms_dist.progress import Progress
+from csrms_dist.sampling.strategies import (
+    NEGATIVES,
+    POSITIVES,
+    Piece,
+    Queries,
+    Strategy,
+    nearest_patterns,
+    pattern_means,
+)
 from csrms_dist.sampling.subgraph import NEGATIVE, POSITIVE
 
 I64 = npt.NDArray[np.int64]
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating]
 
-_ARRAYS = {"indptr": np.int64, "neighbours": np.int64, "priority": np.uint8}
+_ARRAYS = {"indptr": np.int64, "neighbours": np.int64, "priority": np.uint8, "weight": np.float32}
+_RANGE = 1 << 14
+"""Anchors whose candidates are in memory at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +47,14 @@ class Candidates:
     indptr: (A + 1,) int64. neighbours: (E,) int64, rows of the hierarchy; those of anchor a are
     neighbours[indptr[a]:indptr[a + 1]], no row twice, in the order of the strategy (positives farthest first, negatives
     own pattern first and nearest first). priority: (E,) uint8; a candidate of higher priority is always drawn before
-    one of lower priority, and among equals the draw is uniform.
+    one of lower priority. weight: (E,) float32 in (0, 1], how readily each is drawn among its equals, or None where all
+    weigh 1; the positives of multi-label data have the Jaccard similarity of the label sets.
     """
 
     indptr: I64
     neighbours: I64
     priority: npt.NDArray[np.uint8]
+    weight: F32 | None = None
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
@@ -52,23 +72,32 @@ class Candidates:
         return position, first + np.arange(len(position))
 
     def save(self, folder: Path) -> None:
-        """Write indptr.npy, neighbours.npy and priority.npy; equal candidates give equal bytes."""
+        """Write indptr.npy, neighbours.npy, priority.npy and, if there are weights, weight.npy.
+
+        Equal candidates give equal bytes.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         for name, dtype in _ARRAYS.items():
-            np.save(folder / f"{name}.npy", np.ascontiguousarray(getattr(self, name), dtype=dtype))
+            if getattr(self, name) is not None:
+                np.save(folder / f"{name}.npy", np.ascontiguousarray(getattr(self, name), dtype=dtype))
 
     @classmethod
     def load(cls, folder: Path) -> Candidates:
-        """Memory-map what `save` wrote. Raises RunDirectoryError when it is not all there."""
+        """Memory-map what `save` wrote. Raises RunDirectoryError when it is not all there.
+
+        The maps are private (copy on write): the file is safe, and libraries that ask for writable arrays take them
+        without a copy.
+        """
+        names = [name for name in _ARRAYS if name != "weight" or (folder / "weight.npy").exists()]
         try:
-            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
+            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in names}
         except (OSError, ValueError) as error:
             raise RunDirectoryError(
                 f"the candidates in {folder}", got=str(error), expected="three .npy files", remedy="make them again"
             ) from error
         found = cls(**arrays)
-        sizes = {len(found.neighbours), len(found.priority), int(found.indptr[-1]) if len(found.indptr) else -1}
-        if len(sizes) != 1:
+        sizes = {len(array) for name, array in arrays.items() if name != "indptr"}
+        if sizes != {int(found.indptr[-1]) if len(found.indptr) else -1}:
             raise RunDirectoryError(
                 f"the candidates in {folder}", got="arrays of different lengths", remedy="make them again"
             )
@@ -76,12 +105,14 @@ class Candidates:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Candidates]) -> Candidates:
-        """Candidates of consecutive ranges of anchors -> of all of them."""
+        """Candidates of consecutive ranges of anchors -> of all of them. All parts have weights, or none has."""
         degrees = [np.diff(part.indptr) for part in parts]
+        weights = [part.weight for part in parts if part.weight is not None]
         return cls(
             _indptr(np.concatenate([np.zeros(0, dtype=np.int64), *degrees])),
             np.concatenate([np.zeros(0, dtype=np.int64), *(part.neighbours for part in parts)]),
             np.concatenate([np.zeros(0, dtype=np.uint8), *(part.priority for part in parts)]),
+            np.concatenate(weights) if weights else None,
         )
 
 
@@ -103,7 +134,7 @@ def positive_candidates(
     """
     chosen = _strategy("sampling.positives", POSITIVES, strategy)
     queries = _queries(graph, features, query_features, query_membership, query_rows)
-    return _join(len(queries.rows), chosen(graph, features, queries, n, pool))
+    return _join(len(queries.rows), chosen(graph, features, queries, n, pool), weighted=graph.multi_label)
 
 
 def negative_candidates(
@@ -137,11 +168,118 @@ def build_candidates(
     chosen = np.arange(graph.n_rows) if rows is None else np.asarray(rows, dtype=np.int64)
     _check_rows("rows", chosen, 0, graph.n_rows)
     vectors = features if rows is None else features[chosen]
-    asked = (graph, features, vectors, graph.membership[chosen], chosen)
-    return {
-        POSITIVE: positive_candidates(*asked, settings.positives, settings.n_positives, settings.pool),
-        NEGATIVE: negative_candidates(*asked, settings.negatives, settings.n_negatives, settings.pool),
-    }
+    queries = _queries(graph, features, vectors, graph.membership[chosen], chosen)
+    return {kind: _of_type(kind, graph, features, queries, settings) for kind in (POSITIVE, NEGATIVE)}
+
+
+def write_candidates(
+    folder: Path,
+    graph: HierarchyGraph,
+    features: Floats,
+    settings: SamplingSettings,
+    progress: Progress | None = None,
+) -> None:
+    """Write what `save_candidates` writes of `build_candidates`, in memory that does not grow with the rows.
+
+    features: (N, D), may be memory-mapped. progress: counts anchors, each of them once for each edge type.
+
+    Anchors are taken in ranges of those that look at the same rows: by labels for positives, by pattern for negatives.
+    So however many ranges there are, each row is read about once. What is found is kept in a file in that order, and
+    moved to the order of the anchors at the end.
+    """
+    means = cache(lambda: pattern_means(graph, features))
+    if progress:
+        progress.total = progress.total or 2 * graph.n_rows
+    for edge_type, order in ((POSITIVE, _by_labels(graph.membership)), (NEGATIVE, graph.member_rows)):
+
+        def found(rows: I64, edge_type: str = edge_type) -> Candidates:
+            queries = _queries(graph, features, features[rows], graph.membership[rows], rows, means=means)
+            return _of_type(edge_type, graph, features, queries, settings)
+
+        _write_ranges(folder / edge_type, order, found, progress)
+
+
+def _of_type(
+    edge_type: str, graph: HierarchyGraph, features: Floats, queries: Queries, settings: SamplingSettings
+) -> Candidates:
+    if edge_type == POSITIVE:
+        strategy, size = _strategy("sampling.positives", POSITIVES, settings.positives), settings.n_positives
+    else:
+        strategy, size = _strategy("sampling.negatives", NEGATIVES, settings.negatives), settings.n_negatives
+    pieces = strategy(graph, features, queries, size, settings.pool)
+    return _join(len(queries.rows), pieces, weighted=edge_type == POSITIVE and graph.multi_label)
+
+
+def _by_labels(membership: Membership) -> I64:
+    """The rows in an order in which equal label sets lie together, (N,) int64."""
+    key: U64 = np.zeros(membership.shape[0], dtype=np.uint64)
+    rows = membership.shape[0]
+    for start in range(0, rows, _RANGE):
+        stop = min(rows, start + _RANGE)
+        some = membership.indptr[start : stop + 1]
+        sums = np.zeros(int(some[-1] - some[0]) + 1, dtype=np.uint64)
+        np.cumsum(mix(membership.indices[some[0] : some[-1]]), out=sums[1:])
+        key[start:stop] = sums[some[1:] - some[0]] - sums[some[:-1] - some[0]]
+    return np.argsort(key, kind="stable")
+
+
+def _write_ranges(
+    folder: Path, order: I64, found: Callable[[I64], Candidates], progress: Progress | None = None
+) -> None:
+    """Candidates of the anchors range(len(order)), computed range by range along `order`, as the files of `save`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    n = len(order)
+    indptr = np.zeros(n + 1, dtype=np.int64)
+    spilled = {name: folder / f".{name}" for name in _ARRAYS if name != "indptr"}
+    try:
+        with ExitStack() as stack:
+            files = {name: stack.enter_context(path.open("wb")) for name, path in spilled.items()}
+            for rows in _ranges(order):
+                some = found(rows)
+                indptr[rows + 1] = np.diff(some.indptr)
+                for name, file in files.items():
+                    if getattr(some, name) is not None:
+                        file.write(np.ascontiguousarray(getattr(some, name), _ARRAYS[name]).data)
+                if progress:
+                    progress.update(len(rows))
+        np.cumsum(indptr, out=indptr)
+        np.save(folder / "indptr.npy", indptr)
+        for name, path in spilled.items():
+            if name != "weight" or path.stat().st_size:
+                _sort_spilled(path, folder / f"{name}.npy", np.dtype(_ARRAYS[name]), order, indptr)
+    finally:
+        for path in spilled.values():
+            path.unlink(missing_ok=True)
+
+
+def _sort_spilled(source: Path, target: Path, dtype: Any, order: I64, indptr: I64) -> None:
+    """Move the values of each anchor from their place along `order` to their place by `indptr`."""
+    with target.open("w+b") as file:
+        _reserve(file, dtype, int(indptr[-1]))
+    if not indptr[-1]:
+        return
+    values, out = np.memmap(source, dtype, "r"), np.load(target, mmap_mode="r+")
+    done = 0
+    for rows in _ranges(order):
+        degree = indptr[rows + 1] - indptr[rows]
+        ends = np.cumsum(degree)
+        place = np.repeat(indptr[rows] - (ends - degree), degree) + np.arange(int(ends[-1]))
+        out[place] = values[done : done + int(ends[-1])]
+        done += int(ends[-1])
+    out.flush()
+
+
+def _ranges(order: I64) -> Iterator[I64]:
+    for start in range(0, len(order), _RANGE):
+        yield np.asarray(order[start : start + _RANGE])
+
+
+def _reserve(file: BinaryIO, dtype: Any, length: int) -> None:
+    """The header and the space of a .npy vector: a full disk is an error here, where a memory map would be a crash."""
+    facts = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (length,)}
+    np.lib.format.write_array_header_1_0(file, facts)
+    if length:
+        os.posix_fallocate(file.fileno(), file.tell(), length * dtype.itemsize)
 
 
 def save_candidates(folder: Path, candidates: Mapping[str, Candidates]) -> None:
@@ -173,6 +311,7 @@ def _queries(
     membership: Membership,
     query_rows: npt.ArrayLike,
     query_patterns: npt.ArrayLike | None = None,
+    means: Callable[[], F64] | None = None,
 ) -> Queries:
     """Check the shapes and give every anchor a pattern."""
     rows = np.asarray(query_rows, dtype=np.int64)
@@ -196,7 +335,7 @@ def _queries(
     unknown = patterns < 0
     if unknown.any():
         patterns[unknown] = nearest_patterns(graph, features, vectors[unknown])
-    return Queries(vectors, membership, rows, patterns)
+    return Queries(vectors, membership, rows, patterns, means or cache(lambda: pattern_means(graph, features)))
 
 
 def _check_rows(what: str, rows: I64, low: int, high: int) -> None:
@@ -205,7 +344,7 @@ def _check_rows(what: str, rows: I64, low: int, high: int) -> None:
         raise DataError(what, got=got, expected=f"a vector of numbers in {low}..{high - 1}")
 
 
-def _join(n_queries: int, pieces: Iterable[Piece]) -> Candidates:
+def _join(n_queries: int, pieces: Iterable[Piece], *, weighted: bool = False) -> Candidates:
     """Pieces -> CSR; the pieces of one anchor keep their order."""
     found = list(pieces)
     empty = np.zeros(0, dtype=np.int64)
@@ -213,7 +352,11 @@ def _join(n_queries: int, pieces: Iterable[Piece]) -> Candidates:
     neighbour = np.concatenate([empty, *(piece.neighbour for piece in found)])
     level = np.concatenate([np.zeros(0, np.uint8), *(np.full(len(p.query), p.priority, np.uint8) for p in found)])
     order = np.argsort(query, kind="stable")
-    return Candidates(_indptr(np.bincount(query, minlength=n_queries)), neighbour[order], level[order])
+    weight = None
+    if weighted:
+        parts = (p.weight if p.weight is not None else np.ones(len(p.query), np.float32) for p in found)
+        weight = np.concatenate([np.zeros(0, np.float32), *parts])[order]
+    return Candidates(_indptr(np.bincount(query, minlength=n_queries)), neighbour[order], level[order], weight)
 
 
 def _indptr(degrees: npt.NDArray[np.integer]) -> I64:

@@ -21,6 +21,7 @@ from csrms_dist.sampling.protocol import check_anchors, check_sizes, edge_keys
 from csrms_dist.sampling.subgraph import BatchSubgraph, Edges
 
 I64 = npt.NDArray[np.int64]
+F64 = npt.NDArray[np.float64]
 
 _NODE, _EDGE = "instance", "candidate"
 _KEY = "key"
@@ -37,7 +38,7 @@ class DglSampler:
 
     Parameters
     ----------
-    candidates: by edge type, for the same rows. Copied into the graph: 8 bytes a candidate and 8 a row, for each type.
+    candidates: by edge type, for the same rows. The graph shares their arrays, memory-mapped ones too.
     sizes: how many to draw, by edge type: {"positive": n, "negative": m}.
     seed: with the epoch and the anchor it decides everything.
 
@@ -46,6 +47,7 @@ class DglSampler:
     Notes
     -----
     DGL does not say which of two equal keys it keeps. Keys have 52 bits, so two of 40 candidates agree once in 10^13.
+    Small weights press keys together until they agree, so where there are weights DGL gets the rank of each key.
     """
 
     def __init__(self, candidates: Mapping[str, Candidates], sizes: Mapping[str, int], seed: int) -> None:
@@ -55,10 +57,14 @@ class DglSampler:
         torch = self._torch
         in_order = torch.zeros(0, dtype=torch.int64)
         relations = {
-            (_NODE, name, _NODE): ("csc", (torch.tensor(some.indptr), torch.tensor(some.neighbours), in_order))
+            (_NODE, name, _NODE): ("csc", (self._shared(some.indptr), self._shared(some.neighbours), in_order))
             for name, some in candidates.items()
         }
         self._graph = self._dgl.heterograph(relations, num_nodes_dict={_NODE: self._n_rows})
+
+    def _shared(self, array: I64) -> Any:
+        """A tensor over the memory of the array; torch takes only writable arrays without a warning."""
+        return self._torch.from_numpy(array if array.flags.writeable else np.array(array))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._candidates, self._sizes, self._seed)
@@ -75,10 +81,7 @@ class DglSampler:
         torch = self._torch
         seeds = torch.from_numpy(anchors)
         found = {name: self._in_edges(seeds, name) for name in self._candidates}
-        keys = {
-            name: edge_keys(self._seed, epoch, some.neighbours[edge], anchor, some.priority[edge])
-            for (name, some), (edge, anchor) in zip(self._candidates.items(), found.values(), strict=True)
-        }
+        keys = {name: self._keys(epoch, self._candidates[name], *of_type) for name, of_type in found.items()}
         position = {name: np.searchsorted(anchors, anchor) for name, (_, anchor) in found.items()}
         batch = self._dgl.heterograph(
             {
@@ -88,7 +91,10 @@ class DglSampler:
             num_nodes_dict={_EDGE: max(map(len, position.values())), _NODE: len(anchors)},
         )
         for name in self._candidates:
-            batch.edges[name].data[_KEY] = torch.from_numpy(keys[name])
+            ranked = keys[name]
+            if self._candidates[name].weight is not None:
+                ranked = _ranks(ranked, self._candidates[name].neighbours[found[name][0]])
+            batch.edges[name].data[_KEY] = torch.from_numpy(ranked)
         everyone = {_NODE: torch.arange(len(anchors))}
         chosen = self._dgl.sampling.select_topk(batch, self._sizes, _KEY, nodes=everyone, copy_ndata=False)
         edges = {}
@@ -99,10 +105,21 @@ class DglSampler:
             edges[name] = Edges(position[name][kept][order], neighbour[order])
         return edges
 
+    def _keys(self, epoch: int, some: Candidates, edge: I64, anchor: I64) -> F64:
+        weight = None if some.weight is None else some.weight[edge]
+        return edge_keys(self._seed, epoch, some.neighbours[edge], anchor, some.priority[edge], weight)
+
     def _in_edges(self, seeds: Any, name: str) -> tuple[I64, I64]:
         """(index into the candidates (E',), anchor row (E',)) of the edges into `seeds`."""
         edge = self._graph.in_edges(seeds, form="eid", etype=name).numpy()
         return edge, np.searchsorted(self._candidates[name].indptr, edge, side="right") - 1
+
+
+def _ranks(keys: F64, neighbours: I64) -> F64:
+    """Keys in the same order without ties: of equal ones the lower row has the larger rank."""
+    ranks = np.empty(len(keys), np.float64)
+    ranks[np.lexsort((neighbours, -keys))] = -np.arange(len(keys))
+    return ranks
 
 
 def _repeat(edges: Edges, n_distinct: int, inverse: I64) -> Edges:

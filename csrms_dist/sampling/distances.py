@@ -22,11 +22,11 @@ I64 = npt.NDArray[np.int64]
 GRID = 2.0**28
 """Squared distances are compared in units of 1 / GRID."""
 
-BLOCK = 1 << 22
-"""Keys in one block: 32 MiB of int64."""
+BLOCK = 1 << 19
+"""Keys in one block: 4 MiB of int64, and a few times that while distances become keys."""
 
-_TILE = 1 << 23
-"""Normalised features held at a time: 64 MiB of float64."""
+_TILE = 1 << 21
+"""Normalised features held at a time: 16 MiB of float64."""
 
 _BITS = 31
 _POSITION = np.int64((1 << _BITS) - 1)

@@ -42,14 +42,26 @@ class Sampler(Protocol):
 
 
 def edge_keys(
-    seed: int, epoch: int, src: npt.NDArray[np.integer], dst: npt.NDArray[np.integer], priority: npt.NDArray[np.uint8]
+    seed: int,
+    epoch: int,
+    src: npt.NDArray[np.integer],
+    dst: npt.NDArray[np.integer],
+    priority: npt.NDArray[np.uint8],
+    weight: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float64]:
     """(E,) float64 in [priority, priority + 1): the key of each edge from a candidate `src` to an anchor `dst`.
 
-    A hash of (seed, epoch, src, dst), uniform, plus the priority: a higher priority always wins, and within one the k
-    largest keys are a uniform draw without replacement. src, dst: (E,) rows.
+    priority + u^(1 / weight), u a hash of (seed, epoch, src, dst), uniform: a higher priority always wins, and within
+    one the k largest keys are a draw without replacement in proportion to the weights (Efraimidis and Spirakis,
+    Information Processing Letters 97, 2006); without weights, or where all are 1, a uniform one. src, dst: (E,) rows.
+    weight: (E,) in (0, 1].
     """
-    keys = priority + uniform(_DRAW, seed, epoch, src, dst)
+    draw = uniform(_DRAW, seed, epoch, src, dst)
+    if weight is not None:
+        light = np.flatnonzero(weight != 1)  # the others keep every bit of their draw
+        draw = np.broadcast_to(draw, weight.shape).copy()
+        draw[light] **= 1.0 / weight[light].astype(np.float64)
+    keys = priority + draw
     below: npt.NDArray[np.float64] = np.minimum(keys, np.nextafter(priority + 1.0, 0.0))
     return below
 

@@ -37,7 +37,8 @@ class ReferenceSampler:
     def _draw(self, anchors: I64, epoch: int, candidates: Candidates, size: int) -> Edges:
         position, edge = candidates.edges(anchors)
         neighbour = np.asarray(candidates.neighbours[edge])
-        keys = edge_keys(self._seed, epoch, neighbour, anchors[position], candidates.priority[edge])
+        weight = None if candidates.weight is None else candidates.weight[edge]
+        keys = edge_keys(self._seed, epoch, neighbour, anchors[position], candidates.priority[edge], weight)
         order = np.lexsort((neighbour, -keys, position))
         rank = np.arange(len(position)) - np.searchsorted(position, position, side="left")
         order = order[rank < size]

@@ -18,6 +18,7 @@ from scipy import sparse
 
 from csrms_dist.hashing import mix
 from csrms_dist.hierarchy.graph import ROLE_DOMINATES, ROLE_NONE, HierarchyGraph
+from csrms_dist.hierarchy.pattern_counts import stored_rows
 from csrms_dist.labels import Membership
 from csrms_dist.sampling.distances import (
     EXCLUDED,
@@ -32,6 +33,7 @@ from csrms_dist.sampling.distances import (
 )
 
 I64 = npt.NDArray[np.int64]
+F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
@@ -47,20 +49,26 @@ class Queries:
     """Q anchors: rows of the hierarchy, or vectors from elsewhere with given labels.
 
     vectors: (Q, D). membership: (Q, K). rows: (Q,) int64, -1 for an anchor that is no row. patterns: (Q,) int64.
+    means: `pattern_means` of the hierarchy, a pass over all its rows that is made when first asked for.
     """
 
     vectors: npt.NDArray[np.floating]
     membership: Membership
     rows: I64
     patterns: I64
+    means: Callable[[], F64]
 
 
 class Piece(NamedTuple):
-    """Candidates in the strategy's order. query: (E,) int64, position. neighbour: (E,) int64, row. priority: of all."""
+    """Candidates in the strategy's order. query: (E,) int64, position. neighbour: (E,) int64, row. priority: of all.
+
+    weight: (E,) float32, or None where every candidate weighs 1.
+    """
 
     query: I64
     neighbour: I64
     priority: int
+    weight: F32 | None = None
 
 
 Strategy = Callable[[HierarchyGraph, npt.NDArray[np.floating], Queries, int, int], Iterator[Piece]]
@@ -93,7 +101,7 @@ def dominant_far(
     The n members of the anchor's class that are farthest from it in the largest pattern that its class dominates.
     """
     for block, target, keys, _ in _class_members(graph, features, queries):
-        yield _piece(block, target.rows, smallest(keys, n), 1)
+        yield _alike(graph, queries, _piece(block, target.rows, smallest(keys, n), 1))
 
 
 def dominant_far_half(
@@ -107,14 +115,29 @@ def dominant_far_half(
     limit = max(pool, n)
     for block, target, keys, available in _class_members(graph, features, queries):
         half = (available + 1) // 2
-        far = smallest(keys, int(half.max(initial=0)))
-        far[np.arange(far.shape[1]) >= half[:, None]] = EXCLUDED
-        if far.shape[1] > limit:
+        widest = int(half.max(initial=0))
+        if widest < keys.shape[1]:
+            keys.partition(np.unique(half[half < keys.shape[1]]), axis=1)  # no need to sort what is capped below
+        far = keys[:, :widest]
+        far[np.arange(widest) >= half[:, None]] = EXCLUDED
+        if widest > limit:
             draw = mix(_CAP, queries.rows[block][:, None], target.rows[_safe(far)])
             draw[far == EXCLUDED] = 0
-            column = np.argpartition(draw, far.shape[1] - limit, axis=1)[:, -limit:]
-            far = np.sort(np.take_along_axis(far, column, axis=1), axis=1)
-        yield _piece(block, target.rows, far, 1)
+            column = np.argpartition(draw, widest - limit, axis=1)[:, -limit:]
+            far = np.take_along_axis(far, column, axis=1)
+        yield _alike(graph, queries, _piece(block, target.rows, np.sort(far, axis=1), 1))
+
+
+def _alike(graph: HierarchyGraph, queries: Queries, piece: Piece) -> Piece:
+    """The piece weighted by how alike the labels are: |A & B| / |A | B| (Jaccard). One label each: 1, not stored."""
+    if not graph.multi_label:
+        return piece
+    anchors, anchor = np.unique(piece.query, return_inverse=True)
+    rows, row = np.unique(piece.neighbour, return_inverse=True)
+    own, theirs = queries.membership[anchors], graph.membership[rows]
+    both = _common(own, theirs)[anchor, row]
+    either = np.diff(own.indptr)[anchor] + np.diff(theirs.indptr)[row] - both
+    return piece._replace(weight=(both / np.maximum(either, 1)).astype(np.float32))
 
 
 def _class_members(
@@ -125,12 +148,8 @@ def _class_members(
     An anchor of several labels gets the union, over its labels, of the rows that eq. 5 chooses from for that label.
     """
     chosen = positive_patterns(graph)
-    by_class = graph.membership.tocsc()
     for group, labels in label_sets(queries.membership):
-        parts = []
-        for label in labels:
-            rows = by_class.indices[by_class.indptr[label] : by_class.indptr[label + 1]].astype(np.int64)
-            parts.append(rows[graph.pattern[rows] == chosen[label]])
+        parts = [_carriers(graph, int(chosen[label]), int(label)) for label in labels]
         rows = np.unique(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.int64)
         if not len(rows):
             continue
@@ -142,14 +161,26 @@ def _class_members(
             yield block, target, keys, len(rows) - own.astype(np.int64)
 
 
+def _carriers(graph: HierarchyGraph, pattern: int, label: int) -> I64:
+    """The members of a pattern (-1: of none) that carry the label, ascending."""
+    if pattern < 0:
+        return np.zeros(0, dtype=np.int64)
+    rows = graph.members(pattern)
+    theirs = graph.membership[rows]
+    return np.asarray(rows[stored_rows(theirs)[theirs.indices == label]])
+
+
 def label_sets(membership: Membership) -> Iterator[tuple[I64, I64]]:
     """Group rows by their labels: (positions ascending (R,), class indices (L,)), in the order of first appearance."""
-    groups: dict[bytes, list[int]] = {}
-    indptr, indices = membership.indptr, membership.indices.astype(np.int64)
-    for n in range(membership.shape[0]):
-        groups.setdefault(indices[indptr[n] : indptr[n + 1]].tobytes(), []).append(n)
-    for labels, group in groups.items():
-        yield np.array(group, dtype=np.int64), np.frombuffer(labels, dtype=np.int64)
+    n, degrees = membership.shape[0], np.diff(membership.indptr)
+    sets = np.full((n, max(1, int(degrees.max(initial=0)))), -1, dtype=np.int64)
+    rows = stored_rows(membership)
+    sets[rows, np.arange(len(rows)) - membership.indptr[rows]] = membership.indices
+    order = np.lexsort(sets.T)  # stable: the first of equal rows comes first
+    differs = np.flatnonzero((sets[order][1:] != sets[order][:-1]).any(axis=1)) + 1
+    groups = [group for group in np.split(order, differs) if len(group)]
+    for group in sorted(groups, key=lambda group: int(group[0])):
+        yield group, sets[group[0]][: degrees[group[0]]]
 
 
 # ---------------------------------------------------------------- negatives
@@ -216,7 +247,7 @@ def _visit_patterns(
     needy = np.flatnonzero(missing > 0)
     if not len(needy):
         return
-    means = pattern_means(graph, features)
+    means = queries.means()
     for part in blocks(len(needy), graph.n_patterns):
         block = needy[part]
         keys = nearest_keys(squared_distances(normalised(queries.vectors[block]), means))
@@ -300,7 +331,12 @@ def _dominated_by_other(graph: HierarchyGraph, membership: Membership) -> Bools:
 
 def _shares(a: Any, b: Any) -> Bools:
     """Label matrices (R, K) and (S, K) -> (R, S): the two have a label in common."""
-    return np.asarray((a.astype(np.int32) @ b.astype(np.int32).T).toarray() > 0)
+    return _common(a, b) > 0
+
+
+def _common(a: Any, b: Any) -> npt.NDArray[np.int32]:
+    """Label matrices (R, K) and (S, K) -> (R, S): how many labels the two have in common."""
+    return np.asarray((a.astype(np.int32) @ b.astype(np.int32).T).toarray())
 
 
 # ---------------------------------------------------------------- both

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -142,6 +143,52 @@ def test_the_draw_is_uniform(make: Make) -> None:
     assert together == pytest.approx([3 * 2 / (8 * 7)] * 28, abs=0.02)  # four standard errors
 
 
+WEIGHTS = np.array([1.0, 1 / 2, 1 / 3, 1 / 4, 1 / 7, 1 / 20, 1.0, 2 / 3], np.float32)
+
+
+def weighted(n: int, weights: npt.NDArray[np.float32], level: int) -> Candidates:
+    """n anchors with candidates of these weights."""
+    k = len(weights)
+    flat = np.full(n * k, level, dtype=np.uint8)
+    return Candidates(np.arange(n + 1) * k, np.tile(np.arange(k), n), flat, np.tile(weights, n))
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_the_first_draw_is_in_proportion_to_the_weights(make: Make, level: int) -> None:
+    n = 20_000
+    edges = make({"x": weighted(n, WEIGHTS, level)}, {"x": 1}, 5).sample(np.arange(n), 1).edges["x"]
+    expected = n * WEIGHTS / WEIGHTS.sum()  # Efraimidis and Spirakis 2006
+    chi_square = float(((np.bincount(edges.neighbour, minlength=8) - expected) ** 2 / expected).sum())
+    assert chi_square < 24.3  # 0.1 % of a chi-square with 7 degrees of freedom
+
+
+def test_a_larger_weight_is_drawn_more_often(make: Make) -> None:
+    n = 5000
+    edges = make({"x": weighted(n, WEIGHTS, 1)}, {"x": 3}, 7).sample(np.arange(n), 0).edges["x"]
+    times = np.bincount(edges.neighbour, minlength=8)
+    for a in range(8):
+        for b in range(8):
+            if WEIGHTS[a] > WEIGHTS[b]:
+                assert times[a] > times[b]
+
+
+def test_weights_of_one_draw_as_no_weights_do(make: Make, candidates: dict[str, Candidates]) -> None:
+    ones = {
+        name: Candidates(some.indptr, some.neighbours, some.priority, np.ones(len(some.neighbours), np.float32))
+        for name, some in candidates.items()
+    }
+    rows = np.arange(N)
+    assert equal(make(ones, SIZES, 3).sample(rows, 4), make(candidates, SIZES, 3).sample(rows, 4))
+
+
+def test_priority_goes_before_weight(make: Make) -> None:
+    some = Candidates(
+        np.array([0, 2, 2]), np.array([0, 1]), np.array([0, 1], np.uint8), np.array([1, 0.05], np.float32)
+    )
+    for epoch in range(50):
+        assert make({"x": some}, {"x": 1}, 0).sample(np.array([0]), epoch).edges["x"].neighbour.tolist() == [1]
+
+
 def test_threads_do_not_disturb_each_other(make: Make, candidates: dict[str, Candidates]) -> None:
     sampler = make(candidates, SIZES, 0)
     rows = np.arange(N)
@@ -196,21 +243,28 @@ def test_dgl_equals_the_reference(candidates: dict[str, Candidates], batch_size:
 
 @given(
     st.lists(
-        st.lists(st.tuples(st.integers(0, 8), st.integers(0, 2)), max_size=7, unique_by=lambda c: c[0]), max_size=9
+        st.lists(
+            st.tuples(st.integers(0, 8), st.integers(0, 2), st.sampled_from([1.0, 0.5, 0.1, 0.001])),
+            max_size=7,
+            unique_by=lambda c: c[0],
+        ),
+        max_size=9,
     ),
     st.lists(st.integers(0, 8), max_size=12),
     st.integers(1, 8),
     st.integers(0, 3),
+    st.booleans(),
 )
 def test_dgl_equals_the_reference_on_any_candidates(
-    lists: list[list[tuple[int, int]]], batch: list[int], size: int, epoch: int
+    lists: list[list[tuple[int, int, float]]], batch: list[int], size: int, epoch: int, with_weights: bool
 ) -> None:
     lists = (lists + [[]] * 9)[:9]
     flat = [pair for some in lists for pair in some]
     some = Candidates(
         np.cumsum([0, *map(len, lists)]).astype(np.int64),
-        np.array([row for row, _ in flat], dtype=np.int64),
-        np.array([level for _, level in flat], dtype=np.uint8),
+        np.array([row for row, _, _ in flat], dtype=np.int64),
+        np.array([level for _, level, _ in flat], dtype=np.uint8),
+        np.array([weight for _, _, weight in flat], dtype=np.float32) if with_weights else None,
     )
     anchors = np.array(batch, dtype=np.int64)
     made = [each({"x": some}, {"x": size}, 1).sample(anchors, epoch) for each in (ReferenceSampler, DglSampler)]

@@ -11,15 +11,18 @@ from csrms_dist.config import SamplingSettings
 from csrms_dist.errors import ConfigError, DataError, RunDirectoryError
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
-from csrms_dist.labels import LabelSpace
+from csrms_dist.labels import LabelSpace, label_lists
+from csrms_dist.progress import Progress
 from csrms_dist.sampling import (
     Candidates,
     build_candidates,
+    candidates,
     distances,
     load_candidates,
     negative_candidates,
     positive_candidates,
     save_candidates,
+    write_candidates,
 )
 
 
@@ -49,7 +52,8 @@ SETTINGS = [
 
 
 def same(a: Candidates, b: Candidates) -> bool:
-    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ("indptr", "neighbours", "priority"))
+    names = ("indptr", "neighbours", "priority", "weight")
+    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in names)
 
 
 def test_saved_bytes_are_a_function_of_the_candidates(tmp_path: Path) -> None:
@@ -94,6 +98,69 @@ def test_any_split_of_the_rows_gives_the_same(settings: SamplingSettings, multi_
     parts = [build_candidates(graph, features, settings, rows) for rows in cuts]
     for edge_type, some in whole.items():
         assert same(Candidates.concatenate([part[edge_type] for part in parts]), some)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: s.positives)
+@pytest.mark.parametrize("multi_label", [False, True])
+@pytest.mark.parametrize("anchors", [1, 17, 300, 1000])
+def test_written_range_by_range_are_the_same_bytes(
+    settings: SamplingSettings, multi_label: bool, anchors: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph, features = small(multi_label=multi_label)
+    save_candidates(tmp_path / "whole", build_candidates(graph, features, settings))
+    monkeypatch.setattr(candidates, "_RANGE", anchors)
+    with Progress("candidates") as progress:
+        write_candidates(tmp_path / "ranges", graph, features, settings, progress)
+    assert progress.done == progress.total == 2 * graph.n_rows
+    written = {path.relative_to(tmp_path / "ranges"): path for path in (tmp_path / "ranges").rglob("*.*")}
+    assert len(written) == 6 + multi_label
+    for name, path in written.items():
+        assert path.read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_class_without_partners_is_written_too(tmp_path: Path) -> None:
+    graph = build_hierarchy(
+        np.zeros(2, np.int64), np.ones(2), LabelSpace(("a", "b")).membership([0, 1]), np.arange(2),
+        dominance_threshold=0.6, n_positives=1, multi_label=False,
+    )  # fmt: skip
+    write_candidates(tmp_path, graph, np.eye(2, dtype=np.float32), SETTINGS[0])
+    loaded = load_candidates(tmp_path)
+    assert loaded["positive"].neighbours.tolist() == []
+    assert loaded["negative"].neighbours.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: s.positives)
+def test_positives_of_several_labels_weigh_their_jaccard_similarity(settings: SamplingSettings, tmp_path: Path) -> None:
+    graph, features = small(multi_label=True)
+    save_candidates(tmp_path, build_candidates(graph, features, settings))
+    loaded = load_candidates(tmp_path)
+    assert loaded["negative"].weight is None
+    some, labels = loaded["positive"], [set(row) for row in label_lists(graph.membership)]
+    assert some.weight is not None
+    assert some.weight.dtype == np.float32
+    expected = [
+        len(labels[anchor] & labels[row]) / len(labels[anchor] | labels[row])
+        for anchor in range(graph.n_rows)
+        for row in some.of(anchor).tolist()
+    ]
+    assert some.weight.tolist() == np.array(expected, np.float32).tolist()
+    assert {0.5, 1.0} <= set(some.weight.tolist())
+    assert some.weight.min() > 0
+
+
+def test_positives_of_one_label_have_no_weight(tmp_path: Path) -> None:
+    graph, features = small()
+    write_candidates(tmp_path, graph, features, SETTINGS[0])
+    assert load_candidates(tmp_path)["positive"].weight is None
+    assert not list(tmp_path.rglob("weight*"))
+
+
+def test_weights_of_another_length_are_refused(tmp_path: Path) -> None:
+    graph, features = small(40, multi_label=True)
+    write_candidates(tmp_path, graph, features, SETTINGS[0])
+    np.save(tmp_path / "positive" / "weight.npy", np.ones(3, np.float32))
+    with pytest.raises(RunDirectoryError, match="different lengths"):
+        load_candidates(tmp_path)
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: s.positives)
