@@ -58,10 +58,10 @@ def timm_encoder(name: str, image_shape: ImageShape) -> Encoder:
     config = timm_config(model)
     height, width = image_shape[:2]
     if name == EFFICIENTNET_LITE0 and (height % 32 or width % 32):
-        raise _unfit(name, image_shape, "sides that are multiples of 32", "set data.image_size to 32, 64, 96, ...")
+        raise unfit(name, image_shape, "sides that are multiples of 32", "set data.image_size to 32, 64, 96, ...")
     if config.fixed_input_size and (height, width) != tuple(config.input_size[1:]):
         sides = config.input_size[1:]
-        raise _unfit(name, image_shape, f"images of {sides[0]} x {sides[1]}", f"set data.image_size to {sides[0]}")
+        raise unfit(name, image_shape, f"images of {sides[0]} x {sides[1]}", f"set data.image_size to {sides[0]}")
     return _as_encoder(timm.create_model(model, pretrained=False, num_classes=0), name, image_shape)
 
 
@@ -111,7 +111,7 @@ def _as_encoder(module: nn.Module, name: str, image_shape: ImageShape) -> Encode
         with torch.no_grad():
             found = module(torch.zeros(2, channels, height, width))
     except Exception as error:
-        raise _unfit(name, image_shape, "an encoder that takes such images", f"it says {_text(error)}") from error
+        raise unfit(name, image_shape, "an encoder that takes such images", f"it says {_text(error)}") from error
     module.train(training)
     if not isinstance(found, torch.Tensor) or found.ndim != 2 or len(found) != 2 or not found.is_floating_point():
         shape = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
@@ -129,9 +129,16 @@ def _as_encoder(module: nn.Module, name: str, image_shape: ImageShape) -> Encode
     return cast(Encoder, module)
 
 
-def _unfit(name: str, image_shape: ImageShape, expected: str, remedy: str) -> ConfigError:
-    size = " x ".join(str(side) for side in image_shape)
-    return ConfigError("encoder.name", got=f"'{name}' with images of {size}", expected=expected, remedy=remedy)
+def unfit(name: str, image_shape: ImageShape, expected: str, remedy: str) -> ConfigError:
+    """The refusal of an encoder that cannot take such images."""
+    return ConfigError(
+        "encoder.name", got=f"'{name}' with images of {sides_of(image_shape)}", expected=expected, remedy=remedy
+    )
+
+
+def sides_of(image_shape: ImageShape) -> str:
+    """(32, 32, 3) -> '32 x 32 x 3'."""
+    return " x ".join(str(side) for side in image_shape)
 
 
 def _text(error: BaseException) -> str:

@@ -6,7 +6,15 @@ import torch
 
 from csrms_dist.config import nearest
 from csrms_dist.encoders.encoder import Encoder
-from csrms_dist.encoders.foreign import EFFICIENTNET_LITE0, TIMM, class_encoder, timm_encoder, timm_name
+from csrms_dist.encoders.foreign import (
+    EFFICIENTNET_LITE0,
+    TIMM,
+    class_encoder,
+    sides_of,
+    timm_encoder,
+    timm_name,
+    unfit,
+)
 from csrms_dist.encoders.lenet5 import LeNet5
 from csrms_dist.encoders.resnet18 import ResNet18
 from csrms_dist.errors import ConfigError
@@ -20,15 +28,12 @@ def make_encoder(name: str, image_shape: tuple[int, int, int], seed: int) -> Enc
     Raises ConfigError when there is no such encoder or it cannot take such images.
     """
     if image_shape[2] != 3:
-        raise ConfigError("encoder", got=f"images of shape {image_shape}", expected="three channels")
+        raise ConfigError("encoder", got=f"images of {sides_of(image_shape)}", expected="three channels")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if name == "lenet5":
             if image_shape != (32, 32, 3):
-                raise ConfigError(
-                    "encoder.name", got=f"lenet5 with images of {image_shape}", expected="images of 32 x 32 x 3",
-                    remedy="set data.image_size to 32",
-                )  # fmt: skip
+                raise unfit(name, image_shape, "images of 32 x 32 x 3", "set data.image_size to 32")
             return LeNet5()
         if name == "resnet18":
             return ResNet18()

@@ -1,55 +1,67 @@
-"""Encoders are a function of their seed; the normaliser is arithmetic."""
+"""Encoders are functions of name and seed, train deterministically, and what cannot be is refused in one sentence."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from csrms_dist.encoders import LeNet5, Normaliser, images_to_tensor, make_encoder
+from csrms_dist.encoders import has_batch_norm, make_encoder
 from csrms_dist.errors import ConfigError
 
-
-def test_lenet5_has_the_shapes_of_the_paper() -> None:
-    """LeCun et al. (1998), fig. 2: 28 x 28 after C1, 14 after S2, 10 after C3, 5 after S4, then 120, 84."""
-    encoder = LeNet5()
-    seen: dict[str, tuple[int, ...]] = {}
-    for name, layer in encoder.named_children():
-        layer.register_forward_hook(lambda _, __, out, name=name: seen.update({name: tuple(out.shape)}))
-    features = encoder(torch.randn(2, 3, 32, 32))
-    assert seen == {"conv1": (2, 6, 28, 28), "conv2": (2, 16, 10, 10), "fc1": (2, 120), "fc2": (2, 84)}
-    assert features.shape == (2, encoder.dimension)
-    assert bool((features >= 0).all())
-    assert encoder(torch.zeros(0, 3, 32, 32)).shape == (0, 84)
-    counts = {name: sum(p.numel() for p in layer.parameters()) for name, layer in encoder.named_children()}
-    assert counts == {"conv1": 6 * 76, "conv2": 16 * 151, "fc1": 120 * 401, "fc2": 84 * 121}
+ENCODERS = [("lenet5", 32, 84), ("resnet18", 16, 512), ("efficientnet_lite0", 64, 1280), ("timm:resnet10t", 32, 512)]
 
 
-def test_the_normaliser_is_arithmetic() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 5, 3), dtype=np.uint8)
-    mean, std = [0.1, 0.5, 0.9], [0.2, 0.3, 0.4]
-    found = Normaliser(mean, std)(images_to_tensor(pixels))
-    assert found.shape == (2, 3, 3, 5)
-    assert found.dtype == torch.float32
-    for b, y, x, c in np.ndindex(pixels.shape):
-        assert float(found[b, c, y, x]) == pytest.approx(
-            (pixels[b, y, x, c] / 255 - mean[c]) / std[c], rel=1e-4, abs=1e-5
-        )
-
-
-def test_an_encoder_is_a_function_of_its_seed_and_leaves_the_stream_alone() -> None:
+@pytest.mark.parametrize(("name", "side", "dimension"), ENCODERS)
+def test_an_encoder_is_a_function_of_its_seed_and_leaves_the_stream_alone(name: str, side: int, dimension: int) -> None:
     torch.manual_seed(5)
     state = torch.random.get_rng_state()
-    first = make_encoder("lenet5", (32, 32, 3), 1)
+    first = make_encoder(name, (side, side, 3), 1)
+    assert torch.equal(torch.random.get_rng_state(), state)
     torch.rand(7)
-    second, third = (make_encoder("lenet5", (32, 32, 3), seed) for seed in (1, 2))
-    for name, value in first.state_dict().items():
-        assert torch.equal(value, second.state_dict()[name])
-        assert not torch.equal(value, third.state_dict()[name])
-    torch.manual_seed(5)
-    assert torch.equal(torch.random.get_rng_state(), state)
-    make_encoder("lenet5", (32, 32, 3), 9)
-    assert torch.equal(torch.random.get_rng_state(), state)
+    second, third = (make_encoder(name, (side, side, 3), seed) for seed in (1, 2))
+    assert first.state_dict().keys() == second.state_dict().keys() == third.state_dict().keys()
+    for key, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[key])
+    drawn = [key for key, value in first.named_parameters() if value.ndim > 1]
+    assert len(drawn) >= 4
+    assert not any(torch.equal(first.state_dict()[key], third.state_dict()[key]) for key in drawn)
+    first.eval()
+    assert first.dimension == dimension
+    assert first(torch.randn(2, 3, side, side)).shape == (2, dimension)
+
+
+@pytest.mark.parametrize(("name", "side", "dimension"), ENCODERS)
+def test_training_an_encoder_twice_gives_the_same_bytes(name: str, side: int, dimension: int) -> None:
+    images = torch.randn(6, 3, side, side, generator=torch.Generator().manual_seed(0))
+    kept = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        trained = []
+        for _ in range(2):
+            encoder = make_encoder(name, (side, side, 3), 3)
+            assert encoder.training
+            optimiser = torch.optim.SGD(encoder.parameters(), lr=0.01)
+            for _ in range(2):
+                optimiser.zero_grad()
+                features = encoder(images)
+                (features - features.detach().mean(dim=0) - 1).square().mean().backward()
+                optimiser.step()
+            trained.append(encoder.state_dict())
+    finally:
+        torch.use_deterministic_algorithms(kept)
+    before = make_encoder(name, (side, side, 3), 3).state_dict()
+    for key, value in trained[0].items():
+        assert torch.equal(value, trained[1][key]), key
+    moved = [key for key in before if not torch.equal(before[key], trained[0][key])]
+    assert len(moved) > len(before) / 2
+
+
+def test_batch_normalisation_is_found() -> None:
+    found = {name: has_batch_norm(make_encoder(name, (side, side, 3), 0)) for name, side, _ in ENCODERS}
+    assert found == {"lenet5": False, "resnet18": True, "efficientnet_lite0": True, "timm:resnet10t": True}
+    assert not has_batch_norm(nn.Sequential(nn.SyncBatchNorm(3), nn.GroupNorm(1, 3)))
+    assert has_batch_norm(nn.Sequential(nn.Sequential(nn.BatchNorm1d(3))))
 
 
 @pytest.mark.parametrize(
@@ -57,13 +69,18 @@ def test_an_encoder_is_a_function_of_its_seed_and_leaves_the_stream_alone() -> N
     [
         (
             "lenet5",
-            (28, 28, 1),
-            r"encoder\.name: got lenet5 with images of \(28, 28, 1\), expected images of 32 x 32 x 3",
+            (28, 28, 3),
+            r"encoder\.name: got 'lenet5' with images of 28 x 28 x 3, expected images of 32 x 32 x 3; "
+            r"set data\.image_size to 32",
         ),
+        ("resnet18", (28, 28, 1), r"encoder: got images of 28 x 28 x 1, expected three channels"),
+        ("lenet", (32, 32, 3), r"encoder\.name: got 'lenet', expected lenet5, .* module:Class; the nearest is lenet5"),
+        ("", (32, 32, 3), r"encoder\.name: got '', expected lenet5, resnet18, efficientnet_lite0, timm:<model> or mod"),
         (
-            "lenet",
-            (32, 32, 3),
-            r"encoder\.name: got 'lenet', expected lenet5, .* or module:Class; the nearest is lenet5",
+            "efficientnet_lite0",
+            (96, 100, 3),
+            r"'efficientnet_lite0' with images of 96 x 100 x 3, expected sides that are multiples of 32; "
+            r"set data\.image_size to 32, 64, 96",
         ),
     ],
 )
