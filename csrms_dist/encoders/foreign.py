@@ -98,7 +98,13 @@ def class_encoder(name: str, image_shape: ImageShape) -> Encoder:
             "encoder.name", got=f"'{name}', whose making says {_text(error)}",
             expected="a class that is called without arguments",
         ) from error  # fmt: skip
+    module_made.register_forward_pre_hook(_contiguous)
     return _as_encoder(module_made, name, image_shape)
+
+
+def _contiguous(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    """Images in the memory order that torch's own loaders give: many a module flattens with `view`, which needs it."""
+    return tuple(images.contiguous() for images in inputs)
 
 
 def _as_encoder(module: nn.Module, name: str, image_shape: ImageShape) -> Encoder:
@@ -109,7 +115,8 @@ def _as_encoder(module: nn.Module, name: str, image_shape: ImageShape) -> Encode
     # no_grad, not inference_mode: what a module keeps from its first pass must serve in training too.
     try:
         with torch.no_grad():
-            found = module(torch.zeros(2, channels, height, width))
+            # Images come with their channels last in memory, as they lie in the table.
+            found = module(torch.zeros(2, height, width, channels).permute(0, 3, 1, 2))
     except Exception as error:
         raise unfit(name, image_shape, "an encoder that takes such images", f"it says {_text(error)}") from error
     module.train(training)
