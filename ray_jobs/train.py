@@ -60,8 +60,5 @@ def prepare_candidates(context: StageContext) -> None:
         return
     graph = snapshot.load(run.open("graph") / "snapshot")
     vectors = FeatureTable.load(run.open("features")).vectors
-    with (
-        Progress("candidates", total=graph.n_rows, unit="images") as progress,
-        run.writing("candidates", inputs) as folder,
-    ):
-        write_candidates(folder, graph, vectors, sampling, progress=progress.set)
+    with Progress("candidates", unit="anchors") as progress, run.writing("candidates", inputs) as folder:
+        write_candidates(folder, graph, vectors, sampling, progress=progress)
