@@ -32,6 +32,11 @@ def _parser() -> argparse.ArgumentParser:
     _configured(run)
     for stage in STAGES:
         _configured(commands.add_parser(stage, help=f"run the stage {stage}, after what it needs and is not done yet"))
+    _configured(
+        commands.add_parser(
+            "plan", help="say what a run will take, before anything runs; afterwards, how far off that was"
+        )
+    )
     predict = commands.add_parser("predict", help="classify unseen images with a trained run")
     predict.add_argument("path", help="an image, a folder of images, or Parquet with a column `image` of encoded bytes")
     predict.add_argument("--run", metavar="DIR", help="run directory (default: the last one below runs/)")
@@ -115,7 +120,13 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         return _query(arguments)
     if arguments.command == "predict":
         return _predict(arguments)
+    if arguments.command == "plan":
+        from ray_jobs.plan import plan
+
+        print(plan(arguments.config, arguments.out, tuple(arguments.overrides), control=not arguments.no_control))
+        return 0
     from ray_jobs.closing import closing_text
+    from ray_jobs.plan_text import comparison_text
     from ray_jobs.run import run
 
     until = None if arguments.command == "run" else arguments.command
@@ -124,6 +135,8 @@ def _dispatch(arguments: argparse.Namespace) -> int:
     )
     if until is None:
         print(closing_text(result))
+        if compared := comparison_text(result.run):
+            print(compared)
     else:
         state = "done" if until in result.done else "was done already"
         print(f"{until}: {state}, {result.run.uri}/{until}")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import platform
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from csrms_dist.errors import ConfigError, DataError
+from csrms_dist.methods.method import Stage
 from csrms_dist.run_directory import RunDirectory
 from ray_jobs.memory import Peak, watched
 from ray_jobs.session import shared_session
@@ -31,19 +33,25 @@ class RunResult:
     done: tuple[str, ...]
 
 
-def run(
-    config: str | Path | RunSettings,
-    out: str | Path | None = None,
-    overrides: tuple[str, ...] = (),
-    *,
-    control: bool = True,
-    until: str | None = None,
-) -> RunResult:
-    """Execute a run's stages (up to `until` and what it needs), skipping what is done.
+@dataclass(frozen=True)
+class Work:
+    """What a command is about: its stages in order, and the fingerprint of the inputs of each."""
 
-    config: a YAML file or settings. out: the run directory, runs/<name> by default. overrides: 'section.key=value'.
-    Raises the errors of csrms_dist.errors.
-    """
+    settings: RunSettings
+    directory: RunDirectory
+    stages: tuple[Stage, ...]
+    inputs: Mapping[str, str]
+
+
+def prepare(
+    config: str | Path | RunSettings,
+    out: str | Path | None,
+    overrides: tuple[str, ...],
+    *,
+    control: bool,
+    until: str | None = None,
+) -> Work:
+    """Read a configuration and refuse what cannot work, before any stage starts."""
     settings = config if isinstance(config, RunSettings) else load_settings(config, overrides)
     stages = stages_of(settings, control=control)
     if until is not None:
@@ -71,6 +79,24 @@ def run(
         raise ConfigError(
             "--out", got=directory.uri, expected="a local or shared folder, because the graph database lies in it"
         )
+    return Work(settings, directory, stages, inputs)
+
+
+def run(
+    config: str | Path | RunSettings,
+    out: str | Path | None = None,
+    overrides: tuple[str, ...] = (),
+    *,
+    control: bool = True,
+    until: str | None = None,
+) -> RunResult:
+    """Execute a run's stages (up to `until` and what it needs), skipping what is done.
+
+    config: a YAML file or settings. out: the run directory, runs/<name> by default. overrides: 'section.key=value'.
+    Raises the errors of csrms_dist.errors.
+    """
+    work = prepare(config, out, overrides, control=control, until=until)
+    settings, directory, stages, inputs = work.settings, work.directory, work.stages, work.inputs
     done = []
     with directory.lock(), shared_session():
         started = _begin(directory, settings)

@@ -1,0 +1,274 @@
+"""What each stage will take, from counts, measured rates and documented constants. Formulas alone: nothing runs here.
+
+The constants were measured on finished runs (two cores of a 2.6 GHz AMD EPYC, Linux, Python 3.11; LeNet-5 on 1,797 and
+on 60,000 images of 32 x 32); docs/plan.md says how far estimates made of them were off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from csrms_dist.art.vigilance import MAX_STEPS, target_patterns
+from csrms_dist.training.budget import Passes, control_images
+from ray_jobs.settings import RunSettings
+
+MB = 1_000_000
+
+# Seconds that a stage takes beside its rows: processes that start, modules that they import.
+SESSION_S = 4.0
+START_S = {
+    "images": 0.5, "pretrain": 8.0, "features": 4.0, "cluster": 5.0, "graph": 1.0, "train": 9.0, "control": 8.0,
+    "evaluate": 5.0,
+}  # fmt: skip
+SESSION_STAGES = ("pretrain", "features", "cluster", "train", "control", "evaluate")
+EPOCH_S = 0.3  # a checkpoint and a report
+
+# Seconds of one core for a row, or for a row and what multiplies it.
+LEARN_S = 2.5e-9  # a learnt row, pattern and dimension, in each step of the search for the vigilance
+ASSIGN_S = 1.0e-9  # a row, pattern and dimension, in each pass over all rows
+CLUSTER_ROW_S = 1.5e-5
+GRAPH_ROW_S = 1.5e-4
+CANDIDATE_S = 1.0e-4
+CANDIDATE_PAIR_S = 1.0e-10  # a row, a row of the same class, and a dimension
+REFRESH_S = 2.0e-9  # a row and a dimension, in each epoch: the prototypes made anew
+VECTOR_ROW_S = 4.0e-6
+
+# Private memory of a process that has loaded what a stage needs, in MB.
+BASE_MB = {
+    "images": 420.0, "pretrain": 510.0, "features": 520.0, "cluster": 560.0, "graph": 600.0, "train": 620.0,
+    "control": 620.0, "evaluate": 620.0,
+}  # fmt: skip
+# Bytes of private memory for a row.
+MEMORY_ROW = {
+    "images": 300, "pretrain": 60, "features": 300, "cluster": 600, "graph": 1500, "train": 400, "control": 60,
+    "evaluate": 300,
+}  # fmt: skip
+
+# Bytes on disk.
+ROW_BYTES = 18  # a row of features/rows.arrow beside its id and labels: index, part, offsets
+LABEL_BYTES = 4
+CLUSTER_ROW = 9  # pattern, score, outlier
+SNAPSHOT_ROW = 40
+STORE_BYTES, STORE_ROW = 4_400_000, 250
+CANDIDATE_BYTES = 9  # a neighbour and its priority
+PREDICTION_ROW = 45
+FILE_BYTES = 4096  # stamps, cards, headers
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is to be worked on.
+
+    id_bytes: mean length of an id. labels: labels of an image in the mean, 0 where there are none. stored_bytes: what
+    the image table keeps of an image. dimension: D. parameters: values in the encoder's state. shape () and no
+    parameters: vectors were given.
+    """
+
+    train: int
+    val: int
+    test: int
+    n_classes: int | None
+    labels: float
+    id_bytes: float
+    shape: tuple[int, ...]
+    stored_bytes: float
+    dimension: int
+    parameters: int
+
+    @property
+    def images(self) -> int:
+        return self.train + self.val + self.test
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Seconds of one core for an image, measured on this machine, and bytes of memory.
+
+    read: from the layout into the image table (elapsed, with the threads that it takes). fetch: out of the table, ready
+    for the encoder. forward: one pass without gradients. plain, method: one step of the plain classifier and of the
+    method, encoder included. activation_bytes: what an image leaves in memory between forward and backward.
+    """
+
+    read: float
+    fetch: float
+    forward: float
+    plain: float
+    method: float
+    activation_bytes: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one stage takes. rows: how many it works on. memory_mb: of the largest process. disk_mb: what stays.
+
+    working_mb: what lies on disk beside that while the stage runs.
+    """
+
+    rows: int
+    passes: Passes
+    seconds: float
+    memory_mb: float
+    disk_mb: float
+    working_mb: float = 0.0
+
+
+def estimates(
+    stages: Iterable[str], facts: Facts, rates: Rates, settings: RunSettings, cores: int
+) -> dict[str, Estimate]:
+    """The estimate of each stage, by name. The start of Ray is counted to the first of `stages` that needs it."""
+    plan = _Plan(facts, rates, settings, cores)
+    return {stage: plan.of(stage) for stage in stages}
+
+
+class _Plan:
+    def __init__(self, facts: Facts, rates: Rates, settings: RunSettings, cores: int) -> None:
+        self.facts, self.rates, self.settings, self.cores = facts, rates, settings, cores
+        self.frozen = settings.encoder.frozen
+        self.patterns = min(
+            target_patterns(settings.cluster.n_patterns, facts.train, facts.n_classes), max(facts.train, 1)
+        )
+
+    def of(self, stage: str) -> Estimate:
+        """One stage, by its own formula."""
+        if stage == "features" and not self.facts.shape:
+            return self._given_vectors()
+        found: Estimate = getattr(self, f"_{stage}")()
+        return found
+
+    # ------------------------------------------------------------------------------------------------- images, vectors
+
+    def _images(self) -> Estimate:
+        f = self.facts
+        row = f.stored_bytes + f.id_bytes + LABEL_BYTES * (f.labels + 1) + 5
+        seconds = START_S["images"] + f.images * self.rates.read
+        return Estimate(f.images, Passes(), seconds, self._memory("images", f.images), self._disk(f.images * row))
+
+    def _given_vectors(self) -> Estimate:
+        f = self.facts
+        table = f.train * (4 * f.dimension + ROW_BYTES + f.id_bytes + LABEL_BYTES * f.labels)
+        # The whole of a given table is read at once, beside its copy in our form.
+        memory = BASE_MB["images"] + 2 * table / MB
+        seconds = START_S["images"] + f.train * VECTOR_ROW_S + table / (200 * MB)
+        return Estimate(f.train, Passes(), seconds, memory, self._disk(table))
+
+    def _features(self) -> Estimate:
+        f = self.facts
+        table = f.train * (4 * f.dimension + ROW_BYTES + f.id_bytes + LABEL_BYTES * f.labels)
+        actors = max(1, self.cores - 1)
+        seconds = START_S["features"] + self._spread(f.train, self.rates.forward, actors)
+        memory = self._memory("features", f.train) + self._block_mb(self.settings.features.batch_size)
+        return Estimate(f.train, Passes(forward=f.train), seconds, memory, self._disk(table))
+
+    # ------------------------------------------------------------------------------------------------ clusters, graph
+
+    def _cluster(self) -> Estimate:
+        f, cluster = self.facts, self.settings.cluster
+        learnt = min(f.train, cluster.learn_rows)
+        pair = self.patterns * f.dimension
+        searched = MAX_STEPS if cluster.vigilance == "auto" else 1
+        learning = learnt * pair * LEARN_S * searched
+        assigning = f.train * pair * ASSIGN_S * (1 + cluster.recentre)
+        hands = min(cluster.actors, self.cores)
+        seconds = START_S["cluster"] + (learning + assigning) / hands + f.train * CLUSTER_ROW_S
+        disk = f.train * CLUSTER_ROW + self.patterns * f.dimension
+        # The prepared rows (int8) lie on disk while it works.
+        return Estimate(
+            f.train, Passes(), seconds, self._memory("cluster", f.train) + learnt * f.dimension * 8 / MB,
+            self._disk(disk), f.train * f.dimension / MB,
+        )  # fmt: skip
+
+    def _graph(self) -> Estimate:
+        f = self.facts
+        disk = STORE_BYTES + f.train * (STORE_ROW + SNAPSHOT_ROW + 2 * f.id_bytes + 2 * LABEL_BYTES * f.labels)
+        seconds = START_S["graph"] + f.train * GRAPH_ROW_S
+        # The next generation is built beside the one that is read.
+        return Estimate(f.train, Passes(), seconds, self._memory("graph", f.train), self._disk(disk), disk / MB)
+
+    # ------------------------------------------------------------------------------------------------------ training
+
+    def _pretrain(self) -> Estimate:
+        f, settings = self.facts, self.settings.pretrain
+        epochs = 0 if self.frozen else settings.epochs
+        disk = self._disk(self._weights())
+        if epochs == 0:
+            memory = self._memory("images", f.train) + self._weights() / MB
+            return Estimate(f.train, Passes(), START_S["images"], memory, disk)
+        images = epochs * f.train
+        seconds = self._training(images, epochs, self.rates.plain, settings.workers, images_read=True)
+        memory = self._training_mb("pretrain", settings.batch_size, settings.workers)
+        return Estimate(images, Passes(backward=images), seconds, memory, disk, self._checkpoints())
+
+    def _train(self) -> Estimate:
+        f, settings, sampling = self.facts, self.settings.train, self.settings.sampling
+        images = settings.epochs * f.train
+        same_class = f.train * max(f.labels, 1.0) / max(f.n_classes or 1, 1)
+        candidates = f.train * (CANDIDATE_S + CANDIDATE_PAIR_S * same_class * f.dimension)
+        refreshing = settings.epochs * f.train * f.dimension * REFRESH_S
+        seconds = candidates + refreshing
+        seconds += self._training(images, settings.epochs, self.rates.method, settings.workers, not self.frozen)
+        bank = 0 if self.frozen else 4 * f.train * f.dimension
+        kept = min(sampling.pool, int(same_class)) + sampling.pool
+        heads = 4 * (f.dimension * f.dimension + 2 * f.dimension * (f.n_classes or 1))
+        disk = 2 * self._weights() + heads + bank + 4 * self.patterns * f.dimension
+        disk += f.train * (kept * CANDIDATE_BYTES + 16)
+        memory = self._training_mb("train", settings.batch_size, settings.workers)
+        passes = Passes(backward=0 if self.frozen else images)
+        return Estimate(images, passes, seconds, memory, self._disk(disk), self._checkpoints() + 3 * bank / MB)
+
+    def _control(self) -> Estimate:
+        f, settings = self.facts, self.settings.train
+        method = Passes(forward=f.train) + Passes(backward=settings.epochs * f.train)
+        images = settings.epochs * f.train if self.frozen else control_images(method, Passes())
+        passes = Passes(forward=f.train) if self.frozen else Passes(backward=images)
+        epochs = -(-images // max(f.train, 1))
+        seconds = self._training(images, epochs, self.rates.plain, settings.workers, not self.frozen)
+        memory = self._training_mb("control", settings.batch_size, settings.workers)
+        return Estimate(images, passes, seconds, memory, self._disk(self._weights()), self._checkpoints())
+
+    def _evaluate(self) -> Estimate:
+        f = self.facts
+        # Method and control answer the test and the validation images, and the leak check the latter once more.
+        answers = 2 * (f.test + f.val) + f.val
+        actors = self.settings.evaluate.actors
+        seconds = START_S["evaluate"] + self._spread(answers, self.rates.forward, actors)
+        seconds += self.settings.evaluate.bootstrap_samples * f.test * 1e-9
+        memory = self._memory("evaluate", f.test + f.val) + self._block_mb(256)
+        disk = f.test * (PREDICTION_ROW + f.id_bytes)
+        return Estimate(answers, Passes(), seconds, memory, self._disk(disk))
+
+    # ------------------------------------------------------------------------------------------------------- shared
+
+    def _spread(self, images: int, rate: float, hands: int) -> float:
+        """Images through `hands` processes, each of which fetches them with threads of its own."""
+        return images * max(rate / min(hands, self.cores), (rate + self.rates.fetch) / self.cores)
+
+    def _training(self, images: int, epochs: int, rate: float, workers: int, images_read: bool) -> float:
+        """Start, steps and checkpoints. The next batch is fetched while a step runs, as far as there are cores."""
+        fetch = self.rates.fetch if images_read else 0.0
+        steps = images * max(rate / min(workers, self.cores), (rate + fetch) / self.cores)
+        return START_S["train"] + steps + epochs * EPOCH_S
+
+    def _weights(self) -> float:
+        """Bytes of a saved model."""
+        return 4.0 * (self.facts.parameters + (self.facts.dimension + 1) * (self.facts.n_classes or 1))
+
+    def _checkpoints(self) -> float:
+        """MB of two checkpoints, the newest and the one that replaces it: weights and momentum."""
+        return 2 * 2 * self._weights() / MB
+
+    def _memory(self, stage: str, rows: int) -> float:
+        return BASE_MB[stage] + rows * (MEMORY_ROW[stage] + self.facts.id_bytes) / MB
+
+    def _training_mb(self, stage: str, batch_size: int, workers: int) -> float:
+        """Weights, gradients, momentum, a copy for the checkpoint; a batch between forward and backward."""
+        batch = -(-batch_size // workers) * self.rates.activation_bytes / MB
+        return self._memory(stage, self.facts.train) + 4 * self._weights() / MB + batch
+
+    def _block_mb(self, batch_size: int) -> float:
+        """A block without gradients: the layer with the largest input and output, a fifth of what backward keeps."""
+        return self._weights() / MB + batch_size * self.rates.activation_bytes / MB / 5
+
+    @staticmethod
+    def _disk(size: float) -> float:
+        return (size + FILE_BYTES) / MB
