@@ -7,26 +7,63 @@ drawn. So a result does not depend on who computes it, in which order, or on how
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 U64: TypeAlias = npt.NDArray[np.uint64]
+Texts: TypeAlias = Any
+"""A sequence of str, or Arrow strings (an Array or a ChunkedArray), which may be memory-mapped."""
+
+_TEXTS = 1 << 14  # Arrow strings that are Python strings at once
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
-def hash_ids(ids: Iterable[str], purpose: str) -> U64:
+def texts(values: Iterable[str] | Texts) -> Iterator[str]:
+    """The values one by one as str; of Arrow strings only a few are in memory at once."""
+    if not isinstance(values, pa.Array | pa.ChunkedArray):
+        yield from values
+        return
+    for start in range(0, len(values), _TEXTS):
+        yield from values.slice(start, _TEXTS).to_pylist()
+
+
+def text_at(values: Texts, place: int) -> str:
+    """One of the values as str."""
+    value = values[place]
+    return str(value.as_py() if isinstance(value, pa.Scalar) else value)
+
+
+def hash_ids(ids: Iterable[str] | Texts, purpose: str) -> U64:
     """blake2b of each id's UTF-8, (N,) uint64; `purpose` (at most 16 bytes) keeps split, shard, order independent."""
     person = purpose.encode()
-    return np.array(
-        [int.from_bytes(hashlib.blake2b(i.encode(), digest_size=8, person=person).digest(), "little") for i in ids],
-        dtype=np.uint64,
+    hashes = (
+        int.from_bytes(hashlib.blake2b(i.encode(), digest_size=8, person=person).digest(), "little") for i in texts(ids)
     )
+    return np.fromiter(hashes, np.uint64, len(ids) if hasattr(ids, "__len__") else -1)
+
+
+def first_repeated(ids: Texts) -> str | None:
+    """The first id that stands there a second time, or None; 16 bytes a row of working memory."""
+    hashes = hash_ids(ids, "repeated")
+    order = np.argsort(hashes, kind="stable")
+    ordered = hashes[order]
+    tied = np.flatnonzero(ordered[1:] == ordered[:-1])
+    if not len(tied):
+        return None
+    seen: set[str] = set()
+    for place in np.sort(np.unique(order[np.concatenate([tied, tied + 1])])).tolist():
+        name = text_at(ids, place)
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 def _finalise(x: U64) -> U64:

@@ -48,7 +48,7 @@ from graphstore.export import INSTANCE_BY_ID, read_hierarchy, read_runs
 from graphstore.queries import NamedQuery
 from graphstore.schema import SCHEMA, SCHEMA_VERSION, Schema
 from graphstore.store import ROW_LIMIT, TIMEOUT_S, Publication, RunInfo, with_limit
-from graphstore.tables import Tables, content_fingerprint, merged, publication_tables
+from graphstore.tables import Tables, content_fingerprint, count_rows, merged, publication_tables, write_rows
 
 KEPT_RUNS = 3
 BUFFER_POOL = 256 << 20  # bytes; 128 MB is too little, and the engine's default is most of the machine
@@ -226,8 +226,9 @@ class EmbeddedStore:
     def _write_tables(self, run: StoredRun, tables: Tables) -> None:
         staging = Path(tempfile.mkdtemp(prefix=".build.", dir=self.folder))
         try:
-            for name, table in tables.items():
-                _write_parquet(table, staging / f"{name}.parquet")
+            for name, rows in tables.items():
+                write_rows(rows, staging / f"{name}.parquet")
+                _flush(staging / f"{name}.parquet")
             staging.chmod(0o755)
             target = self.folder / "tables" / run.tables
             target.parent.mkdir(exist_ok=True)
@@ -248,12 +249,10 @@ class EmbeddedStore:
     ) -> Generation:
         number = current.number + 1 if current else 1
         generation = Generation(number, _engine().__version__, SCHEMA_VERSION, dataset, live_run, tuple(runs))
-        tables = merged([self._read_tables(run) for run in reversed(runs)], self.schema, live_run)
+        folders = [self._tables_of(run) for run in reversed(runs)]
         staging = Path(tempfile.mkdtemp(prefix=".build.", dir=self.folder))
         try:
-            for name, table in tables.items():
-                _write_parquet(table, staging / f"{name}.parquet", flush=False)
-            self._build(staging, {name: table.num_rows for name, table in tables.items()}, progress)
+            self._build(staging, merged(folders, self.schema, live_run, staging), progress)
             (staging / _DATABASE).chmod(0o444)
             _flush(staging / _DATABASE)
             (staging / _DATABASE).replace(self.folder / generation.file)
@@ -265,28 +264,27 @@ class EmbeddedStore:
         self._sweep(generation)
         return generation
 
-    def _read_tables(self, run: StoredRun) -> Tables:
+    def _tables_of(self, run: StoredRun) -> Path:
+        """The folder of a run's tables, which are all there."""
+        folder = self.folder / "tables" / run.tables
         try:
-            return {
-                kind.table: pq.read_table(
-                    self.folder / "tables" / run.tables / f"{kind.table}.parquet", schema=kind.arrow(), memory_map=False
-                )
-                for kind in self.schema.types
-            }
+            for kind in self.schema.types:
+                found = pq.read_schema(folder / f"{kind.table}.parquet")
+                if not found.equals(kind.arrow()):
+                    raise pa.ArrowInvalid(f"{kind.table} has the columns {', '.join(found.names)}")
         except (FileNotFoundError, pa.ArrowInvalid) as error:
-            raise StoreError(
-                f"tables of run {run.key}",
-                got=str(error),
-                remedy=REBUILD,
-            ) from error
+            raise StoreError(f"tables of run {run.key}", got=str(error), remedy=REBUILD) from error
+        return folder
 
-    def _build(self, staging: Path, n_rows: Mapping[str, int], progress: Progress | None) -> None:
+    def _build(self, staging: Path, files: Mapping[str, Sequence[Path]], progress: Progress | None) -> None:
         """Let a child process build and verify the database in `staging`; its death is no danger to this one."""
+        n_rows = {table: count_rows(of_table) for table, of_table in files.items()}
         job = {
             "ddl": self.schema.ddl(),
             "copies": [
-                [f"COPY {name} FROM '{table}.parquet'{ends}", n_rows[table]]
+                [f"COPY {name} FROM '{os.path.relpath(file, staging)}'{ends}", count_rows([file])]
                 for table, name, ends in self.schema.copies()
+                for file in files[table]
             ],
             "counts": [[table, query, n_rows[table]] for table, query in self.schema.counting()],
         }
@@ -470,12 +468,6 @@ def _plain(table: pa.Table) -> pa.Table:
     if len(set(table.column_names)) != table.num_columns:
         raise StoreError("the query", got="two columns of one name", expected="distinct names", remedy="use AS")
     return table.cast(pa.schema([(field.name, _plain_type(field.type)) for field in table.schema]))
-
-
-def _write_parquet(table: pa.Table, path: Path, *, flush: bool = True) -> None:
-    pq.write_table(table, path, compression="zstd")
-    if flush:
-        _flush(path)
 
 
 def _flush(path: Path) -> None:

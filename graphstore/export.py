@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,9 @@ from csrms_dist.errors import StoreError
 from csrms_dist.hierarchy.graph import ROLE_NAMES, HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import Csr, assemble, canonical_csr
 from graphstore.store import RunInfo
+
+RANGE = 1 << 17
+"""Dense indices of instances whose edges are read at once."""
 
 Read = Callable[[str, Mapping[str, Any]], pa.Table]
 """(Cypher, parameters) -> all rows."""
@@ -28,14 +31,19 @@ RETURN r.key AS key, d.name AS dataset, d.key AS dataset_key, r.status AS status
   sum(p.size) AS n_instances, r.n_patterns AS n_patterns, d.n_classes AS n_classes, d.multi_label AS multi_label
 ORDER BY created_ms, key
 """
+_FIRST = """
+MATCH (i:Instance)
+WHERE i.idx >= $start
+RETURN min(i.idx) AS first
+"""
 _IN_PATTERN = """
 MATCH (i:Instance)-[e:IN_PATTERN]->(p:Pattern {run: $run})
-WHERE i.split = 'train'
+WHERE i.idx >= $start AND i.idx < $stop AND i.split = 'train'
 RETURN i.idx AS instance, p.idx AS pattern, e.score AS score, e.difficulty AS difficulty
 """
 _HAS_LABEL = """
 MATCH (c:Class)<-[:HAS_LABEL]-(i:Instance)-[:IN_PATTERN]->(p:Pattern {run: $run})
-WHERE i.split = 'train'
+WHERE i.idx >= $start AND i.idx < $stop AND i.split = 'train'
 RETURN i.idx AS instance, c.idx AS class
 """
 _COVERS = """
@@ -75,33 +83,52 @@ def read_hierarchy(read: Read, run: RunInfo) -> HierarchyGraph:
     Raises StoreError when the edges contradict the counts stored beside them.
     """
     params = {"run": run.key}
-    members = _sorted(read(_IN_PATTERN, params), "instance")
-    labels = _sorted(read(_HAS_LABEL, params), "instance", "class")
+    instance = np.empty(run.n_instances, np.int64)
+    pattern = np.empty(run.n_instances, np.int32)
+    score, difficulty = np.empty(run.n_instances, np.float32), np.empty(run.n_instances, np.float32)
+    degrees = np.zeros(run.n_instances + 1, np.int64)
+    labels: list[npt.NDArray[np.int32]] = []
+    done = 0
+    for span in _spans(read):
+        members = _sorted(read(_IN_PATTERN, params | span), "instance")
+        found = len(members["instance"])
+        if done + found > run.n_instances:
+            break
+        part = slice(done, done + found)
+        instance[part], pattern[part] = members["instance"], members["pattern"]
+        score[part], difficulty[part] = members["score"], members["difficulty"]
+        carried = _sorted(read(_HAS_LABEL, params | span), "instance", "class")
+        rows = np.searchsorted(instance[part], carried["instance"])
+        degrees[done + 1 : done + found + 1] = np.bincount(rows, minlength=found)
+        labels.append(carried["class"].astype(np.int32))
+        done += found
     covers = _sorted(read(_COVERS, params), "pattern", "class")
     patterns = _sorted(read(_PATTERNS, params), "pattern")
     shape = (run.n_patterns, run.n_classes)
-    instance = members["instance"].astype(np.int64)
-    pattern = members["pattern"].astype(np.int32)
-    if not np.array_equal(np.bincount(pattern, minlength=run.n_patterns), patterns["size"]):
+    sizes = np.bincount(pattern[:done], minlength=run.n_patterns)
+    if done != run.n_instances or not np.array_equal(sizes, patterns["size"]):
         raise StoreError(
             f"run {run.key}", got="other IN_PATTERN edges than its patterns count", remedy="publish it again"
         )
+    classes = np.concatenate([np.zeros(0, np.int32), *labels])
+    membership = canonical_csr(np.ones(len(classes), np.uint8), classes, np.cumsum(degrees), (done, run.n_classes))
     roles = np.array([ROLE_NAMES.index(name) for name in covers["role"]], np.int8)
     graph = assemble(
         pattern,
-        members["score"].astype(np.float32),
-        _csr(
-            np.searchsorted(instance, labels["instance"]),
-            labels["class"],
-            np.ones(len(labels["class"]), np.uint8),
-            (len(instance), run.n_classes),
-        ),
+        score,
+        membership,
         instance,
         _csr(covers["pattern"], covers["class"], covers["n"].astype(np.int64), shape),
         _csr(covers["pattern"], covers["class"], roles, shape),
         multi_label=run.multi_label,
         dominance_threshold=run.dominance_threshold,
     )
-    return dataclasses.replace(
-        graph, difficulty=members["difficulty"].astype(np.float32), dominated=patterns["dominated"].astype(np.bool_)
-    )
+    return dataclasses.replace(graph, difficulty=difficulty, dominated=patterns["dominated"].astype(np.bool_))
+
+
+def _spans(read: Read) -> Iterator[dict[str, int]]:
+    """Ranges of dense indices that hold all instances: an answer of a store is as large as its range, at the most."""
+    start = 0
+    while (first := read(_FIRST, {"start": start})["first"][0].as_py()) is not None:
+        start = int(first) + RANGE
+        yield {"start": int(first), "stop": start}

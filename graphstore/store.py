@@ -16,10 +16,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, overload, runtime_checkable
 
 import pyarrow as pa
 
+from csrms_dist.hashing import Texts
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.progress import Progress
 from graphstore.queries import NamedQuery
@@ -30,21 +31,45 @@ TRUNCATED = b"truncated"
 
 
 @dataclass(frozen=True)
+class Repeated(Sequence[str]):
+    """`length` times the same text, in no memory."""
+
+    text: str
+    length: int
+
+    def __len__(self) -> int:
+        return self.length
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Repeated: ...
+
+    def __getitem__(self, place: int | slice) -> str | Repeated:
+        if isinstance(place, slice):
+            return Repeated(self.text, len(range(self.length)[place]))
+        range(self.length)[place]  # raises IndexError
+        return self.text
+
+
+@dataclass(frozen=True)
 class Publication:
     """One run to store: the hierarchy of N training rows with the names that people know it by.
 
     dataset: any text. content_hash: hexadecimal digits, at least 8, of the images and labels. class_names: K distinct
     names. ids: N distinct ids of the user's own; split: N times 'train'; uris: N, '' where an instance has none; all
-    three in the order of hierarchy.instance. fingerprint: hexadecimal digits, at least 16, of the run's inputs. params:
-    what JSON can hold. created_ms: since 1970. extra: rows of a sister method's types by `table` name.
+    three in the order of hierarchy.instance, as Arrow strings or a sequence of str. fingerprint: hexadecimal digits, at
+    least 16, of the run's inputs. params: what JSON can hold. created_ms: since 1970. extra: rows of a sister method's
+    types by `table` name.
     """
 
     dataset: str
     content_hash: str
     class_names: Sequence[str]
-    ids: Sequence[str]
-    split: Sequence[str]
-    uris: Sequence[str]
+    ids: Texts
+    split: Texts
+    uris: Texts
     hierarchy: HierarchyGraph
     fingerprint: str
     params: Mapping[str, Any]

@@ -1,29 +1,62 @@
-"""Publication -> one Arrow table for each node and edge type, checked before anything is written.
+"""Publication -> the rows of each node and edge type, checked before anything is written.
 
-These tables, as Parquet, are the source of truth; a graph database is an index that can be built from them again.
+These tables, as Parquet, are the source of truth; a graph database is an index that can be built from them again. Rows
+are made and read block by block: no table that grows with the instances is in memory as a whole.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import combinations
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from csrms_dist.errors import DataError
+from csrms_dist.hashing import Texts, first_repeated
 from csrms_dist.hierarchy.graph import ROLE_DOMINATES, ROLE_NAMES, HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import assemble, pattern_counts, pattern_shares, stored_rows, top_shares
 from csrms_dist.hierarchy.relations import looks_like
 from csrms_dist.hierarchy.snapshot import equal, fingerprint_of
-from csrms_dist.run_directory import canonical_json, fingerprint
-from graphstore.schema import SCHEMA_VERSION, NodeType, Schema
+from csrms_dist.run_directory import canonical_json
+from graphstore.schema import SCHEMA_VERSION, EdgeType, NodeType, Schema
 from graphstore.store import Publication
 
-Tables: TypeAlias = dict[str, pa.Table]
+BLOCK = 1 << 16
+"""Rows of a block, and of a row group of the files."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one type. make: (start, stop) -> the rows start..stop as an Arrow table."""
+
+    n: int
+    make: Callable[[int, int], pa.Table]
+
+    @classmethod
+    def of(cls, table: pa.Table) -> Rows:
+        return cls(table.num_rows, lambda start, stop: table.slice(start, stop - start))
+
+    def blocks(self) -> Iterator[pa.Table]:
+        """All rows, BLOCK at a time; one empty block if there is none."""
+        for start in range(0, max(self.n, 1), BLOCK):
+            yield self.make(start, min(self.n, start + BLOCK))
+
+    def table(self) -> pa.Table:
+        """All rows at once."""
+        return self.make(0, self.n)
+
+
+Tables: TypeAlias = dict[str, Rows]
 
 INSTANCE_DIGITS = 12
 _REMEDY = "nothing was written; correct what is published"
@@ -44,10 +77,33 @@ def _numbered(prefix: str, idx: npt.NDArray[np.integer]) -> pa.Array:
     return pc.binary_join_element_wise(pa.scalar(prefix), pc.cast(pa.array(idx), pa.string()), "#")
 
 
+def _blocks(values: Texts) -> Iterator[pa.Array]:
+    """Texts as Arrow strings, BLOCK at a time."""
+    for start in range(0, len(values), BLOCK):
+        yield _strings(values, start, start + BLOCK)
+
+
+def _strings(values: Texts, start: int, stop: int) -> pa.Array:
+    part = values[start:stop]
+    if isinstance(part, pa.ChunkedArray):
+        part = part.combine_chunks()
+    return part.cast(pa.string()) if isinstance(part, pa.Array) else pa.array(list(part), pa.string())
+
+
 def content_fingerprint(publication: Publication) -> str:
     """What must not differ when a run is published again: names, ids and every array of the hierarchy."""
-    names = [publication.dataset_key, list(publication.class_names), list(publication.ids), list(publication.split)]
-    return fingerprint(names, fingerprint_of(publication.hierarchy))
+    digest = sha256()
+    # The canonical JSON of [[dataset key, class names, ids, split], digest of the hierarchy], piece by piece.
+    digest.update(
+        f"[[{canonical_json(publication.dataset_key)},{canonical_json(list(publication.class_names))}".encode()
+    )
+    for values in (publication.ids, publication.split):
+        digest.update(b",[")
+        for number, block in enumerate(_blocks(values)):
+            digest.update(b"," * (number > 0) + canonical_json(block.to_pylist())[1:-1].encode())
+        digest.update(b"]")
+    digest.update(f"],{json.dumps(fingerprint_of(publication.hierarchy))}]".encode())
+    return digest.hexdigest()[:32]
 
 
 def check_publication(publication: Publication) -> None:
@@ -67,13 +123,21 @@ def check_publication(publication: Publication) -> None:
     ):
         if len(values) != length:
             raise _refuse(f"{what} of the publication", f"{len(values)} values", f"{length}, as in the hierarchy")
-    _check_distinct("class_names", publication.class_names)
-    _check_distinct("ids", publication.ids)
-    held_out = sorted(set(publication.split) - {"train"})
-    if held_out:
-        raise _refuse(
-            "split of the publication", repr(held_out[0]), "'train' alone, because counts are of training rows"
-        )
+    try:
+        for what, values in (("class_names", publication.class_names), ("ids", publication.ids)):
+            twice = first_repeated(values)
+            if twice is not None:
+                raise _refuse(f"{what} of the publication", f"{twice!r} twice", "distinct names")
+        held_out = _other_than(publication.split, "train")
+        if held_out is not None:
+            raise _refuse(
+                "split of the publication", repr(held_out), "'train' alone, because counts are of training rows"
+            )
+        for values in (publication.class_names, publication.ids, publication.uris):
+            if any(block.null_count for block in _blocks(values)):
+                raise _refuse("a name or a uri of the publication", "nothing", "text")
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, TypeError, AttributeError) as error:
+        raise _refuse("a name of the publication", str(error), "UTF-8 text") from error
     if not np.isfinite(publication.vigilance):
         raise _refuse("vigilance of the publication", str(publication.vigilance), "a finite number")
     try:
@@ -83,11 +147,13 @@ def check_publication(publication: Publication) -> None:
     _check_hierarchy(graph)
 
 
-def _check_distinct(what: str, values: Sequence[str]) -> None:
-    if len(set(values)) != len(values):
-        seen: set[str] = set()
-        twice = next(value for value in values if value in seen or seen.add(value))  # type: ignore[func-returns-value]
-        raise _refuse(f"{what} of the publication", f"{twice!r} twice", "distinct names")
+def _other_than(values: Texts, text: str) -> str | None:
+    """The first of the values that is not `text`."""
+    for block in _blocks(values):
+        others = block.filter(pc.not_equal(block, text))
+        if len(others):
+            return str(others[0].as_py())
+    return None
 
 
 def _check_hierarchy(graph: HierarchyGraph) -> None:
@@ -117,152 +183,239 @@ def _check_hierarchy(graph: HierarchyGraph) -> None:
 
 
 def publication_tables(publication: Publication, schema: Schema) -> Tables:
-    """The rows of one run, a table for each type of `schema`, by its `table` name. Raises DataError."""
+    """The rows of one run for each type of `schema`, by its `table` name. Raises DataError."""
     check_publication(publication)
+    tables: Tables = {}
     try:
-        columns = _columns(publication)
-        tables = {
-            kind.table: publication.extra[kind.table]
-            if kind.table in publication.extra
-            else pa.table(columns.get(kind.table, {name: [] for name in kind.arrow().names}), schema=kind.arrow())
-            for kind in schema.types
-        }
+        made = _rows(publication)
+        for kind in schema.types:
+            if kind.table in publication.extra:
+                tables[kind.table] = Rows.of(publication.extra[kind.table])
+            elif kind.table in made:
+                tables[kind.table] = _typed(made[kind.table], kind.arrow())
+                tables[kind.table].make(0, min(1, tables[kind.table].n))  # a number or a name that Arrow refuses
+            else:
+                tables[kind.table] = Rows.of(kind.arrow().empty_table())
     except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, OverflowError) as error:
         raise _refuse("a name or a number of the publication", str(error), "UTF-8 text and 64-bit numbers") from error
     unknown = sorted(set(publication.extra) - set(tables))
     if unknown:
         raise _refuse("extra of the publication", repr(unknown[0]), "names of tables of the store's schema")
-    check_tables(tables, schema)
+    # Our own rows follow from what was checked: ascending indices, distinct names, canonical matrices.
+    check_tables(tables, schema, publication.extra)
     return tables
 
 
-def _columns(publication: Publication) -> dict[str, dict[str, Any]]:
+Columns: TypeAlias = tuple[int, Callable[[int, int], dict[str, Any]]]
+"""How many rows, and (start, stop) -> the columns of those."""
+
+
+def _typed(columns: Columns, schema: pa.Schema) -> Rows:
+    n, make = columns
+    return Rows(n, lambda start, stop: pa.table(make(start, stop), schema=schema))
+
+
+def _whole(**columns: Any) -> Columns:
+    """Columns of a table that does not grow with the instances; `from_` is the column `from`."""
+    named = {name.rstrip("_"): values for name, values in columns.items()}
+    return len(next(iter(named.values()))), lambda start, stop: {k: values[start:stop] for k, values in named.items()}
+
+
+def _repeated(value: str, length: int) -> pa.Array:
+    return pa.array([value], pa.string()).take(pa.array(np.zeros(length, np.int64)))
+
+
+def _rows(publication: Publication) -> dict[str, Columns]:
     graph, dataset, run = publication.hierarchy, publication.dataset_key, publication.run_key
     classes = _numbered(dataset, np.arange(graph.n_classes))
     patterns = _numbered(run, np.arange(graph.n_patterns))
-    instances = instance_keys(dataset, graph.instance)
     alike = looks_like(graph)
-    shares = pattern_shares(graph.counts, graph.sizes)
+    counts, labels = graph.counts, graph.membership
 
-    def repeated(value: str, length: int) -> pa.Array:
-        return pa.array([value], pa.string()).take(pa.array(np.zeros(length, np.int64)))
+    def instances(start: int, stop: int) -> dict[str, Any]:
+        return {
+            "key": instance_keys(dataset, graph.instance[start:stop]),
+            "dataset": _repeated(dataset, stop - start),
+            "idx": graph.instance[start:stop],
+            "source_id": _strings(publication.ids, start, stop),
+            "split": _strings(publication.split, start, stop),
+            "uri": _strings(publication.uris, start, stop),
+        }
+
+    def has_label(start: int, stop: int) -> dict[str, Any]:
+        rows = np.searchsorted(labels.indptr, np.arange(start, stop), side="right") - 1
+        return {
+            "from": instance_keys(dataset, graph.instance[rows]),
+            "to": classes.take(pa.array(labels.indices[start:stop])),
+        }
+
+    def in_pattern(start: int, stop: int) -> dict[str, Any]:
+        return {
+            "from": instance_keys(dataset, graph.instance[start:stop]),
+            "to": patterns.take(pa.array(graph.pattern[start:stop])),
+            "score": graph.score[start:stop],
+            "difficulty": graph.difficulty[start:stop],
+        }
 
     return {
-        "Dataset": {
-            "key": [dataset],
-            "name": [publication.dataset],
-            "version": [publication.content_hash],
-            "multi_label": [graph.multi_label],
-            "n_instances": [graph.n_rows],
-            "n_classes": [graph.n_classes],
-            "live_run": [run],
-            "schema_version": [SCHEMA_VERSION],
-        },
-        "Class": {
-            "key": classes,
-            "dataset": repeated(dataset, graph.n_classes),
-            "idx": np.arange(graph.n_classes),
-            "name": list(publication.class_names),
-        },
-        "Instance": {
-            "key": instances,
-            "dataset": repeated(dataset, graph.n_rows),
-            "idx": graph.instance,
-            "source_id": list(publication.ids),
-            "split": list(publication.split),
-            "uri": list(publication.uris),
-        },
-        "Run": {
-            "key": [run],
-            "dataset": [dataset],
-            "status": ["ready"],
-            "created_ms": [publication.created_ms],
-            "params_json": [canonical_json(dict(publication.params))],
-            "vigilance": [float(publication.vigilance)],
-            "dominance_threshold": [graph.dominance_threshold],
-            "features_uri": [publication.features_uri],
-            "prototypes_uri": [publication.prototypes_uri],
-            "n_patterns": [graph.n_patterns],
-        },
-        "Pattern": {
-            "key": patterns,
-            "run": repeated(run, graph.n_patterns),
-            "idx": np.arange(graph.n_patterns),
-            "size": graph.sizes,
-            "dominated": graph.dominated,
-            "top_share": top_shares(graph.counts, graph.sizes),
-        },
-        "Pattern.OF_RUN.Run": {"from": patterns, "to": repeated(run, graph.n_patterns)},
-        "Run.OF_DATASET.Dataset": {"from": [run], "to": [dataset]},
-        "Class.OF_DATASET.Dataset": {"from": classes, "to": repeated(dataset, graph.n_classes)},
-        "Instance.HAS_LABEL.Class": {
-            "from": instances.take(pa.array(stored_rows(graph.membership))),
-            "to": classes.take(pa.array(graph.membership.indices)),
-        },
-        "Instance.IN_PATTERN.Pattern": {
-            "from": instances,
-            "to": patterns.take(pa.array(graph.pattern)),
-            "score": graph.score,
-            "difficulty": graph.difficulty,
-        },
-        "Pattern.COVERS.Class": {
-            "from": patterns.take(pa.array(stored_rows(graph.counts))),
-            "to": classes.take(pa.array(graph.counts.indices)),
-            "n": graph.counts.data,
-            "share": shares.data,
-            "role": pa.array(ROLE_NAMES).take(pa.array(graph.role.data)),
-        },
-        "Class.LOOKS_LIKE.Class": {
-            "from": classes.take(pa.array(stored_rows(alike))),
-            "to": classes.take(pa.array(alike.indices)),
-            "run": repeated(run, alike.nnz),
-            "weight": alike.data,
-        },
+        "Dataset": _whole(
+            key=[dataset],
+            name=[publication.dataset],
+            version=[publication.content_hash],
+            multi_label=[graph.multi_label],
+            n_instances=[graph.n_rows],
+            n_classes=[graph.n_classes],
+            live_run=[run],
+            schema_version=[SCHEMA_VERSION],
+        ),
+        "Class": _whole(
+            key=classes,
+            dataset=_repeated(dataset, graph.n_classes),
+            idx=np.arange(graph.n_classes),
+            name=list(publication.class_names),
+        ),
+        "Instance": (graph.n_rows, instances),
+        "Run": _whole(
+            key=[run],
+            dataset=[dataset],
+            status=["ready"],
+            created_ms=[publication.created_ms],
+            params_json=[canonical_json(dict(publication.params))],
+            vigilance=[float(publication.vigilance)],
+            dominance_threshold=[graph.dominance_threshold],
+            features_uri=[publication.features_uri],
+            prototypes_uri=[publication.prototypes_uri],
+            n_patterns=[graph.n_patterns],
+        ),
+        "Pattern": _whole(
+            key=patterns,
+            run=_repeated(run, graph.n_patterns),
+            idx=np.arange(graph.n_patterns),
+            size=graph.sizes,
+            dominated=graph.dominated,
+            top_share=top_shares(counts, graph.sizes),
+        ),
+        "Pattern.OF_RUN.Run": _whole(from_=patterns, to=_repeated(run, graph.n_patterns)),
+        "Run.OF_DATASET.Dataset": _whole(from_=[run], to=[dataset]),
+        "Class.OF_DATASET.Dataset": _whole(from_=classes, to=_repeated(dataset, graph.n_classes)),
+        "Instance.HAS_LABEL.Class": (labels.nnz, has_label),
+        "Instance.IN_PATTERN.Pattern": (graph.n_rows, in_pattern),
+        "Pattern.COVERS.Class": _whole(
+            from_=patterns.take(pa.array(stored_rows(counts))),
+            to=classes.take(pa.array(counts.indices)),
+            n=counts.data,
+            share=pattern_shares(counts, graph.sizes).data,
+            role=pa.array(ROLE_NAMES).take(pa.array(graph.role.data)),
+        ),
+        "Class.LOOKS_LIKE.Class": _whole(
+            from_=classes.take(pa.array(stored_rows(alike))),
+            to=classes.take(pa.array(alike.indices)),
+            run=_repeated(run, alike.nnz),
+            weight=alike.data,
+        ),
     }
 
 
-def check_tables(tables: Mapping[str, pa.Table], schema: Schema) -> None:
-    """Raise DataError unless every table has its type's columns, no null, unique keys and no dangling end.
+def check_tables(tables: Mapping[str, Rows], schema: Schema, names: Collection[str]) -> None:
+    """Raise DataError unless the tables of these names have their type's columns, no null, unique keys, no loose end.
 
     A bulk load into a database may crash on these, or store them; so they are found here.
     """
     for kind in schema.types:
-        table = tables[kind.table]
-        if not table.schema.equals(kind.arrow()):
-            raise _refuse(f"columns of {kind.table}", str(table.schema), str(kind.arrow()))
-        nulls = [name for name in table.column_names if table[name].null_count]
-        if nulls:
-            raise _refuse(f"{kind.table}.{nulls[0]}", "a null", "a value in every row")
-        unique_by = [kind.key] if isinstance(kind, NodeType) else list(kind.unique_by)
-        n_distinct = table.select(unique_by).group_by(unique_by).aggregate([]).num_rows
-        if n_distinct != table.num_rows:
-            raise _refuse(kind.table, f"{table.num_rows - n_distinct} rows too many", f"one for each {unique_by}")
-    keys = {kind.label: tables[kind.table][kind.key] for kind in schema.nodes}
+        if kind.table in names:
+            table = tables[kind.table].table()
+            if not table.schema.equals(kind.arrow()):
+                raise _refuse(f"columns of {kind.table}", str(table.schema), str(kind.arrow()))
+            nulls = [name for name in table.column_names if table[name].null_count]
+            if nulls:
+                raise _refuse(f"{kind.table}.{nulls[0]}", "a null", "a value in every row")
+            check_unique(table, kind)
     for edge in schema.edges:
-        for end, label in (("from", edge.source), ("to", edge.target)):
-            ends = pc.unique(tables[edge.table][end])
-            dangling = ends.filter(pc.invert(pc.is_in(ends, keys[label].combine_chunks())))
-            if len(dangling):
-                raise _refuse(f"{edge.table}.{end}", repr(dangling[0].as_py()), f"the key of a {label}")
+        if edge.table in names:
+            for end, label in (("from", edge.source), ("to", edge.target)):
+                dangling = pc.unique(tables[edge.table].table()[end])
+                for block in tables[label].blocks():
+                    dangling = dangling.filter(pc.invert(pc.is_in(dangling, block["key"].combine_chunks())))
+                if len(dangling):
+                    raise _refuse(f"{edge.table}.{end}", repr(dangling[0].as_py()), f"the key of a {label}")
+
+
+def check_unique(table: pa.Table, kind: NodeType | EdgeType) -> None:
+    """Raise DataError when two rows have the same key or the same ends."""
+    unique_by = [kind.key] if isinstance(kind, NodeType) else list(kind.unique_by)
+    n_distinct = table.select(unique_by).group_by(unique_by).aggregate([]).num_rows
+    if n_distinct != table.num_rows:
+        raise _refuse(kind.table, f"{table.num_rows - n_distinct} rows too many", f"one for each {unique_by}")
 
 
 _LATEST = {"Dataset": ("n_instances", "live_run"), "Instance": ("uri",)}
 """What may differ between runs of one dataset; the newest counts."""
 
 
-def merged(runs: Sequence[Tables], schema: Schema, live_run: str) -> Tables:
-    """The tables of several runs of one dataset, the newest first, as one set in which each shared row stands once.
+def write_rows(rows: Rows, path: Path) -> None:
+    """Write rows to a Parquet file, a row group for each block."""
+    blocks = rows.blocks()
+    first = next(blocks)
+    with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
+        writer.write_table(first)
+        for block in blocks:
+            writer.write_table(block)
 
+
+def merged(runs: Sequence[Path], schema: Schema, live_run: str, folder: Path) -> dict[str, list[Path]]:
+    """The Parquet files that make up one data set with several runs, by table: each shared row stands in them once.
+
+    runs: folders of `<table>.parquet`, the newest first, each consistent in itself. Files serve as they are where all
+    runs say the same (the newest's) or none shares a row with another (all of them); else one is made in `folder`.
     Raises DataError when two runs say different things of the same node or edge.
     """
-    combined = {
-        kind.table: _distinct([tables[kind.table] for tables in runs], _LATEST.get(kind.table, ()))
-        for kind in schema.types
-    }
-    dataset = _replaced(combined["Dataset"], "live_run", live_run)
-    combined["Dataset"] = _replaced(dataset, "n_instances", combined["Instance"].num_rows)
-    check_tables(combined, schema)
-    return combined
+    chosen: dict[str, list[Path]] = {}
+    apart: set[str] = set()  # labels of whose nodes no two runs share one
+    for kind in schema.types:
+        files = [run / f"{kind.table}.parquet" for run in runs]
+        latest = _LATEST.get(kind.table, ())
+        if kind.table == "Dataset":
+            chosen[kind.table] = files  # made below, when the number of instances is known
+        elif all(_same_rows(files[0], other, latest) for other in files[1:]):
+            chosen[kind.table] = files[:1]
+        elif isinstance(kind, EdgeType) and apart & {kind.source, kind.target}:
+            chosen[kind.table] = files
+        elif isinstance(kind, NodeType) and _disjoint(files, kind.key):
+            chosen[kind.table] = files
+            apart.add(kind.label)
+        else:
+            table = _distinct([pq.read_table(file, partitioning=None) for file in files], latest)
+            check_unique(table, kind)
+            chosen[kind.table] = [folder / f"{kind.table}.parquet"]
+            write_rows(Rows.of(table), chosen[kind.table][0])
+    dataset = _distinct([pq.read_table(file, partitioning=None) for file in chosen["Dataset"]], _LATEST["Dataset"])
+    check_unique(dataset, schema.nodes[0])
+    dataset = _replaced(_replaced(dataset, "live_run", live_run), "n_instances", count_rows(chosen["Instance"]))
+    chosen["Dataset"] = [folder / "Dataset.parquet"]
+    write_rows(Rows.of(dataset), chosen["Dataset"][0])
+    return chosen
+
+
+def count_rows(files: Sequence[Path]) -> int:
+    """The rows of some Parquet files, from their footers."""
+    return sum(pq.read_metadata(file).num_rows for file in files)
+
+
+def _same_rows(one: Path, other: Path, but: Sequence[str]) -> bool:
+    """Whether two files hold the same rows in the same order and row groups, apart from the columns `but`."""
+    with pq.ParquetFile(one, pre_buffer=False) as a, pq.ParquetFile(other, pre_buffer=False) as b:
+        groups = range(a.metadata.num_row_groups)
+        if [a.metadata.row_group(g).num_rows for g in groups] != [
+            b.metadata.row_group(g).num_rows for g in range(b.metadata.num_row_groups)
+        ]:
+            return False
+        columns = [name for name in a.schema_arrow.names if name not in but]
+        return all(a.read_row_group(g, columns=columns).equals(b.read_row_group(g, columns=columns)) for g in groups)
+
+
+def _disjoint(files: Sequence[Path], key: str) -> bool:
+    keys = [pq.read_table(file, columns=[key], partitioning=None)[key].combine_chunks() for file in files]
+    return not any(pc.any(pc.is_in(a, b)).as_py() for a, b in combinations(keys, 2))
 
 
 def _replaced(table: pa.Table, name: str, value: str | int) -> pa.Table:

@@ -10,7 +10,7 @@ from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.progress import Progress
 from csrms_dist.run_directory import fingerprint
-from graphstore.store import Publication
+from graphstore.store import Publication, Repeated
 from ray_jobs.stage import StageContext
 from ray_jobs.wiring import store_of
 
@@ -33,14 +33,13 @@ def execute(context: StageContext) -> None:
     )
     features = run.stamp("features")
     content = fingerprint(features and features["fingerprint"], table.label_space.class_names)
-    ids = table.id_list()
     publication = Publication(
         dataset=settings.data.dataset if not settings.features.path else settings.name,
         content_hash=run.facts("images")["content_hash"] if not settings.features.path else content,
         class_names=table.label_space.class_names,
-        ids=ids,
-        split=["train"] * len(ids),
-        uris=[""] * len(ids),
+        ids=table.ids,
+        split=Repeated("train", len(table)),
+        uris=Repeated("", len(table)),
         hierarchy=hierarchy,
         fingerprint=context.inputs,
         params={"cluster": settings.select("cluster"), "graph": settings.select("graph"), "seed": settings.seed},
@@ -51,10 +50,8 @@ def execute(context: StageContext) -> None:
     )
     with Progress("graph", unit="rows") as progress, store_of(run) as store:
         key = store.publish(publication, progress)
+        facts = {"run": key, "patterns": hierarchy.n_patterns, "dominated": int(hierarchy.dominated.sum())}
+        del publication, hierarchy  # the same once more is about to come back
         exported = store.export(key)
-        with run.writing(
-            "graph",
-            context.inputs,
-            {"run": key, "patterns": hierarchy.n_patterns, "dominated": int(hierarchy.dominated.sum())},
-        ) as folder:
+        with run.writing("graph", context.inputs, facts) as folder:
             snapshot.save(exported, folder / "snapshot")

@@ -6,6 +6,7 @@ pattern k for class j is the share N_k^j / N_k. With several labels a row the sh
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +19,8 @@ from csrms_dist.labels import Membership
 
 Csr: TypeAlias = Any
 """scipy.sparse.csr_array with sorted indices and no duplicates."""
+
+_BLOCK = 1 << 16  # rows of one step
 
 FALLBACK_MEMBERS = 5
 """A class that dominates no pattern falls back on one with at least max(n, this many) of its members."""
@@ -37,11 +40,26 @@ def pattern_counts(pattern: npt.NDArray[np.integer], membership: Membership) -> 
     pattern: (N,) in 0..J-1. membership: (N, K) CSR. Returns (J, K) int64 CSR without stored zeros.
     """
     n_patterns = int(pattern.max()) + 1 if len(pattern) else 0
-    row_pattern = np.repeat(np.asarray(pattern, np.int64), np.diff(membership.indptr))
     n_classes = int(membership.shape[1])
-    cells, n = np.unique(row_pattern * n_classes + membership.indices, return_counts=True)
+    parts = [np.unique(cells, return_counts=True) for _, cells in _cells(pattern, membership)]
+    empty = np.zeros(0, np.int64)
+    cells, place = np.unique(np.concatenate([empty, *(cells for cells, _ in parts)]), return_inverse=True)
+    n = np.zeros(len(cells), np.int64)
+    np.add.at(n, place, np.concatenate([empty, *(n for _, n in parts)]))
     indptr = np.searchsorted(cells, np.arange(n_patterns + 1) * n_classes)
     return canonical_csr(n.astype(np.int64), cells % max(n_classes, 1), indptr, (n_patterns, n_classes))
+
+
+def _cells(
+    pattern: npt.NDArray[np.integer], membership: Membership
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """(row, cell pattern * K + class) of every label, in blocks of rows."""
+    n_classes, indptr = int(membership.shape[1]), membership.indptr
+    for start in range(0, len(pattern), _BLOCK):
+        stop = min(len(pattern), start + _BLOCK)
+        rows = np.repeat(np.arange(start, stop), np.diff(indptr[start : stop + 1]))
+        labels = membership.indices[indptr[start] : indptr[stop]]
+        yield rows, np.asarray(pattern[rows], np.int64) * n_classes + labels
 
 
 def with_data(matrix: Csr, data: npt.NDArray[Any]) -> Csr:
@@ -70,12 +88,11 @@ def own_shares(
     pattern: npt.NDArray[np.integer], membership: Membership, counts: Csr, sizes: npt.NDArray[np.integer]
 ) -> npt.NDArray[np.float64]:
     """The best share, in its own pattern, among the labels of each row: (N,) float64, 0 for a row without a label."""
-    n_classes = counts.shape[1]
-    cells = stored_rows(counts) * n_classes + counts.indices
-    rows = stored_rows(membership)
-    at = np.searchsorted(cells, np.asarray(pattern, np.int64)[rows] * n_classes + membership.indices)
+    stored = stored_rows(counts) * counts.shape[1] + counts.indices
+    shares = pattern_shares(counts, sizes).data
     best = np.zeros(len(pattern))
-    np.maximum.at(best, rows, pattern_shares(counts, sizes).data[at])
+    for rows, cells in _cells(pattern, membership):
+        np.maximum.at(best, rows, shares[np.searchsorted(stored, cells)])
     return best
 
 
@@ -165,7 +182,7 @@ def build_hierarchy(
     _check_lengths(len(rows), score=len(scores), instance=len(instances), membership=int(membership.shape[0]))
     if not np.isfinite(scores).all():
         raise _refuse("score", f"{scores[~np.isfinite(scores)][0]}", "finite numbers", "check the features for NaN")
-    instances = instances.astype(np.int64)
+    instances = instances.astype(np.int64, copy=False)
     if instances[0] < 0 or (np.diff(instances) <= 0).any():
         raise _refuse("instance", "indices out of order", "0 or more, strictly ascending", "sort the rows by instance")
     if not 0 <= dominance_threshold < 1:
@@ -204,7 +221,7 @@ def assemble(
         role=role,
         dominated=dominated,
         member_indptr=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-        member_rows=np.argsort(pattern, kind="stable").astype(np.int64),
+        member_rows=np.argsort(pattern, kind="stable").astype(np.int64, copy=False),
         multi_label=bool(multi_label),
         dominance_threshold=float(dominance_threshold),
     )

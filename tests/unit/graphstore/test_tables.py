@@ -1,17 +1,30 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scipy import sparse
 
 from csrms_dist.errors import DataError
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
+from csrms_dist.hierarchy.snapshot import fingerprint_of
+from csrms_dist.run_directory import fingerprint
+from graphstore import tables as module
 from graphstore.schema import KINDS, SCHEMA, Column, EdgeType, NodeType
-from graphstore.store import Publication
-from graphstore.tables import check_tables, content_fingerprint, instance_keys, merged, publication_tables
+from graphstore.store import Publication, Repeated
+from graphstore.tables import (
+    Rows,
+    check_tables,
+    content_fingerprint,
+    instance_keys,
+    merged,
+    publication_tables,
+    write_rows,
+)
 
 
 def publication(fingerprint: str = "a", **changes: Any) -> Publication:
@@ -27,8 +40,12 @@ def publication(fingerprint: str = "a", **changes: Any) -> Publication:
     return Publication(**(parts | changes))
 
 
+def whole(given: Publication) -> dict[str, pa.Table]:
+    return {name: rows.table() for name, rows in publication_tables(given, SCHEMA).items()}
+
+
 def test_the_rows_of_a_run() -> None:
-    tables = publication_tables(publication(), SCHEMA)
+    tables = whole(publication())
     assert list(tables) == [kind.table for kind in SCHEMA.types]
     assert all(tables[kind.table].schema.equals(kind.arrow()) for kind in SCHEMA.types)
     run = "d@00000000:aaaaaaaaaaaaaaaa"
@@ -61,7 +78,7 @@ def test_the_content_is_the_graph_and_its_names_alone() -> None:
 
 
 def with_rows(table: str, **changes: Any) -> dict[str, pa.Table]:
-    tables = publication_tables(publication(), SCHEMA)
+    tables = whole(publication())
     rows = tables[table].to_pylist()
     rows[0].update(changes)
     return tables | {table: pa.Table.from_pylist(rows, schema=tables[table].schema)}
@@ -80,25 +97,60 @@ def with_rows(table: str, **changes: Any) -> dict[str, pa.Table]:
 )
 def test_rows_that_a_bulk_load_would_choke_on_are_found(tables: dict[str, pa.Table], words: str) -> None:
     with pytest.raises(DataError, match=words):
-        check_tables(tables, SCHEMA)
+        check_tables({name: Rows.of(table) for name, table in tables.items()}, SCHEMA, tables)
 
 
-def test_runs_of_one_dataset_share_its_rows() -> None:
-    new, old = (publication_tables(publication(f, uris=[f] * 4), SCHEMA) for f in "ba")
-    both = merged([new, old], SCHEMA, "live")
+def stored(folder: Path, tables: dict[str, pa.Table]) -> Path:
+    folder.mkdir()
+    for name, table in tables.items():
+        write_rows(Rows.of(table), folder / f"{name}.parquet")
+    return folder
+
+
+def read(files: dict[str, list[Path]]) -> dict[str, pa.Table]:
+    return {name: pa.concat_tables([pq.read_table(file) for file in some]) for name, some in files.items()}
+
+
+@pytest.mark.parametrize("other_rows", [False, True])
+def test_runs_of_one_dataset_share_its_rows(tmp_path: Path, other_rows: bool) -> None:
+    new, old = (stored(tmp_path / f, whole(publication(f, uris=[f] * 4))) for f in "ba")
+    if other_rows:  # the same ones in another order
+        for name in ("Instance", "Instance.HAS_LABEL.Class"):
+            table = pq.read_table(old / f"{name}.parquet")
+            write_rows(Rows.of(table.take([3, 0, 1, 2])), old / f"{name}.parquet")
+    (tmp_path / "made").mkdir()
+    files = merged([new, old], SCHEMA, "live", tmp_path / "made")
+    both = read(files)
     assert {name: table.num_rows for name, table in both.items()} == {
         "Dataset": 1, "Class": 2, "Instance": 4, "Run": 2, "Pattern": 4, "Pattern.OF_RUN.Run": 4,
         "Run.OF_DATASET.Dataset": 2, "Class.OF_DATASET.Dataset": 2, "Instance.HAS_LABEL.Class": 4,
         "Instance.IN_PATTERN.Pattern": 8, "Pattern.COVERS.Class": 6, "Class.LOOKS_LIKE.Class": 4,
     }  # fmt: skip
     assert both["Dataset"]["live_run"].to_pylist() == ["live"]
+    assert both["Dataset"]["n_instances"].to_pylist() == [4]
     assert both["Instance"]["uri"].to_pylist() == ["b"] * 4
+    made = {"Dataset", "Class.LOOKS_LIKE.Class"} | ({"Instance", "Instance.HAS_LABEL.Class"} if other_rows else set())
+    assert {path.stem for path in (tmp_path / "made").iterdir()} == made
 
 
-def test_runs_that_contradict_each_other_are_refused() -> None:
-    new, old = publication_tables(publication("b", class_names=["cat", "cow"]), SCHEMA), with_rows("Class")
+def test_runs_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    new = stored(tmp_path / "new", whole(publication("b", class_names=["cat", "cow"])))
+    old = stored(tmp_path / "old", with_rows("Class"))
     with pytest.raises(DataError, match="Class: got 1 rows too many"):
-        merged([new, old], SCHEMA, "live")
+        merged([new, old], SCHEMA, "live", tmp_path)
+
+
+@pytest.mark.parametrize("block", [1, 3, 4])
+def test_blocks_change_nothing(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = publication(ids=pa.chunked_array([["w"], ["x", "y\n"], ["z"]]), split=Repeated("train", 4))
+    at_once, content = whole(given), content_fingerprint(given)
+    monkeypatch.setattr(module, "BLOCK", block)
+    for name, rows in publication_tables(given, SCHEMA).items():
+        assert pa.concat_tables(list(rows.blocks())).equals(at_once[name])
+        assert all(part.num_rows <= block for part in rows.blocks())
+    assert content_fingerprint(given) == content
+    names = [given.dataset_key, ["cat", "dog"], ["w", "x", "y\n", "z"], ["train"] * 4]
+    assert content == fingerprint(names, fingerprint_of(given.hierarchy))
 
 
 def test_a_sister_method_extends_the_table() -> None:
@@ -109,8 +161,8 @@ def test_a_sister_method_extends_the_table() -> None:
         "Tag": pa.table({"key": ["sunny"]}),
         "Instance.TAGGED.Tag": pa.table({"from": ["d@00000000/000000000001"], "to": ["sunny"]}),
     }
-    assert publication_tables(publication(extra=extra), schema)["Tag"].num_rows == 1
-    assert publication_tables(publication(), schema)["Tag"].num_rows == 0
+    assert publication_tables(publication(extra=extra), schema)["Tag"].n == 1
+    assert publication_tables(publication(), schema)["Tag"].n == 0
     with pytest.raises(DataError, match="names of tables"):
         publication_tables(publication(extra=extra), SCHEMA)
 
