@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from csrms_dist.art.vigilance import MAX_STEPS, target_patterns
+from csrms_dist.art.vigilance import target_patterns
 from csrms_dist.training.budget import Passes, control_images
 from ray_jobs.settings import RunSettings
 
@@ -25,14 +25,16 @@ SESSION_STAGES = ("pretrain", "features", "cluster", "train", "control", "evalua
 EPOCH_S = 0.3  # a checkpoint and a report
 
 # Seconds of one core for a row, or for a row and what multiplies it.
-LEARN_S = 2.5e-9  # a learnt row, pattern and dimension, in each step of the search for the vigilance
-ASSIGN_S = 1.0e-9  # a row, pattern and dimension, in each pass over all rows
-CLUSTER_ROW_S = 1.5e-5
-GRAPH_ROW_S = 1.5e-4
-CANDIDATE_S = 1.0e-4
-CANDIDATE_PAIR_S = 1.0e-10  # a row, a row of the same class, and a dimension
+PREPARE_S = 6.0e-8  # a value of a vector, scaled and written
+LEARN_S = 1.0e-7  # a learnt row and a pattern, in each step of the search for the vigilance
+SEARCH_STEPS = 6  # of the at most nine, in the mean
+ASSIGN_S = 1.0e-8  # a row and a pattern, in each pass over all rows
+GRAPH_ROW_S = 3.0e-5
+CANDIDATE_S = 1.5e-5
+CANDIDATE_PAIR_S = 8.0e-12  # an anchor, a row of its class, and a dimension
 REFRESH_S = 2.0e-9  # a row and a dimension, in each epoch: the prototypes made anew
-VECTOR_ROW_S = 4.0e-6
+VECTOR_ROW_S = 5.0e-6
+BOOTSTRAP_S = 1.0e-9  # a test image and a resample
 
 # Private memory of a process that has loaded what a stage needs, in MB.
 BASE_MB = {
@@ -46,14 +48,17 @@ MEMORY_ROW = {
 }  # fmt: skip
 
 # Bytes on disk.
-ROW_BYTES = 18  # a row of features/rows.arrow beside its id and labels: index, part, offsets
+TABLE_ROW = 5  # an image's split and the offset of its id
+ROW_BYTES = 20  # a row of features/rows.arrow beside its id and labels
 LABEL_BYTES = 4
 CLUSTER_ROW = 9  # pattern, score, outlier
-SNAPSHOT_ROW = 40
-STORE_BYTES, STORE_ROW = 4_400_000, 250
-CANDIDATE_BYTES = 9  # a neighbour and its priority
-PREDICTION_ROW = 45
-FILE_BYTES = 4096  # stamps, cards, headers
+PROJECTED = 100  # dimensions that are clustered at most
+SNAPSHOT_BYTES, SNAPSHOT_ROW = 60_000, 37
+STORE_BYTES, STORE_ROW = 4_480_000, 200
+STRANGERS = 0.2  # share of a pattern's rows that are of another class, in the mean
+CANDIDATE_BYTES, CANDIDATE_ROW = 9, 16  # a neighbour and its priority; the offsets of an anchor
+PREDICTION_ROW = 25
+FILES_BYTES = 3000  # stamp, card and headers of an artefact
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,7 @@ class _Plan:
 
     def _images(self) -> Estimate:
         f = self.facts
-        row = f.stored_bytes + f.id_bytes + LABEL_BYTES * (f.labels + 1) + 5
+        row = f.stored_bytes + f.id_bytes + LABEL_BYTES * (f.labels + 1) + TABLE_ROW
         seconds = START_S["images"] + f.images * self.rates.read
         return Estimate(f.images, Passes(), seconds, self._memory("images", f.images), self._disk(f.images * row))
 
@@ -164,23 +169,24 @@ class _Plan:
 
     def _cluster(self) -> Estimate:
         f, cluster = self.facts, self.settings.cluster
-        learnt = min(f.train, cluster.learn_rows)
-        pair = self.patterns * f.dimension
-        searched = MAX_STEPS if cluster.vigilance == "auto" else 1
-        learning = learnt * pair * LEARN_S * searched
-        assigning = f.train * pair * ASSIGN_S * (1 + cluster.recentre)
+        learnt, clustered = min(f.train, cluster.learn_rows), min(f.dimension, PROJECTED)
+        steps = SEARCH_STEPS if cluster.vigilance == "auto" else 1
+        assigned = f.train * self.patterns * (1 + cluster.recentre) * ASSIGN_S
+        prepared = f.train * f.dimension * PREPARE_S
         hands = min(cluster.actors, self.cores)
-        seconds = START_S["cluster"] + (learning + assigning) / hands + f.train * CLUSTER_ROW_S
-        disk = f.train * CLUSTER_ROW + self.patterns * f.dimension
-        # The prepared rows (int8) lie on disk while it works.
-        return Estimate(
-            f.train, Passes(), seconds, self._memory("cluster", f.train) + learnt * f.dimension * 8 / MB,
-            self._disk(disk), f.train * f.dimension / MB,
-        )  # fmt: skip
+        seconds = START_S["cluster"] + learnt * self.patterns * steps * LEARN_S + (assigned + prepared) / hands
+        disk = f.train * CLUSTER_ROW + clustered * (self.patterns + 4 * f.dimension)
+        memory = self._memory("cluster", f.train)
+        # The prepared rows, one byte a value, lie on disk while it works.
+        return Estimate(f.train, Passes(), seconds, memory, self._disk(disk), f.train * clustered / MB)
 
     def _graph(self) -> Estimate:
         f = self.facts
-        disk = STORE_BYTES + f.train * (STORE_ROW + SNAPSHOT_ROW + 2 * f.id_bytes + 2 * LABEL_BYTES * f.labels)
+        disk = (
+            STORE_BYTES
+            + SNAPSHOT_BYTES
+            + f.train * (STORE_ROW + SNAPSHOT_ROW + 2 * f.id_bytes + 2 * LABEL_BYTES * f.labels)
+        )
         seconds = START_S["graph"] + f.train * GRAPH_ROW_S
         # The next generation is built beside the one that is read.
         return Estimate(f.train, Passes(), seconds, self._memory("graph", f.train), self._disk(disk), disk / MB)
@@ -204,14 +210,17 @@ class _Plan:
         images = settings.epochs * f.train
         same_class = f.train * max(f.labels, 1.0) / max(f.n_classes or 1, 1)
         candidates = f.train * (CANDIDATE_S + CANDIDATE_PAIR_S * same_class * f.dimension)
+        size_of_pattern = f.train / max(self.patterns, 1)
+        # Positives come from the patterns of the class, negatives first from the strangers in the own pattern.
+        kept = min(max(size_of_pattern, sampling.n_positives), sampling.pool)
+        kept += min(max(size_of_pattern * STRANGERS, sampling.n_negatives), sampling.pool)
         refreshing = settings.epochs * f.train * f.dimension * REFRESH_S
         seconds = candidates + refreshing
         seconds += self._training(images, settings.epochs, self.rates.method, settings.workers, not self.frozen)
         bank = 0 if self.frozen else 4 * f.train * f.dimension
-        kept = min(sampling.pool, int(same_class)) + sampling.pool
         heads = 4 * (f.dimension * f.dimension + 2 * f.dimension * (f.n_classes or 1))
         disk = 2 * self._weights() + heads + bank + 4 * self.patterns * f.dimension
-        disk += f.train * (kept * CANDIDATE_BYTES + 16)
+        disk += f.train * (kept * CANDIDATE_BYTES + CANDIDATE_ROW)
         memory = self._training_mb("train", settings.batch_size, settings.workers)
         passes = Passes(backward=0 if self.frozen else images)
         return Estimate(images, passes, seconds, memory, self._disk(disk), self._checkpoints() + 3 * bank / MB)
@@ -232,7 +241,7 @@ class _Plan:
         answers = 2 * (f.test + f.val) + f.val
         actors = self.settings.evaluate.actors
         seconds = START_S["evaluate"] + self._spread(answers, self.rates.forward, actors)
-        seconds += self.settings.evaluate.bootstrap_samples * f.test * 1e-9
+        seconds += self.settings.evaluate.bootstrap_samples * f.test * BOOTSTRAP_S
         memory = self._memory("evaluate", f.test + f.val) + self._block_mb(256)
         disk = f.test * (PREDICTION_ROW + f.id_bytes)
         return Estimate(answers, Passes(), seconds, memory, self._disk(disk))
@@ -271,4 +280,4 @@ class _Plan:
 
     @staticmethod
     def _disk(size: float) -> float:
-        return (size + FILE_BYTES) / MB
+        return (size + FILES_BYTES) / MB
