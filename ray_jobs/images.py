@@ -14,8 +14,7 @@ def execute(context: StageContext) -> None:
     with Progress("images", unit="images") as progress, context.run.writing("images", context.inputs, facts) as folder:
         train, test = digits(context.settings.data.val_fraction)
         for name, source in (("train", train), ("test", test)):
-            write_image_table(folder / f"{name}.arrow", source)
-            progress.update(len(source.ids))
+            write_image_table(folder / f"{name}.arrow", source, on_images=progress.update)
         table = ImageTable(folder / "train.arrow")
         mean, std = table.channel_statistics()
         facts.update(content_hash=table.content_hash, mean=mean, std=std, test=len(test.ids))

@@ -1,15 +1,19 @@
-"""The image table: decoded images with random access by dense index, in a memory-mapped Arrow IPC file.
+"""The image table: images with random access by dense index, in memory-mapped Arrow IPC files.
 
-A batch costs the same at fifty thousand and at a hundred million images: record batches have a fixed number of rows, so
-the place of an image is a division. The user's own ids, the split and the labels lie beside the pixels.
+Three files: `<name>.arrow` holds the images in record batches of one fixed number of rows, so the place of an image is a
+division, at fifty thousand and at a hundred million images; `<name>.rows.arrow` the user's own ids, splits and labels,
+in one record batch; `<name>.json` the facts. Images of up to 64 x 64 pixels are stored decoded, larger ones encoded, to
+be decoded and resized when they are asked for.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +21,37 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.ipc
+from scipy import sparse
 
+from csrms_dist.datasets.decoding import Shape, Stored, Unreadable, decode, encode_png, in_threads, load
+from csrms_dist.datasets.image_source import I64, SPLITS, TRAIN, U8, ImageSource, strings
+from csrms_dist.datasets.kernels import channel_sums, gather
 from csrms_dist.errors import DataError
-from csrms_dist.labels import LabelSpace, Membership, label_lists, membership_from_csr
+from csrms_dist.labels import LabelSpace, Membership
 
-U8 = npt.NDArray[np.uint8]
+DECODED_PIXELS = 64 * 64
 ROWS_PER_BATCH = 4096
+BATCH_BYTES = 1 << 25
+ENCODED_ROWS = 64
+CHUNK = 256
 
 
 @dataclass(frozen=True)
-class ImageSource:
-    """What a layout yields: the images of one split file, in a fixed order.
+class Rejected:
+    """An image that could not be read, and why."""
 
-    images: (N, H, W, 3) uint8 array-like or an iterable of (H, W, 3). ids: (N,) unique. membership: (N, K).
-    split: (N,) strings, each 'train', 'val' or 'test'.
-    """
+    id: str
+    reason: str
+    split: str = ""
 
-    name: str
-    label_space: LabelSpace
-    ids: list[str]
-    membership: Membership
-    split: list[str]
-    images: Iterable[U8]
-    shape: tuple[int, int, int]
+
+@dataclass(frozen=True)
+class Written:
+    """What became of a source: the hash of the table's content, the shape of its images, and what was set aside."""
+
+    content_hash: str
+    shape: Shape
+    rejected: tuple[Rejected, ...]
 
 
 class ImageTable:
@@ -47,126 +59,298 @@ class ImageTable:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        facts = json.loads(table.schema.metadata[b"csrms"])
+        facts = json.loads(path.with_suffix(".json").read_text())
         self.name: str = facts["name"]
         self.content_hash: str = facts["content_hash"]
         self.label_space = LabelSpace(tuple(facts["class_names"]), facts["multi_label"])
-        self.shape: tuple[int, int, int] = (facts["shape"][0], facts["shape"][1], facts["shape"][2])
-        self._table = table
-        self._chunks = [self._view(chunk) for chunk in table["image"].chunks]
-        labels = table["labels"].combine_chunks()
-        self.membership: Membership = membership_from_csr(
+        self.shape: Shape = (facts["shape"][0], facts["shape"][1], facts["shape"][2])
+        self.decoded: bool = facts["decoded"]
+        self._rows_per_batch: int = facts["rows_per_batch"]
+        self._sums: dict[str, Any] = facts["sums"]
+        rows = pa.ipc.open_file(pa.memory_map(str(_rows_file(path)))).get_batch(0)
+        self._ids = rows["id"]
+        self._split: U8 = rows["split"].to_numpy()
+        labels = rows["labels"]
+        self.membership: Membership = _mapped_membership(
             labels.offsets.to_numpy(), labels.values.to_numpy(), self.label_space.n_classes
         )
+        self._file = pa.memory_map(str(path)).read_buffer()
+        self._images = pa.ipc.open_file(self._file)
 
     def __len__(self) -> int:
-        return int(self._table.num_rows)
-
-    @property
-    def _width(self) -> int:
-        return int(np.prod(self.shape))
-
-    def _view(self, chunk: Any) -> U8:
-        """The images of one record batch, without a copy."""
-        pixels = np.frombuffer(chunk.buffers()[1], np.uint8)
-        first = chunk.offset * self._width
-        return pixels[first : first + len(chunk) * self._width].reshape(len(chunk), *self.shape)
+        return len(self._ids)
 
     @property
     def ids(self) -> Any:
-        """(N,) Arrow strings."""
-        return self._table["id"].combine_chunks()
+        """(N,) Arrow strings, memory-mapped."""
+        return self._ids
 
-    def indices(self, split: str) -> npt.NDArray[np.int64]:
+    def indices(self, split: str) -> I64:
         """The dense indices of a split, ascending."""
-        return np.flatnonzero(self._table["split"].to_numpy() == split).astype(np.int64)
+        return np.flatnonzero(self._split == SPLITS.index(split)).astype(np.int64)
 
-    def pixels(self, indices: npt.NDArray[np.int64]) -> U8:
-        """(B,) dense indices -> (B, H, W, 3) uint8, a copy."""
+    def pixels(self, indices: npt.NDArray[np.integer]) -> U8:
+        """(B,) dense indices -> (B, H, W, 3) uint8, a copy. Raises IndexError for an index that the table has not."""
+        indices = np.ascontiguousarray(indices, np.int64)
+        if len(indices) and not 0 <= indices.min() <= indices.max() < len(self):
+            raise IndexError(f"image {indices.min()}..{indices.max()} of a table of {len(self)}")
         out = np.empty((len(indices), *self.shape), np.uint8)
-        for place, index in enumerate(indices):
-            out[place] = self._chunks[index // ROWS_PER_BATCH][index % ROWS_PER_BATCH]
+        if self.decoded:
+            file, starts = self._places
+            gather(file, starts, self._rows_per_batch, indices, out.reshape(len(indices), int(np.prod(self.shape))))
+            return out
+        for place, pixels in enumerate(in_threads(self._decoded, indices.tolist())):
+            if isinstance(pixels, Unreadable):
+                raise DataError(
+                    f"{self.path}: image '{self._ids[int(indices[place])]}'", got=f"'{pixels.reason}'",
+                    expected="what could be read when the table was written", remedy="run `csrms images CONFIG` again",
+                )  # fmt: skip
+            out[place] = pixels
         return out
 
     def channel_statistics(self, split: str = "train") -> tuple[list[float], list[float]]:
         """Mean and standard deviation of each channel of a split, in 0..1, from exact integer sums."""
-        total = np.zeros(3, np.int64)
-        squares = np.zeros(3, np.int64)
-        indices = self.indices(split)
-        for start in range(0, len(indices), ROWS_PER_BATCH):
-            block = self.pixels(indices[start : start + ROWS_PER_BATCH]).astype(np.int64)
-            total += block.sum(axis=(0, 1, 2))
-            squares += (block * block).sum(axis=(0, 1, 2))
-        count = max(1, len(indices) * self.shape[0] * self.shape[1])
+        total, squares = (np.array(sums, np.float64) for sums in self._sums[split])
+        count = max(1, int((self._split == SPLITS.index(split)).sum()) * self.shape[0] * self.shape[1])
         mean = total / count
         std = np.sqrt(np.maximum(squares / count - mean * mean, 0.0))
         return (mean / 255).tolist(), (np.maximum(std, 1e-3) / 255).tolist()
 
+    @cached_property
+    def _places(self) -> tuple[U8, I64]:
+        """The whole file, and where in it the pixels of each record batch begin."""
+        batches = range(self._images.num_record_batches)
+        addresses = (self._images.get_batch(n)["image"].buffers()[1].address for n in batches)
+        return np.frombuffer(self._file, np.uint8), np.fromiter(addresses, np.int64, len(batches)) - self._file.address
 
-def write_image_table(path: Path, source: ImageSource) -> str:
-    """Write an image table; returns the hash of its content.
+    def _decoded(self, index: int) -> U8 | Unreadable:
+        batch = self._images.get_batch(index // self._rows_per_batch)
+        return decode(batch["image"][index % self._rows_per_batch].as_py(), self.shape)
 
-    Raises DataError for a repeated id, no image at all, or images that do not fit the ids or the shape.
+
+def _rows_file(path: Path) -> Path:
+    return path.with_suffix(".rows.arrow")
+
+
+def _mapped_membership(offsets: npt.NDArray[np.int32], labels: npt.NDArray[np.int32], n_classes: int) -> Membership:
+    """Membership (N, K) on the arrays of the file, which were canonical when they were written; only ones are made."""
+    matrix = sparse.csr_array(
+        (np.ones(len(labels), np.uint8), labels, offsets), shape=(len(offsets) - 1, n_classes), copy=False
+    )
+    matrix.has_canonical_format = True
+    return matrix
+
+
+# ------------------------------------------------------------------------------------------------------------- writing
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A readable image: what the table stores of it, and its channel sums (2, 3)."""
+
+    content: bytes | U8
+    sums: I64
+
+
+def write_image_table(
+    path: Path, source: ImageSource, *, shape: Shape | None = None, on_images: Callable[[int], None] = lambda _: None
+) -> Written:
+    """Write an image table in one pass, a record batch at a time; images that cannot be read are left out.
+
+    shape: what images become where the source does not say it. `on_images` hears how many more have been read. Raises
+    DataError for a repeated id, images that do not fit the ids, a split without a readable image, and a class that had
+    training images, none of them readable.
     """
-    if not source.ids:
+    if not len(source):
         raise DataError(source.name, got="no images", expected="at least one")
-    if len(set(source.ids)) != len(source.ids):
-        seen: set[str] = set()
-        repeated = next(i for i in source.ids if i in seen or seen.add(i))  # type: ignore[func-returns-value]
-        raise DataError(source.name, got=f"the id '{repeated}' twice", expected="every id once")
-    labels = label_lists(source.membership)
+    refuse_repeated(source.ids, source.name)
+    shape = source.shape or shape
+    totals = np.zeros((len(SPLITS), 2, 3), np.int64)
     content = hashlib.sha256()
-    for row in zip(source.ids, source.split, labels, strict=True):
-        content.update(repr(row).encode())
-    width = int(np.prod(source.shape))
+    rejected: list[tuple[int, str]] = []
+    writer: _Writer | None = None
+    try:
+        for start, items in _chunks(source):
+            shape = shape or _first_shape(items)
+            if shape is None:
+                rejected += [(start + n, _reason(item)) for n, item in enumerate(items)]
+                continue
+            writer = writer or _Writer(path, shape)
+            found = in_threads(partial(_prepare, shape=shape, decoded=writer.decoded), items)
+            for row, image in enumerate(found, start):
+                if isinstance(image, Unreadable):
+                    rejected.append((row, image.reason))
+                else:
+                    totals[source.split[row]] += image.sums
+                    writer.add(image.content)
+                    content.update(image.content)
+            on_images(len(items))
+        _refuse_emptied(source, rejected)
+        if writer is None or shape is None:
+            raise DataError(source.name, got="no readable image", expected="at least one")
+    finally:
+        if writer is not None:
+            writer.close()
+    kept = np.ones(len(source), np.bool_)
+    kept[[row for row, _ in rejected]] = False
+    digest = _write_rows(path, source, kept, content, shape)
     facts = {
         "name": source.name,
         "class_names": list(source.label_space.class_names),
         "multi_label": source.label_space.multi_label,
-        "shape": list(source.shape),
-        "content_hash": "",
+        "shape": list(shape),
+        "decoded": writer.decoded,
+        "rows_per_batch": writer.rows_per_batch,
+        "content_hash": digest,
+        "sums": {split: totals[code].tolist() for code, split in enumerate(SPLITS)},
     }
-    batches: list[Any] = []
-    written = 0
-    for start, block in _blocks(source):
-        content.update(block.tobytes())
-        written = stop = start + len(block)
-        batches.append(
-            pa.record_batch(
-                {
-                    "id": pa.array(source.ids[start:stop], pa.string()),
-                    "split": pa.array(source.split[start:stop], pa.string()),
-                    "labels": pa.array(labels[start:stop], pa.list_(pa.int32())),
-                    "image": pa.FixedSizeBinaryArray.from_buffers(
-                        pa.binary(width), len(block), [None, pa.py_buffer(np.ascontiguousarray(block))]
-                    ),
-                }
-            )
-        )
-    if written != len(source.ids):
-        raise DataError(source.name, got=f"{written} images", expected=f"{len(source.ids)}, one for each id")
-    facts["content_hash"] = content.hexdigest()[:32]
-    schema = batches[0].schema.with_metadata({"csrms": json.dumps(facts)})
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        for batch in batches:
-            writer.write_batch(batch.replace_schema_metadata(schema.metadata))
-    return str(facts["content_hash"])
+    path.with_suffix(".json").write_text(json.dumps(facts))
+    return Written(
+        digest,
+        shape,
+        tuple(Rejected(source.ids[row].as_py(), reason, SPLITS[source.split[row]]) for row, reason in rejected),
+    )
 
 
-def _blocks(source: ImageSource) -> Iterator[tuple[int, U8]]:
-    """(first row, images) of each record batch."""
-    start: int = 0
-    held: list[U8] = []
-    for row, image in enumerate(source.images):
-        if row == len(source.ids):
-            raise DataError(source.name, got="more images than ids", expected=f"{row}, one for each id")
-        if image.shape != source.shape:
-            got = f"the shape {image.shape}"
-            raise DataError(f"{source.name}, image '{source.ids[row]}'", got=got, expected=str(source.shape))
-        held.append(image)
-        if len(held) == ROWS_PER_BATCH:
-            yield start, np.stack(held)
-            start, held = start + len(held), []
-    if held:
-        yield start, np.stack(held)
+def _chunks(source: ImageSource) -> Iterator[tuple[int, list[Stored]]]:
+    """(first row, images) of a bounded number of rows at a time."""
+    images = iter(source.images)
+    start = 0
+    while items := list(islice(images, CHUNK)):
+        if start + len(items) > len(source):
+            raise DataError(source.name, got="more images than ids", expected=f"{len(source)}, one for each id")
+        yield start, items
+        start += len(items)
+    if start < len(source):
+        raise DataError(source.name, got=f"{start} images", expected=f"{len(source)}, one for each id")
+
+
+def _first_shape(items: list[Stored]) -> Shape | None:
+    """The shape of the first readable image."""
+    for item in items:
+        pixels = decode(item)
+        if not isinstance(pixels, Unreadable):
+            return pixels.shape[0], pixels.shape[1], 3
+    return None
+
+
+def _reason(item: Stored) -> str:
+    found = decode(item)
+    return found.reason if isinstance(found, Unreadable) else ""
+
+
+def _prepare(stored: Stored, *, shape: Shape, decoded: bool) -> _Prepared | Unreadable:
+    """Decode one image, sum its channels, and keep what the table stores."""
+    content = load(stored)
+    pixels = decode(content, shape) if not isinstance(content, Unreadable) else content
+    if isinstance(pixels, Unreadable) or isinstance(content, Unreadable):
+        return pixels if isinstance(pixels, Unreadable) else Unreadable("no bytes")
+    sums = np.zeros((2, 3), np.int64)
+    channel_sums(pixels, sums)
+    if decoded:
+        return _Prepared(np.ascontiguousarray(pixels).reshape(-1), sums)
+    return _Prepared(encode_png(content) if isinstance(content, np.ndarray) else content, sums)
+
+
+class _Writer:
+    """Images, one after the other -> record batches of a fixed number of rows."""
+
+    def __init__(self, path: Path, shape: Shape) -> None:
+        width = int(np.prod(shape))
+        self.decoded = shape[0] * shape[1] <= DECODED_PIXELS
+        self.rows_per_batch = max(1, min(ROWS_PER_BATCH, BATCH_BYTES // width)) if self.decoded else ENCODED_ROWS
+        self._schema = pa.schema([("image", pa.binary(width) if self.decoded else pa.large_binary())])
+        self._sink = pa.OSFile(str(path), "wb")
+        self._file = pa.ipc.new_file(self._sink, self._schema)
+        self._pixels = np.empty((self.rows_per_batch if self.decoded else 0, width), np.uint8)
+        self._encoded: list[bytes] = []
+        self._held = 0
+
+    def add(self, content: bytes | U8) -> None:
+        if isinstance(content, bytes):
+            self._encoded.append(content)
+        else:
+            self._pixels[self._held] = content
+        self._held += 1
+        if self._held == self.rows_per_batch:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self.decoded:
+            kind, buffer = self._schema.field("image").type, pa.py_buffer(self._pixels[: self._held])
+            images = pa.FixedSizeBinaryArray.from_buffers(kind, self._held, [None, buffer])
+        else:
+            images = pa.array(self._encoded, pa.large_binary())
+        self._file.write_batch(pa.record_batch([images], schema=self._schema))
+        self._held = 0
+        self._encoded.clear()
+
+    def close(self) -> None:
+        if self._held:
+            self._flush()
+        self._file.close()
+        self._sink.close()
+
+
+def _write_rows(path: Path, source: ImageSource, kept: npt.NDArray[np.bool_], content: Any, shape: Shape) -> str:
+    """Write ids, splits and labels of the kept rows; returns the hash of these and of `content`."""
+    whole = bool(kept.all())
+    ids = source.ids if whole else source.ids.filter(pa.array(kept))
+    membership = source.membership if whole else source.membership[kept]
+    split = source.split if whole else source.split[kept]
+    offsets, labels = membership.indptr.astype(np.int32), membership.indices.astype(np.int32)
+    for name in strings(ids):
+        content.update(name.encode() + b"\0")
+    for part in (split, offsets, labels):
+        content.update(np.ascontiguousarray(part))
+    content.update(repr((shape, source.label_space)).encode())
+    batch = pa.record_batch({"id": ids, "split": pa.array(split), "labels": pa.ListArray.from_arrays(offsets, labels)})
+    with pa.OSFile(str(_rows_file(path)), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as file:
+        file.write_batch(batch)
+    return str(content.hexdigest()[:32])
+
+
+def _refuse_emptied(source: ImageSource, rejected: list[tuple[int, str]]) -> None:
+    """Raises DataError when nothing readable is left of a split, or of a class in training."""
+    if not rejected:
+        return
+    row, reason = rejected[0]
+    why = f"{len(rejected):,} images that cannot be read, the first '{source.ids[row]}': {reason}"
+    kept = np.ones(len(source), np.bool_)
+    kept[[row for row, _ in rejected]] = False
+    for code, split in enumerate(SPLITS):
+        of_split = source.split == code
+        if of_split.any() and not (of_split & kept).any():
+            expected = f"a readable image in the split {split}"
+            raise DataError(source.name, got=why, expected=expected, remedy="repair or replace them")
+    training = source.split == TRAIN
+    before, after = (np.asarray(source.membership[rows].sum(axis=0)) for rows in (training, training & kept))
+    emptied = np.flatnonzero((before > 0) & (after == 0))
+    if len(emptied):
+        expected = f"a readable training image of the class '{source.label_space.class_names[emptied[0]]}'"
+        raise DataError(source.name, got=why, expected=expected, remedy="repair or replace them")
+
+
+def repeated_ids(ids: Any) -> list[tuple[int, int]]:
+    """(row of an id, a later row with the same id), ascending by the later row; empty when every id is there once."""
+    hashes = np.fromiter((hash(name) for name in strings(ids)), np.int64, len(ids))
+    order = np.argsort(hashes, kind="stable")
+    ordered = hashes[order]
+    found = []
+    for place in np.flatnonzero(ordered[1:] == ordered[:-1]).tolist():
+        first = int(np.searchsorted(ordered, ordered[place], "left"))
+        name = ids[int(order[place + 1])]
+        # Equal hashes may be of different ids: compare with all the earlier rows of this hash.
+        same = [int(row) for row in order[first : place + 1] if ids[int(row)] == name]
+        if same:
+            found.append((same[0], int(order[place + 1])))
+    return sorted(found, key=lambda pair: pair[1])
+
+
+def refuse_repeated(ids: Any, what: str) -> None:
+    """Raises DataError for an id that is there twice."""
+    if pairs := repeated_ids(ids):
+        raise DataError(
+            what, got=f"the id '{ids[pairs[0][1]]}' twice", expected="every id once",
+            remedy="make the ids unique, or set data.on_duplicate_id to suffix",
+        )  # fmt: skip

@@ -6,33 +6,43 @@ cut. (No rule can keep both an exact share of each class and every image in its 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from csrms_dist.datasets.image_source import strings
 from csrms_dist.hashing import hash_ids
 from csrms_dist.labels import Membership
 
 
 def held_out(
-    ids: Sequence[str], membership: Membership, fraction: float, purpose: str, multi_label: bool
+    ids: Any, membership: Membership, fraction: float, purpose: str, multi_label: bool
 ) -> npt.NDArray[np.bool_]:
     """(N,) mask of the `fraction` of smallest hash in each class (multi-label: overall); ties by the id's bytes.
 
-    A class keeps at least one image outside the mask.
+    ids: Arrow strings or a sequence of str. A class keeps at least one image outside the mask.
     """
-    keys = hash_ids(ids, purpose)
-    order = np.lexsort((np.array([i.encode() for i in ids], dtype=object).argsort(kind="stable").argsort(), keys))
     mask = np.zeros(len(ids), np.bool_)
+    order = _hash_order(ids, purpose)
     if multi_label:
         groups = [order]
     else:
-        by_class = membership.tocsc()
-        of_class = [by_class.indices[by_class.indptr[k] : by_class.indptr[k + 1]] for k in range(membership.shape[1])]
-        rank = np.empty(len(ids), np.int64)
-        rank[order] = np.arange(len(ids))
-        groups = [rows[np.argsort(rank[rows])] for rows in of_class]
+        classes = membership.indices[order]
+        by_class = np.argsort(classes, kind="stable")
+        ends = np.cumsum(np.bincount(classes, minlength=membership.shape[1]))
+        groups = np.split(order[by_class], ends[:-1])
     for rows in groups:
         mask[rows[: min(round(fraction * len(rows)), max(len(rows) - 1, 0))]] = True
     return mask
+
+
+def _hash_order(ids: Any, purpose: str) -> npt.NDArray[np.int64]:
+    """Rows by the hash of their ids, equal hashes by the id's bytes. (N,)."""
+    keys = hash_ids(strings(ids), purpose)
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    for key in np.unique(ordered[1:][ordered[1:] == ordered[:-1]]):
+        first, last = np.searchsorted(ordered, key, "left"), np.searchsorted(ordered, key, "right")
+        order[first:last] = sorted(order[first:last].tolist(), key=lambda row: str(ids[row]).encode())
+    return order

@@ -28,7 +28,7 @@ def images() -> dict[str, bytes]:
     """The first test images of the digits, as PNG, by id."""
     _, test = digits(0.1)
     encoded = {}
-    for name, pixels in zip(test.ids[:N], test.images, strict=False):
+    for name, pixels in zip(test.ids[:N].to_pylist(), test.images, strict=False):
         buffer = io.BytesIO()
         Image.fromarray(np.asarray(pixels)).save(buffer, "PNG")
         encoded[name] = buffer.getvalue()

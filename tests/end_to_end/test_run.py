@@ -196,7 +196,7 @@ def test_run_json_says_how_the_run_was_made(finished: Run, metrics: Any) -> None
 def test_predictions_have_the_users_ids_and_give_the_accuracies(finished: Run, metrics: Any) -> None:
     table = pq.read_table(finished.path("evaluate") / "predictions.parquet")
     _, test = digits(0.1)
-    assert table["id"].to_pylist() == test.ids
+    assert table["id"].to_pylist() == test.ids.to_pylist()
     truth = np.array(table["label"].to_pylist())
     assert truth.tolist() == [test.label_space.class_names[k] for k in single_labels(test.membership)]
     accuracies = {**metrics["test"], "control": metrics["control"]["test"]}

@@ -21,7 +21,8 @@ import torch.distributed as dist
 from csrms_dist.collective import Collective
 from csrms_dist.config import MethodSettings, OptimiserSettings, SamplingSettings
 from csrms_dist.datasets import ImageTable
-from csrms_dist.datasets.image_table import ImageSource, write_image_table
+from csrms_dist.datasets.image_source import in_memory
+from csrms_dist.datasets.image_table import write_image_table
 from csrms_dist.encoders import Normaliser
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.inference import ModelCard, make_model
@@ -62,7 +63,7 @@ def prepare(folder: Path) -> None:
     images = np.clip(128 + 40 * (centres[pattern] + 0.5 * rng.normal(size=(N, 32, 32, 3))), 0, 255).astype(np.uint8)
     space = LabelSpace(tuple("abcde"))
     ids = [f"{i}" for i in range(N)]
-    source = ImageSource("made", space, ids, space.membership(labels.tolist()), ["train"] * N, images, (32, 32, 3))
+    source = in_memory("made", space, ids, space.membership(labels.tolist()), ["train"] * N, images, (32, 32, 3))
     write_image_table(folder / "train.arrow", source)
     np.save(folder / "pattern.npy", pattern)
     np.save(folder / "features.npy", rng.normal(size=(11, 84))[pattern] + 0.3 * rng.normal(size=(N, 84)))

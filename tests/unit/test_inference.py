@@ -13,7 +13,8 @@ import torch
 
 from csrms_dist.config import OptimiserSettings
 from csrms_dist.datasets import ImageTable
-from csrms_dist.datasets.image_table import ImageSource, write_image_table
+from csrms_dist.datasets.image_source import in_memory
+from csrms_dist.datasets.image_table import write_image_table
 from csrms_dist.inference import Classifier, Predictions, make_model, read_card, save_model
 from csrms_dist.labels import LabelSpace, single_labels
 from csrms_dist.methods.baselines import PlainModel
@@ -71,7 +72,7 @@ def test_predictions_are_the_same_bytes_whatever_the_labels(
     assert (other != true).any()
     space = LabelSpace(test.label_space.class_names, multi_label=True)
     given = [[int(k)] for k in other] if labels == "permuted" else [[] for _ in other]
-    source = ImageSource(
+    source = in_memory(
         "other", space, test.ids.to_pylist(), space.membership(given), ["test"] * len(test), pixels, test.shape
     )
     write_image_table(tmp_path / "test.arrow", source)

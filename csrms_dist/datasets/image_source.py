@@ -1,0 +1,89 @@
+"""What a layout yields for one image table: ids, labels, splits, and its images one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from csrms_dist.datasets.decoding import Shape, Stored, U8
+from csrms_dist.labels import LabelSpace, Membership
+
+I64 = npt.NDArray[np.int64]
+SPLITS = ("train", "val", "test")
+TRAIN, VAL, TEST = range(3)
+ID_BLOCK = 65536
+
+Reader: TypeAlias = Callable[[I64], Iterator[Stored]]
+"""Ascending row numbers of a layout's file -> their images, read when they are asked for."""
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """The images of one table, in a fixed order; nothing is decoded yet.
+
+    ids: (N,) Arrow strings, unique. membership: (N, K). split: (N,) uint8, index into SPLITS. images: N images, bytes,
+    files or pixels. shape: what all of them become; None: the shape of the first readable one.
+    """
+
+    name: str
+    label_space: LabelSpace
+    ids: Any
+    membership: Membership
+    split: U8
+    images: Iterable[Stored]
+    shape: Shape | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Selected:
+    """Some rows of a layout's images, as an iterable."""
+
+    read: Reader
+    rows: I64
+
+    def __iter__(self) -> Iterator[Stored]:
+        return self.read(self.rows)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """An opened data set: the training images (splits train and val) and the test images, none of them decoded.
+
+    test_only: classes without a training image. notes: what the user should know, as sentences.
+    """
+
+    name: str
+    label_space: LabelSpace
+    train: ImageSource
+    test: ImageSource
+    test_only: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def in_memory(
+    name: str,
+    label_space: LabelSpace,
+    ids: Sequence[str],
+    membership: Membership,
+    split: Sequence[str],
+    images: Iterable[Stored],
+    shape: Shape | None = None,
+) -> ImageSource:
+    """A source from plain sequences; `split` in words."""
+    codes = np.array([SPLITS.index(word) for word in split], np.uint8)
+    return ImageSource(name, label_space, pa.array(ids, pa.string()), membership, codes, images, shape)
+
+
+def strings(ids: Any) -> Iterator[str]:
+    """The text of Arrow strings (or of any sequence of str), without holding all of it."""
+    for start in range(0, len(ids), ID_BLOCK):
+        block = ids[start : start + ID_BLOCK]
+        yield from block.to_pylist() if hasattr(block, "to_pylist") else block
