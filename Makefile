@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-slow lint clean
+.PHONY: install demo test test-slow test-core-alone lint clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.installed
@@ -31,6 +31,10 @@ test: $(VENV)/.test-installed
 
 test-slow: $(VENV)/.test-installed
 	@$(BIN)/python -m pytest -m slow
+
+# Builds an environment with Python 3.12 (PYTHON312=/path/to/python3.12 where it is not on the PATH).
+test-core-alone: $(VENV)/.test-installed
+	@$(BIN)/python -m pytest -m slow tests/core_alone
 
 lint: $(VENV)/.test-installed
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
