@@ -30,16 +30,20 @@ def execute(context: StageContext) -> None:
 
 
 def _import_vectors(context: StageContext) -> None:
-    with Progress("features", unit="rows") as progress:
-        table = read_vectors(context.settings.features.path)
-        facts = {"rows": len(table), "dimension": table.dimension, "labelled": table.membership is not None}
+    path = context.settings.features.path
+    facts: dict[str, Any] = {}
+    with (
+        Progress("features", unit="rows") as progress,
+        context.run.writing("features", context.inputs, facts) as folder,
+    ):
+        table = read_vectors(path, folder)
+        facts.update(rows=len(table), dimension=table.dimension, labelled=table.membership is not None)
         if table.membership is not None:
             n_classes = table.membership.shape[1]
             empty = n_classes - len(np.unique(table.membership.indices))
             if empty:
-                warn(f"{context.settings.features.path}: {empty:,} of the classes 0..{n_classes - 1:,} have no row")
-        with context.run.writing("features", context.inputs, facts) as folder:
-            table.save(folder)
+                warn(f"{path}: {empty:,} of the classes 0..{n_classes - 1:,} have no row")
+        table.save(folder)
         progress.update(len(table))
 
 

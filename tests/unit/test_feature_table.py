@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from csrms_dist import feature_table
 from csrms_dist.errors import DataError
 from csrms_dist.feature_table import FeatureTable, read_vectors, write_rows
 from csrms_dist.labels import LabelSpace, label_lists, single_labels
@@ -165,6 +166,43 @@ def test_what_was_read_can_be_saved(tmp_path: Path) -> None:
     table = read_vectors(parquet(tmp_path, labels=pa.array([[1], [], [0]], pa.list_(pa.int64()))))
     table.save(tmp_path)
     assert_equal(table, FeatureTable.load(tmp_path))
+
+
+@pytest.mark.parametrize("rows", [1, 7, 4096])
+@pytest.mark.parametrize("labels", [None, "label", "labels"])
+def test_reading_into_a_folder_keeps_the_vectors_on_disk(
+    tmp_path: Path, rows: int, labels: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n = 100
+    columns: dict[str, Any] = {
+        "id": pa.array([f"é/{i}" if i % 3 else "" + "x" * i for i in range(n)]),
+        "vector": pa.array([[i / 7, -float(i)] for i in range(n)], F32_LIST),
+    }
+    if labels:
+        columns["class_name"] = pa.array([f"n{i % 5}" for i in range(n)])
+        columns[labels] = pa.array([i % 5 if labels == "label" else [i % 5, *range(i % 3)] for i in range(n)])
+    path = parquet(tmp_path, **columns)
+    at_once = read_vectors(path)
+    monkeypatch.setattr(feature_table, "_ROWS", rows)
+    assert_equal(read_vectors(path), at_once)
+    for name in ("streamed", "whole"):
+        (tmp_path / name).mkdir()
+    streamed = read_vectors(path, tmp_path / "streamed")
+    assert isinstance(streamed.vectors, np.memmap)
+    assert_equal(streamed, at_once)
+    streamed.save(tmp_path / "streamed")
+    at_once.save(tmp_path / "whole")
+    assert sorted(file.name for file in (tmp_path / "streamed").iterdir()) == ["rows.arrow", "vectors.npy"]
+    for name in ("rows.arrow", "vectors.npy"):
+        assert (tmp_path / "streamed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert_equal(FeatureTable.load(tmp_path / "streamed"), at_once)
+
+
+def test_a_refused_file_leaves_no_ids_in_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match="'a' 2 times"):
+        read_vectors(parquet(tmp_path, id=pa.array(["a", "b", "a"])), tmp_path / "folder")
+    assert list((tmp_path / "folder").iterdir()) == []
 
 
 NAN, INF = float("nan"), float("inf")

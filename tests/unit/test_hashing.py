@@ -7,12 +7,13 @@ import warnings
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from csrms_dist.hashing import hash_ids, mix, permutation, uniform
+from csrms_dist.hashing import first_repeated, hash_ids, mix, permutation, text_at, texts, uniform
 
 MASK = (1 << 64) - 1
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -169,3 +170,18 @@ def test_permutations_of_different_parts_differ_and_are_fair() -> None:
     first = np.array([permutation(5, seed, 9)[0] for seed in range(5_000)])
     assert np.bincount(first, minlength=5) == pytest.approx(1000, abs=150)
     assert not np.array_equal(permutation(50, 1), permutation(50, 2))
+
+
+@given(st.lists(st.text(max_size=3), max_size=30))
+def test_arrow_strings_hash_as_python_strings_do(ids: list[str]) -> None:
+    ids = [i.encode(errors="replace").decode() for i in ids]
+    for arrow in (pa.array(ids, pa.string()), pa.chunked_array([ids[:7], ids[7:]], pa.large_string())):
+        assert list(texts(arrow)) == ids
+        assert [text_at(arrow, k) for k in range(len(ids))] == ids
+        assert hash_ids(arrow, "order").tolist() == hash_ids(ids, "order").tolist()
+        assert first_repeated(arrow) == first_repeated(ids)
+
+
+@given(st.lists(st.sampled_from("abcdefgh"), max_size=9))
+def test_the_first_repeated_id(ids: list[str]) -> None:
+    assert first_repeated(ids) == next((i for k, i in enumerate(ids) if i in ids[:k]), None)
