@@ -36,7 +36,7 @@ def execute(context: StageContext) -> None:
 
             clustering = cluster(
                 folder_of_features / "vectors.npy",
-                table.id_list(),
+                table.ids,
                 settings,
                 n_classes=n_classes,
                 workdir=work,
@@ -46,7 +46,7 @@ def execute(context: StageContext) -> None:
             )
             progress.set(len(PHASES), f"{clustering.n_patterns} patterns at vigilance {clustering.vigilance:.3f}")
         if settings.vigilance != "auto":
-            warning = calibrate(table.vectors, table.id_list(), settings.algorithm).warning(float(settings.vigilance))
+            warning = calibrate(table.vectors, table.ids, settings.algorithm).warning(float(settings.vigilance))
             if warning:
                 warn(warning)
         elif settings.n_patterns != "auto" and abs(clustering.n_patterns / int(settings.n_patterns) - 1) > FAR:

@@ -6,7 +6,6 @@ every row alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy.typing as npt
 
 from csrms_dist.art.scaling import MinMaxScaling, Scaling, SphericalScaling, blas
 from csrms_dist.art.sharding import hash_order
-from csrms_dist.hashing import hash_ids
+from csrms_dist.hashing import Texts, hash_ids
 
 F64 = npt.NDArray[np.float64]
 
@@ -72,7 +71,7 @@ class Calibration:
         return "\n".join(lines)
 
 
-def calibrate(vectors: npt.NDArray[Any], ids: Sequence[str], algorithm: str = "spherical") -> Calibration:
+def calibrate(vectors: npt.NDArray[Any], ids: Texts, algorithm: str = "spherical") -> Calibration:
     """Measure a sample of the rows (N, D), the one whose ids have the smallest hashes; finite numbers.
 
     Examples

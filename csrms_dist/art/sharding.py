@@ -24,7 +24,7 @@ from csrms_dist.art.spherical_art import Categories
 from csrms_dist.art.vigilance import MAX_STEPS, bisect, target_patterns
 from csrms_dist.config import ClusterSettings
 from csrms_dist.errors import DataError
-from csrms_dist.hashing import U64, hash_ids
+from csrms_dist.hashing import U64, Texts, hash_ids, text_at
 
 I64 = npt.NDArray[np.int64]
 T = TypeVar("T")
@@ -67,7 +67,7 @@ def _quietly(name: str, total: int) -> AbstractContextManager[Callable[[], None]
 
 def cluster(
     vectors_path: Path,
-    ids: Sequence[str],
+    ids: Texts,
     settings: ClusterSettings,
     n_classes: int | None,
     workdir: Path,
@@ -79,8 +79,9 @@ def cluster(
 
     Parameters
     ----------
-    vectors_path: the matrix, which must not change meanwhile. ids: (N,) names of its rows; they decide each row's shard
-        and place in the order, so the same rows under the same ids give the same patterns in whatever order they lie.
+    vectors_path: the matrix, which must not change meanwhile. ids: (N,) names of its rows, a sequence of str or Arrow
+        strings; they decide each row's shard and place in the order, so the same rows under the same ids give the same
+        patterns in whatever order they lie.
     n_classes: K, which sets the number of patterns aimed at; None if unknown.
     workdir: a folder that every worker can read and write; the files made there are removed at the end.
     executor: who runs the tasks; this process by default.
@@ -106,24 +107,26 @@ def cluster(
         run.clean()
 
 
-def hash_order(hashes: U64, ids: Sequence[str]) -> I64:
+def hash_order(hashes: U64, ids: Texts) -> I64:
     """The rows in the order of their hashes, ties by the id's UTF-8 bytes. (N,) int64."""
     order = np.argsort(hashes, kind="stable")
     ordered = hashes[order]
     tied = np.flatnonzero(ordered[1:] == ordered[:-1])
     for value in np.unique(ordered[tied]):
         first, last = np.searchsorted(ordered, value, "left"), np.searchsorted(ordered, value, "right")
-        order[first:last] = sorted(order[first:last].tolist(), key=lambda row: ids[row].encode())
+        order[first:last] = sorted(order[first:last].tolist(), key=lambda row: text_at(ids, row).encode())
     return order
 
 
-def learning_rows(ids: Sequence[str], shards: int, learn_rows: int) -> tuple[I64, I64]:
+def learning_rows(ids: Texts, shards: int, learn_rows: int, order: I64 | None = None) -> tuple[I64, I64]:
     """The rows to learn, shard after shard, each in hash order (R,), and the first of each shard (V + 1,).
 
-    All rows if there are at most `learn_rows`, else the learn_rows // shards of smallest hash from each shard.
+    All rows if there are at most `learn_rows`, else the learn_rows // shards of smallest hash from each shard. order:
+    the rows in hash order, where it is known already.
     """
-    order = hash_order(hash_ids(ids, "order"), ids)
-    shard = (hash_ids(ids, "shard") % np.uint64(shards)).astype(np.int64)[order]
+    if order is None:
+        order = hash_order(hash_ids(ids, "order"), ids)
+    shard = (hash_ids(ids, "shard") % np.uint64(shards)).astype(np.int32)[order]
     quota = len(ids) if len(ids) <= learn_rows else max(1, learn_rows // shards)
     by_shard = order[np.argsort(shard, kind="stable")]
     sizes = np.bincount(shard, minlength=shards)
@@ -148,7 +151,7 @@ class _Run(ABC):
     def __init__(
         self,
         vectors_path: Path,
-        ids: Sequence[str],
+        ids: Texts,
         settings: ClusterSettings,
         workdir: Path,
         executor: Executor,
@@ -214,7 +217,8 @@ class _Run(ABC):
         self.order_of_row = np.empty(self.n, np.int64)
         order = hash_order(hash_ids(self.ids, "order"), self.ids)
         self.order_of_row[order] = np.arange(self.n)
-        self.learnt, self.first = learning_rows(self.ids, self.settings.shards, self.settings.learn_rows)
+        shards, learn_rows = self.settings.shards, self.settings.learn_rows
+        self.learnt, self.first = learning_rows(self.ids, shards, learn_rows, order)
         self.scaling = self.fit_scaling(vectors, np.sort(self.order_of_row[self.learnt]), order)
         self.scaling_folder.mkdir(parents=True, exist_ok=True)
         save_scaling(self.scaling_folder, self.scaling)
@@ -234,7 +238,7 @@ class _Run(ABC):
         bad = [row for row in bad_rows if row >= 0]
         if bad:
             raise DataError(
-                f"vector of '{self.ids[min(bad)]}'", got="NaN or infinite values", expected="finite numbers",
+                f"vector of '{text_at(self.ids, min(bad))}'", got="NaN or infinite values", expected="finite numbers",
                 remedy="remove or repair the row",
             )  # fmt: skip
 
@@ -470,7 +474,12 @@ class _Fuzzy(_Run):
     def learn_residual(self, path: Path, residual: I64, order: I64, rho: float) -> npt.NDArray[np.float64]:
         """Boxes over all residual rows in hash order, merged like the shards': each covers its rows."""
         chosen = residual[np.argsort(order[residual])]
-        np.save(self.residual_path, np.load(path, mmap_mode="r")[chosen])
+        rows = np.load(path, mmap_mode="r")
+        shape = (len(chosen), rows.shape[1])
+        residuals = np.lib.format.open_memmap(self.residual_path, mode="w+", dtype=rows.dtype, shape=shape)
+        for start in range(0, len(chosen), BLOCK):
+            residuals[start : start + BLOCK] = rows[chosen[start : start + BLOCK]]
+        residuals.flush()
         task = (self.residual_path, 0, len(chosen), rho, self.settings.choice, 1.0)
         return self.merge(self.executor.map(tasks.learn_fuzzy, [task]), rho)
 

@@ -35,11 +35,15 @@ def first_bad_row(block: npt.NDArray[Any]) -> int:
 
 def extremes(vectors: Path, start: int, stop: int) -> tuple[int, F64, F64]:
     """Minimum and maximum of the L2-normalised rows, each (D,), after the first bad row (-1: none)."""
-    block = np.load(vectors, mmap_mode="r")[start:stop]
-    bad = first_bad_row(block)
-    if bad >= 0:
-        return start + bad, np.zeros(0), np.zeros(0)
-    return -1, *MinMaxScaling.extremes(block)
+    source = np.load(vectors, mmap_mode="r")
+    parts = []
+    for first in range(start, stop, BLOCK):
+        block = source[first : min(stop, first + BLOCK)]
+        bad = first_bad_row(block)
+        if bad >= 0:
+            return first + bad, np.zeros(0), np.zeros(0)
+        parts.append(MinMaxScaling.extremes(block))
+    return -1, np.min([low for low, _ in parts], axis=0), np.max([high for _, high in parts], axis=0)
 
 
 def prepare(vectors: Path, scaling_folder: Path, prepared: Path, start: int, stop: int) -> tuple[int, int]:
@@ -69,8 +73,11 @@ def learn_spherical(rows: Path, start: int, stop: int, vigilance: float) -> Cate
 
 def learn_fuzzy(rows: Path, start: int, stop: int, vigilance: float, choice: float, learning_rate: float) -> Boxes:
     """The boxes of one virtual shard."""
-    codes = fuzzy_art.complement_code(np.load(rows, mmap_mode="r")[start:stop])
-    return fuzzy_art.learn(codes, vigilance, choice=choice, learning_rate=learning_rate)[0]
+    points, boxes = np.load(rows, mmap_mode="r"), None
+    for first in range(start, stop, BLOCK):
+        codes = fuzzy_art.complement_code(points[first : min(stop, first + BLOCK)])
+        boxes = fuzzy_art.learn(codes, vigilance, choice=choice, learning_rate=learning_rate, known=boxes)[0]
+    return boxes if boxes is not None else fuzzy_art.learn(fuzzy_art.complement_code(points[:0]), vigilance)[0]
 
 
 def assign_spherical(
