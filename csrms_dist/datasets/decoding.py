@@ -1,7 +1,7 @@
 """Encoded images -> (H, W, 3) uint8, or the reason why not. One decoder for tables, predictions and everything else.
 
-Pillow reads the file: alpha is dropped, a palette, CMYK and 16-bit grey become 8-bit RGB, EXIF is left alone (no turning),
-of an animation the first frame is taken. Sizes change by bilinear interpolation with antialiasing.
+Pillow reads the file: alpha is dropped, a palette, CMYK and 16-bit grey become 8-bit RGB, EXIF is left alone (nothing is
+turned), of an animation the first frame is taken. Sizes change by bilinear interpolation with antialiasing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ Shape: TypeAlias = tuple[int, int, int]
 Stored: TypeAlias = bytes | Path | U8 | None
 """An image as a layout holds it: encoded bytes, a file of them, or pixels (H, W, 3). None: there is nothing."""
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 MAX_THREADS = 4

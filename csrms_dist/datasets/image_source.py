@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from csrms_dist.datasets.decoding import Shape, Stored, U8
+from csrms_dist.datasets.decoding import U8, Shape, Stored
 from csrms_dist.labels import LabelSpace, Membership
 
 I64 = npt.NDArray[np.int64]

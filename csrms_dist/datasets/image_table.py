@@ -1,6 +1,6 @@
 """The image table: images with random access by dense index, in memory-mapped Arrow IPC files.
 
-Three files: `<name>.arrow` holds the images in record batches of one fixed number of rows, so the place of an image is a
+Three files: `<name>.arrow` holds the images in record batches of a fixed number of rows, so the place of an image is a
 division, at fifty thousand and at a hundred million images; `<name>.rows.arrow` the user's own ids, splits and labels,
 in one record batch; `<name>.json` the facts. Images of up to 64 x 64 pixels are stored decoded, larger ones encoded, to
 be decoded and resized when they are asked for.
@@ -23,8 +23,8 @@ import pyarrow as pa
 import pyarrow.ipc
 from scipy import sparse
 
-from csrms_dist.datasets.decoding import Shape, Stored, Unreadable, decode, encode_png, in_threads, load
-from csrms_dist.datasets.image_source import I64, SPLITS, TRAIN, U8, ImageSource, strings
+from csrms_dist.datasets.decoding import U8, Shape, Stored, Unreadable, decode, encode_png, in_threads, load
+from csrms_dist.datasets.image_source import I64, SPLITS, TRAIN, ImageSource, strings
 from csrms_dist.datasets.kernels import channel_sums, gather
 from csrms_dist.errors import DataError
 from csrms_dist.labels import LabelSpace, Membership
