@@ -24,6 +24,7 @@ from ray_jobs.estimates import SESSION_S, SESSION_STAGES, Estimate, Facts, Rates
 from ray_jobs.plan_text import PLAN, Planned, comparison_text, estimate_of, plan_text
 from ray_jobs.run import Work, is_done, prepare
 from ray_jobs.settings import RunSettings
+from ray_jobs.stage import warn
 
 SCHEMA = 1
 NO_IMAGES = Rates(0, 0, 0, 0, 0, 0)
@@ -66,6 +67,8 @@ def survey(settings: RunSettings) -> tuple[Facts, Rates]:
     if settings.features.path:
         return _vector_facts(Path(settings.features.path)), NO_IMAGES
     layout = open_layout(settings.data)
+    for note in layout.notes:
+        warn(note)
     with sampled(layout.train) as sample:
         encoder, parameters = encoder_facts(settings, sample.table.shape)
         facts = _image_facts(layout, sample.table.shape, sample.stored_bytes, int(encoder.dimension), parameters)

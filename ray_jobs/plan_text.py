@@ -60,10 +60,9 @@ def plan_text(planned: Sequence[Planned], uri: str, cores: int) -> str:
         rows.append(("to do", "", "", *total))
     lines = [f"Plan of {uri} on {cores} cores", *_aligned(rows)]
     if waiting:
-        working = max(e.working_mb for e in waiting)
-        lines.append(
-            f"memory: of the largest process; disk: what stays, and up to {size(working)} more while a stage runs"
-        )
+        working = size(max(e.working_mb for e in waiting))
+        lines.append("memory: of the largest process, private; time: on a machine that does nothing else")
+        lines.append(f"disk: what stays; up to {working} more while a stage runs")
     else:
         lines.append("everything is done")
     return "\n".join(lines)
@@ -117,7 +116,9 @@ def _count(passes: float) -> str:
 
 
 def size(mb: float) -> str:
-    """Megabytes of 10^6 bytes: '0.3 MB', '420 MB', '12.3 GB'."""
+    """Megabytes of 10^6 bytes: '48 kB', '4.9 MB', '420 MB', '12.3 GB'."""
+    if mb < 0.95:
+        return f"{1000 * mb:.0f} kB"
     if mb < 9.95:
         return f"{mb:.1f} MB"
     return f"{mb:,.0f} MB" if mb < 9950 else f"{mb / 1000:,.1f} GB"

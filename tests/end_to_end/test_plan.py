@@ -1,0 +1,97 @@
+"""`csrms plan` before a run, in the middle and afterwards: against what the session's finished run really took."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.harness import CONFIG, ROOM, SMALL, STAGES, Finished, Run, csrms, prepare
+
+# Within these factors; docs/plan.md says how near it usually is. What is small is mostly headers and process starts.
+DISK, MEMORY, TIME = 1.5, 2.0, 10.0
+SMALL_MB = 0.1
+
+
+def plan(folder: Path, *arguments: str) -> Finished:
+    return csrms("plan", CONFIG, *SMALL, *arguments, folder=folder)
+
+
+def record(run: Run) -> Any:
+    return run.json("plan.json")
+
+
+@ROOM
+def test_before_anything_runs_it_says_what_each_stage_takes_and_runs_nothing(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    said = plan(tmp_path)
+    assert said.code == 0, said.err
+    assert sorted(path.name for path in (tmp_path / "runs" / "digits").iterdir()) == ["plan.json"]
+    stages = json.loads((tmp_path / "runs" / "digits" / "plan.json").read_text())["stages"]
+    assert set(stages) == set(STAGES)
+    lines = [line.split() for line in said.out.splitlines()]
+    assert [words[0] for words in lines if words and words[0] in STAGES] == list(STAGES)
+    assert "done" not in said.out
+    assert "Measured" not in said.out
+    assert any(words[:2] == ["to", "do"] for words in lines)
+    without = plan(tmp_path, "--no-control")
+    assert "control" not in without.out
+
+
+@ROOM
+def test_afterwards_rows_and_passes_are_right_and_the_rest_is_near(copied: Run) -> None:
+    said = plan(copied.folder)
+    assert said.code == 0, said.err
+    assert "everything is done" in said.out
+    stages, noted, metrics = record(copied)["stages"], copied.json("run.json")["stages"], copied.json("metrics.json")
+    dataset = metrics["dataset"]
+    assert stages["images"]["rows"] == dataset["train"] + dataset["val"] + dataset["test"]
+    assert stages["cluster"]["rows"] == stages["graph"]["rows"] == dataset["train"]
+    for stage in ("pretrain", "features", "train", "control"):
+        assert stages[stage]["passes"] == noted[stage]["passes"]
+    for method, of in (("method", ("pretrain", "features", "train")), ("control", ("pretrain", "control"))):
+        for kind in ("backward", "forward"):
+            assert metrics["passes"][method][kind] == sum(stages[stage]["passes"][kind] for stage in of)
+    for stage in STAGES:
+        folders = [stage, *{"graph": ["store"], "train": ["candidates"]}.get(stage, [])]
+        files = [path for folder in folders for path in copied.path(folder).rglob("*") if path.is_file()]
+        disk = sum(path.stat().st_size for path in files) / 1e6
+        assert abs(disk - stages[stage]["disk_mb"]) < SMALL_MB or within(disk, stages[stage]["disk_mb"], DISK), stage
+        assert within(noted[stage]["peak_mb"], stages[stage]["memory_mb"], MEMORY), stage
+    whole = sum(noted[stage]["seconds"] for stage in STAGES)
+    assert within(whole, sum(stages[stage]["seconds"] for stage in STAGES), TIME)
+
+
+@ROOM
+def test_the_comparison_is_with_what_was_said_before(copied: Run) -> None:
+    plan(copied.folder)
+    estimate = record(copied)
+    estimate["stages"]["cluster"]["seconds"] = 1234.5
+    (copied.directory / "plan.json").write_text(json.dumps(estimate))
+    again = plan(copied.folder)
+    assert record(copied)["stages"]["cluster"]["seconds"] == 1234.5
+    assert "20 min 34 s" in again.out.partition("Measured against the plan")[2]
+    # The closing text of a run says it too.
+    assert "Measured against the plan" in copied.run().out
+    # A setting that leaves the first stages as they are.
+    changed = plan(copied.folder, "--set", "train.epochs=50")
+    stages = record(copied)["stages"]
+    assert stages["cluster"]["seconds"] == 1234.5
+    assert stages["train"]["rows"] == 50 * estimate["stages"]["cluster"]["rows"]
+    states = {words[0]: words[1] for line in changed.out.splitlines() if len(words := line.split()) > 2}
+    assert [stage for stage in STAGES if states[stage] == "done"] == list(STAGES[:5])
+
+
+def within(value: float, estimate: float, factor: float) -> bool:
+    return bool(estimate / factor <= value <= estimate * factor)
+
+
+@pytest.mark.parametrize("missing", ["no/such/folder", ""])
+def test_images_that_are_not_there_are_an_error_at_once(tmp_path: Path, missing: str) -> None:
+    prepare(tmp_path)
+    said = plan(tmp_path, "--set", "data.dataset=folders", "--set", f"data.path={missing!r}")
+    assert said.code in (2, 3), said.err
+    assert len(said.sentences) == 1
+    assert not (tmp_path / "runs" / "digits" / "plan.json").exists()
