@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +13,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from PIL import Image, UnidentifiedImageError
 
+from csrms_dist.datasets.decoding import SUFFIXES, Stored, Unreadable, decode, in_threads
+from csrms_dist.datasets.image_table import Rejected
 from csrms_dist.errors import DataError
 from csrms_dist.inference import Classifier
 from csrms_dist.progress import Progress
 from csrms_dist.run_directory import RunDirectory
 from ray_jobs.trainer import THREADS
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 BLOCK = 1024
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """An image that could not be read, and why."""
-
-    id: str
-    reason: str
 
 
 def predict(run: RunDirectory, path: str | Path) -> tuple[pa.Table, list[Rejected]]:
@@ -80,37 +72,35 @@ def _table(classifier: Classifier, ids: list[str], pixels: npt.NDArray[np.uint8]
 def _blocks(
     path: Path, shape: tuple[int, int, int], rejected: list[Rejected]
 ) -> Iterator[tuple[list[str], npt.NDArray[np.uint8]]]:
-    ids: list[str] = []
-    held: list[npt.NDArray[np.uint8]] = []
-    for name, data in _sources(path):
-        try:
-            held.append(_decode(data, shape))
-            ids.append(name)
-        except UnidentifiedImageError:
-            rejected.append(Rejected(name, "not an image in a known format"))
-        except (OSError, ValueError, SyntaxError, TypeError) as error:
-            rejected.append(Rejected(name, " ".join(str(error).split())))
-        if len(ids) == BLOCK:
-            yield ids, np.stack(held)
-            ids, held = [], []
-    if ids:
-        yield ids, np.stack(held)
+    """(ids, images) of what can be read, a bounded number at a time; the rest goes into `rejected`."""
+    sources = _sources(path)
+    while block := list(islice(sources, BLOCK)):
+        found = in_threads(partial(decode, shape=shape), [stored for _, stored in block])
+        ids, images = [], []
+        for (name, _), image in zip(block, found, strict=True):
+            if isinstance(image, Unreadable):
+                rejected.append(Rejected(name, image.reason))
+            else:
+                ids.append(name)
+                images.append(image)
+        if ids:
+            yield ids, np.stack(images)
 
 
-def _sources(path: Path) -> Iterator[tuple[str, Any]]:
-    """(id, bytes) of each image; ids of files are their paths below `path`."""
+def _sources(path: Path) -> Iterator[tuple[str, Stored]]:
+    """(id, image) of each image; ids of files are their paths below `path`."""
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-        yield from ((str(file.relative_to(path)), file.read_bytes()) for file in files)
+        yield from ((str(file.relative_to(path)), file) for file in files)
     elif path.suffix == ".parquet" and path.is_file():
         yield from _parquet(path)
     elif path.is_file():
-        yield path.name, path.read_bytes()
+        yield path.name, path
     else:
         raise DataError(f"{path}", got="nothing there", expected="an image, a folder of images or a Parquet file")
 
 
-def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
+def _parquet(path: Path) -> Iterator[tuple[str, Stored]]:
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
@@ -122,28 +112,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
     for batch in file.iter_batches(BLOCK, columns=[name for name in ("id", "image") if name in names]):
         ids = batch["id"].to_pylist() if "id" in names else [f"row {row + n}" for n in range(len(batch))]
         row += len(batch)
-        yield from zip(map(str, ids), batch["image"].to_pylist(), strict=True)
-
-
-def _decode(data: Any, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
-    """Encoded bytes (or Hugging Face's {'bytes': ...}) -> (H, W, 3) uint8."""
-    content = data["bytes"] if isinstance(data, dict) else data
-    if not content:
-        raise ValueError("no bytes")
-    with Image.open(io.BytesIO(content)) as image:
-        rgb = _eight_bits(image).convert("RGB")
-        if rgb.size != (shape[1], shape[0]):
-            rgb = rgb.resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
-        return np.asarray(rgb, np.uint8)
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey scaled to 8 bits: Pillow's own conversion would clip it. Raises ValueError for other wide modes."""
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError("pixels of 32 bits, expected 8 or 16")
-        return Image.fromarray((values // 257).astype(np.uint8))
-    if image.mode == "F":
-        raise ValueError("floating-point pixels, expected 8 or 16 bits")
-    return image
+        images = batch["image"]
+        if pa.types.is_struct(images.type):  # Hugging Face's {'bytes': ..., 'path': ...}
+            images = images.field("bytes")
+        yield from zip(map(str, ids), images.to_pylist(), strict=True)

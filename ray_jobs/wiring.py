@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 
+from csrms_dist.datasets.layouts import data_fingerprint
 from csrms_dist.errors import ConfigError
 from csrms_dist.feature_table import FeatureTable
 from csrms_dist.methods.csrms import GIVEN_VECTOR_STAGES, STAGES
@@ -16,7 +17,7 @@ from ray_jobs.settings import RunSettings
 from ray_jobs.stage import StageContext
 
 # Raised when a stage's artefact changes its meaning, so that an old run is made anew instead of misread.
-FORMAT = 1
+FORMAT = 2
 
 COMMANDS = tuple(stage.name for stage in STAGES)
 
@@ -71,7 +72,7 @@ def fingerprints(stages: tuple[Stage, ...], settings: RunSettings) -> Mapping[st
             if isinstance(value, dict):
                 for key in SCHEDULE_KEYS:
                     value.pop(key, None)
-        outside = ""
+        outside = data_fingerprint(settings.data) if stage.name == "images" else ""
         if stage.name == "features" and settings.features.path:
             outside = file_fingerprint(settings.features.path)
         if stage.name == "pretrain" and Path(settings.encoder.weights).is_file():

@@ -1,7 +1,7 @@
 """Encoded images -> (H, W, 3) uint8, or the reason why not. One decoder for tables, predictions and everything else.
 
-Pillow reads the file: alpha is dropped, a palette, CMYK and 16-bit grey become 8-bit RGB, EXIF is left alone (nothing is
-turned), of an animation the first frame is taken. Sizes change by bilinear interpolation with antialiasing.
+Pillow reads the file: alpha is dropped, a palette, CMYK and 16-bit grey become 8-bit RGB, EXIF is left alone (nothing
+is turned), of an animation the first frame is taken. Sizes change by bilinear interpolation with antialiasing.
 """
 
 from __future__ import annotations

@@ -183,7 +183,7 @@ def write_image_table(
                 else:
                     totals[source.split[row]] += image.sums
                     writer.add(image.content)
-                    content.update(image.content)
+                    content.update(_hashed(image.content))
             on_images(len(items))
         _refuse_emptied(source, rejected)
         if writer is None or shape is None:
@@ -210,6 +210,11 @@ def write_image_table(
         shape,
         tuple(Rejected(source.ids[row].as_py(), reason, SPLITS[source.split[row]]) for row, reason in rejected),
     )
+
+
+def _hashed(content: bytes | U8) -> bytes:
+    """What the content's hash reads of an image: its pixels, or its encoded bytes after their number."""
+    return f"{len(content)} ".encode() + content if isinstance(content, bytes) else content.tobytes()
 
 
 def _chunks(source: ImageSource) -> Iterator[tuple[int, list[Stored]]]:
