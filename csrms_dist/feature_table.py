@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
+from scipy import sparse
 
 from csrms_dist.errors import DataError
 from csrms_dist.hashing import Texts, first_repeated, text_at
@@ -72,11 +73,14 @@ class FeatureTable:
             facts = json.loads(stored)
             space = LabelSpace(tuple(facts["class_names"]), facts["multi_label"])
             labels = rows["labels"].combine_chunks()
-            membership = membership_from_csr(labels.offsets.to_numpy(), labels.values.to_numpy(), space.n_classes)
+            indices, indptr = labels.values.to_numpy(), labels.offsets.to_numpy()
+            # Canonical as it was written, so the mapped arrays serve as they are.
+            ones, shape = np.ones(len(indices), np.uint8), (len(indptr) - 1, space.n_classes)
+            membership = sparse.csr_array((ones, indices, indptr), shape=shape)
         return cls(
             np.load(folder / "vectors.npy", mmap_mode="r"),
-            rows["instance"].to_numpy(),
-            rows["part"].to_numpy(),
+            rows["instance"].combine_chunks().to_numpy(),
+            rows["part"].combine_chunks().to_numpy(),
             rows["id"].combine_chunks(),
             membership,
             space,

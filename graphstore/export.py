@@ -16,7 +16,7 @@ from csrms_dist.hierarchy.graph import ROLE_NAMES, HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import Csr, assemble, canonical_csr
 from graphstore.store import RunInfo
 
-RANGE = 1 << 17
+RANGE = 1 << 16
 """Dense indices of instances whose edges are read at once."""
 
 Read = Callable[[str, Mapping[str, Any]], pa.Table]

@@ -18,6 +18,8 @@ from csrms_dist.errors import DataError
 I32 = npt.NDArray[np.int32]
 F32 = npt.NDArray[np.float32]
 
+_ARRAYS = ("pattern", "score", "outlier", "prototypes")
+
 #: Slack of the vigilance test against frozen boxes: 2D-term float64 sums differ by rounding from one row to the next.
 COVER_TOLERANCE = 1e-9
 
@@ -74,7 +76,7 @@ class Clustering:
     def save(self, folder: Path) -> None:
         """Write .npy files and clustering.json; equal clusterings give equal bytes."""
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("pattern", "score", "outlier", "prototypes"):
+        for name in _ARRAYS:
             np.save(folder / f"{name}.npy", np.ascontiguousarray(getattr(self, name)))
         save_scaling(folder, self.scaling)
         facts = {
@@ -90,10 +92,10 @@ class Clustering:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote. Raises DataError where a file is missing."""
+        """Memory-map what `save` wrote. Raises DataError where a file is missing."""
         try:
             facts = json.loads((folder / "clustering.json").read_text(encoding="utf-8"))
-            arrays = {name: np.load(folder / f"{name}.npy") for name in ("pattern", "score", "outlier", "prototypes")}
+            arrays = {name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in _ARRAYS}
             scaling = load_scaling(folder)
         except FileNotFoundError as error:
             raise DataError(

@@ -139,7 +139,7 @@ def _checked_pattern(pattern: npt.ArrayLike) -> npt.NDArray[np.int32]:
     empty = np.flatnonzero(np.bincount(array) == 0)
     if len(empty):
         raise _refuse(f"pattern {empty[0]}", "no rows", "at least one row in every pattern", "renumber the patterns")
-    return array.astype(np.int32)
+    return array.astype(np.int32, copy=False)
 
 
 def _checked_membership(membership: Membership, multi_label: bool) -> Membership:
