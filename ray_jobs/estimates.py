@@ -90,7 +90,7 @@ class Facts:
 class Rates:
     """Seconds of one core for an image, measured on this machine, and bytes of memory.
 
-    read: from the layout into the image table (elapsed, with the threads that it takes). fetch: out of the table, ready
+    read: from the layout into the image table, threads included. fetch: out of the table, ready
     for the encoder. forward: one pass without gradients. plain, method: one step of the plain classifier and of the
     method, encoder included. activation_bytes: what an image leaves in memory between forward and backward.
     """

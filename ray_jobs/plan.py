@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,7 +20,7 @@ from csrms_dist.datasets.image_source import TRAIN, VAL, Layout
 from csrms_dist.datasets.layouts import open_layout
 from csrms_dist.errors import DataError
 from ray_jobs.calibration import encoder_facts, measure, sampled
-from ray_jobs.estimates import SESSION_S, SESSION_STAGES, Estimate, Facts, Rates, estimates
+from ray_jobs.estimates import SESSION_S, SESSION_STAGES, Facts, Rates, estimates
 from ray_jobs.plan_text import PLAN, Planned, comparison_text, estimate_of, plan_text
 from ray_jobs.run import Work, is_done, prepare
 from ray_jobs.settings import RunSettings
@@ -139,7 +139,9 @@ def _fresh(
     stages: Sequence[str], done: set[str], facts: Facts, rates: Rates, work: Work, cores: int
 ) -> dict[str, Planned]:
     found = estimates(stages, facts, rates, work.settings, cores)
-    first = next((stage for stage in stages if stage in SESSION_STAGES and stage not in done), None)
-    if first is not None and not done & set(SESSION_STAGES):
-        found[first] = Estimate(**{**vars(found[first]), "seconds": found[first].seconds + SESSION_S})
+    waiting = [stage for stage in stages if stage in SESSION_STAGES and stage not in done]
+    # Without epochs of its own stage 0 starts nothing.
+    waiting = [stage for stage in waiting if stage != "pretrain" or found[stage].passes.total]
+    for first in waiting[:1]:
+        found[first] = replace(found[first], seconds=found[first].seconds + SESSION_S)
     return {stage: Planned(stage, work.inputs[stage], found[stage], stage in done) for stage in stages}

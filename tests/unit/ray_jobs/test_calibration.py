@@ -33,7 +33,7 @@ def test_a_sample_says_what_an_image_takes() -> None:
     assert not folder.exists()
 
 
-def test_where_rows_can_be_chosen_the_sample_is_spread_evenly() -> None:
+def test_where_rows_can_be_chosen_the_sample_is_a_few_runs_spread_evenly() -> None:
     whole = source()
     images = list(whole.images)
     chosen: list[int] = []
@@ -48,7 +48,9 @@ def test_where_rows_can_be_chosen_the_sample_is_spread_evenly() -> None:
     with sampled(spread) as sample:
         assert sample.table.ids[0].as_py() == "00000"
         assert sample.table.ids[len(sample.table) - 1].as_py() == f"{N - 1:05d}"
-    assert set(np.diff(chosen[-len(sample.table) :])) <= {1, 2}
+    steps = np.diff(chosen[-len(sample.table) :])
+    assert steps.min() == 1
+    assert (steps > 1).sum() == 3
 
 
 @pytest.mark.parametrize("changes", [{}, {"encoder": {"frozen": True}}, {"method": {"reading": "paper"}}])
