@@ -25,6 +25,8 @@ ENVIRONMENT = {
     # Ray Train's controller looks at its workers every two seconds by default, and a report waits for it: short epochs
     # would take two seconds each.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    # Training workers stay in the folder of the command: paths in the configuration are relative to it.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
 # A local session listens on localhost alone. The name is Ray's: elsewhere than on Linux it does so by default.
 LOCAL = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
