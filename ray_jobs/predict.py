@@ -23,13 +23,15 @@ from csrms_dist.run_directory import RunDirectory
 from ray_jobs.trainer import THREADS
 
 BLOCK = 1024
+LIKELY = 0.5
 
 
 def predict(run: RunDirectory, path: str | Path) -> tuple[pa.Table, list[Rejected]]:
     """Classify an image file, a folder of them (recursively) or a Parquet file of `image` bytes and, if there, `id`.
 
     Images become RGB at the model's size (bilinear). Returns a table of id, class, probability, graph_class, mean_class
-    and nearest_pattern (in the trained features), and what could not be read. Raises DataError when there is no image.
+    and nearest_pattern (in the trained features), and what could not be read; with several labels an image also classes
+    and probabilities, the lists of what is at least as likely as not. Raises DataError when there is no image.
     """
     torch.set_num_threads(THREADS)
     classifier = Classifier(run.open("train"))
@@ -60,6 +62,13 @@ def _table(classifier: Classifier, ids: list[str], pixels: npt.NDArray[np.uint8]
         "class": names[found.plain.argmax(axis=1)],
         "probability": found.plain.max(axis=1),
     }
+    if classifier.card.multi_label:
+        ranked = np.argsort(-found.plain, axis=1, kind="stable")
+        sure = [[k for k in row if found.plain[n, k] >= LIKELY] for n, row in enumerate(ranked)]
+        columns["classes"] = pa.array([names[row].tolist() for row in sure], pa.list_(pa.string()))
+        columns["probabilities"] = pa.array(
+            [found.plain[n, row].tolist() for n, row in enumerate(sure)], pa.list_(pa.float32())
+        )
     if found.graph is not None and found.mean is not None and classifier.prototypes is not None:
         columns["graph_class"] = names[found.graph.argmax(axis=1)]
         columns["mean_class"] = names[found.mean.argmax(axis=1)]

@@ -61,7 +61,9 @@ class Finished:
     @property
     def sentences(self) -> list[str]:
         """What it said on standard error beside progress."""
-        return [line for line in self.err.splitlines() if line.strip() and line.split()[0] not in (*STAGES, "candidates")]
+        return [
+            line for line in self.err.splitlines() if line.strip() and line.split()[0] not in (*STAGES, "candidates")
+        ]
 
 
 class Process:

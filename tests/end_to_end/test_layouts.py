@@ -1,0 +1,157 @@
+"""Whole runs on what users have: several labels an image; unreadable images, a class that only the test set has and an
+encoder that stays frozen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from safetensors.torch import load_file
+
+from csrms_dist.feature_table import FeatureTable
+from tests.end_to_end.harness import ROOM, Run, csrms
+from tests.end_to_end.made import png, write_digits_parquet
+
+pytestmark = ROOM
+
+FIGURES = {"mAP", "P@1", "R@1", "P@5", "R@5"}
+
+
+def run(folder: Path, config: str) -> Run:
+    (folder / "config.yaml").write_text("name: digits\n" + config)
+    said = csrms("run", "config.yaml", folder=folder)
+    assert said.code == 0, said.err
+    return Run(folder, said, folder)
+
+
+# ----------------------------------------------------------------------------------------------------- several labels
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    config = """
+data: {dataset: digit_pairs}
+pretrain: {epochs: 3, lr: 0.02}
+train: {epochs: 2, lr: 0.01}
+method: {weight_attract: 0.1}
+"""
+    return run(tmp_path_factory.mktemp("pairs"), config)
+
+
+def test_several_labels_are_trained_and_measured(pairs: Run) -> None:
+    metrics = pairs.json("metrics.json")
+    assert metrics["dataset"]["multi_label"] is True
+    for figures in (*metrics["test"].values(), *metrics["val"].values(), *metrics["control"].values()):
+        assert set(figures) == FIGURES
+        assert all(0 <= value <= 1 for value in figures.values())
+    plain = metrics["test"]["plain"]
+    # A pair of equal digits has one label, others two: chance is about .2 of the classes.
+    assert plain["P@1"] > 0.5
+    assert plain["mAP"] > 0.5
+    assert plain["R@5"] > plain["R@1"]
+    assert len(metrics["classes"]["average_precision"]) == 10
+    assert np.mean(metrics["classes"]["average_precision"]) == pytest.approx(plain["mAP"])
+    value = metrics["difference"]["value"]
+    assert value == pytest.approx(plain["mAP"] - metrics["control"]["test"]["mAP"])
+    assert metrics["difference"]["low"] <= value <= metrics["difference"]["high"]
+    assert metrics["leak_check"]["blank_image_accuracy"] <= metrics["leak_check"]["largest_class_share"] + 0.2
+    assert "mAP, P@1, P@5, R@5 on" in pairs.said.out
+
+
+def test_predictions_list_the_five_best(pairs: Run) -> None:
+    table = pq.read_table(pairs.path("evaluate") / "predictions.parquet").to_pydict()
+    for labels, best, probability in zip(table["labels"], table["plain"], table["plain_probability"], strict=True):
+        assert 1 <= len(labels) <= 2
+        assert len(set(best)) == 5
+        assert probability == sorted(probability, reverse=True)
+    found = np.mean([len(set(a) & set(b[:1])) for a, b in zip(table["labels"], table["plain"], strict=True)])
+    assert found == pytest.approx(pairs.json("metrics.json")["test"]["plain"]["P@1"])
+
+
+def test_unseen_images_of_several_labels_are_predicted(pairs: Run) -> None:
+    images = pairs.folder / "two"
+    images.mkdir()
+    rng = np.random.default_rng(0)
+    for n in range(2):
+        (images / f"{n}.png").write_bytes(png(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)))
+    said = csrms("predict", images, "--run", pairs.directory, "--format", "json", folder=pairs.folder)
+    assert said.code == 0, said.err
+    assert '"classes"' in said.out
+
+
+# ------------------------------------------------------------------------------- unreadable, only in test, and frozen
+
+BROKEN, OWL = "digit-0003", 10
+
+
+@pytest.fixture(scope="module")
+def frozen(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("frozen")
+    write_digits_parquet(folder / "images", 400)
+    for split, change in (("train", {"image": {3: b"no image"}}), ("test", {"label": {0: OWL}})):
+        path = folder / "images" / f"{split}.parquet"
+        columns: dict[str, Any] = pq.read_table(path).to_pydict()
+        del columns["class_name"]
+        for name, values in change.items():
+            for row, value in values.items():
+                columns[name][row] = value
+        pq.write_table(pa.table(columns), path)
+    config = """
+data: {dataset: parquet, path: images}
+encoder: {name: lenet5, frozen: true}
+train: {epochs: 4, lr: 0.05}
+tensorboard: true
+"""
+    return run(folder, config)
+
+
+def test_what_was_set_aside_is_said_and_kept(frozen: Run) -> None:
+    rejected = pq.read_table(frozen.path("images") / "rejected.parquet").to_pylist()
+    assert [(row["id"], row["split"] in ("train", "val")) for row in rejected] == [(BROKEN, True)]
+    assert rejected[0]["reason"]
+    said = "\n".join(frozen.said.sentences)
+    assert BROKEN in said
+    assert "1 unreadable images" in frozen.said.out
+    metrics = frozen.json("metrics.json")
+    assert metrics["dataset"]["rejected"] == 1
+    assert metrics["dataset"]["train"] + metrics["dataset"]["val"] == 319
+
+
+def test_a_class_that_only_the_test_set_has_counts_as_wrong(frozen: Run) -> None:
+    metrics = frozen.json("metrics.json")
+    assert metrics["dataset"]["test_only_classes"] == [str(OWL)]
+    assert metrics["classes"]["accuracy"][OWL] == 0
+    assert sum(row[OWL] for row in metrics["classes"]["confusion"]) == 0
+    assert f"only in the test set: {OWL}" in frozen.said.out
+    answers = pq.read_table(frozen.path("evaluate") / "predictions.parquet").to_pydict()
+    hits = np.mean([a == b for a, b in zip(answers["label"], answers["plain"], strict=True)])
+    assert hits == pytest.approx(metrics["test"]["plain"])
+
+
+def test_a_frozen_encoder_stays_as_it_was_and_heads_learn_from_the_table(frozen: Run) -> None:
+    stage_0, *trained = (
+        load_file(frozen.path(stage) / "weights.safetensors") for stage in ("pretrain", "train", "control")
+    )
+    for weights in trained:
+        encoder = [name for name in weights if name.startswith("encoder.")]
+        assert encoder
+        assert all(np.array_equal(weights[name], stage_0[name]) for name in encoder)
+        assert not np.array_equal(weights["plain_head.weight"], stage_0["plain_head.weight"])
+    metrics = frozen.json("metrics.json")
+    n = metrics["dataset"]["train"]
+    assert metrics["frozen_encoder"] is True
+    assert metrics["passes"] == {"method": {"backward": 0, "forward": n}, "control": {"backward": 0, "forward": n}}
+    assert metrics["epochs"] == {"pretrain": 0, "train": 4}
+    assert frozen.facts("control")["history"][-1]["epoch"] == 4
+    assert metrics["test"]["plain"] > 0.5
+    assert not (frozen.path("train") / "bank.npy").exists()
+    assert len(FeatureTable.load(frozen.path("features"))) == n
+    assert "initial weights" in "\n".join(frozen.said.sentences)
+
+
+def test_curves_are_there(frozen: Run) -> None:
+    assert {path.name for path in frozen.path("tensorboard").iterdir()} == {"train", "control"}
