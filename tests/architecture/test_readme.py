@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ray_jobs.cli import _parser
+from ray_jobs.settings import settings_from
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text()
@@ -28,6 +30,11 @@ PYTHON = [block for kind, block in BLOCKS if kind == "python"]
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_parse(command: str) -> None:
     _parser().parse_args(shlex.split(command)[1:])
+
+
+@pytest.mark.parametrize("text", [block for kind, block in BLOCKS if kind == "yaml"])
+def test_configurations_are_legal(text: str) -> None:
+    assert settings_from(yaml.safe_load(text)).name
 
 
 def test_there_are_commands_and_examples() -> None:
