@@ -320,7 +320,7 @@ def _refuse_emptied(source: ImageSource, rejected: list[tuple[int, str]]) -> Non
     if not rejected:
         return
     row, reason = rejected[0]
-    why = f"{len(rejected):,} images that cannot be read, the first '{source.ids[row]}': {reason}"
+    why = f"{len(rejected):,} unreadable image{'s' * (len(rejected) > 1)}, the first '{source.ids[row]}': {reason}"
     kept = np.ones(len(source), np.bool_)
     kept[[row for row, _ in rejected]] = False
     for code, split in enumerate(SPLITS):

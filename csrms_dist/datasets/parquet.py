@@ -77,7 +77,8 @@ def _open(path: Path) -> pq.ParquetFile:
         # Mapped: a row group of any size costs pages of the file, not memory of its own.
         file = pq.ParquetFile(path, memory_map=True)
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}", got=f"'{error}'", expected="a Parquet file of image and label or labels") from error
+        got = f"'{error.strerror}'" if isinstance(error, OSError) and error.strerror else "a file that is no Parquet"
+        raise DataError(f"{path}", got=got, expected="a Parquet file of image and label or labels") from error
     names = file.schema_arrow.names
     if "image" not in names:
         raise DataError(

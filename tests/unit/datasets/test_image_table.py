@@ -186,7 +186,7 @@ def test_the_hash_is_of_content_alone(tmp_path: Path) -> None:
         ({"ids": pa.array(["a", "b", "a", "c"])}, "made: got the id 'a' twice, expected every id once"),
         ({"images": np.zeros((3, 2, 3, 3), np.uint8)}, "made: got 3 images, expected 4, one for each id"),
         ({"images": np.zeros((5, 2, 3, 3), np.uint8)}, "made: got more images than ids, expected 4, one for each id"),
-        ({"images": [b""] * 4}, "made: got 4 images that cannot be read, the first 'photo é/0': no bytes, expected a"),
+        ({"images": [b""] * 4}, "made: got 4 unreadable images, the first 'photo é/0': no bytes, expected a"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:

@@ -204,7 +204,7 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-@pytest.mark.parametrize("limit", [1_000, 10_000, 1_000_000, 4_463_000])
+@pytest.mark.parametrize("limit", [1_000, 10_000, 1_000_000, 4_417_900])
 def test_a_full_disk(tmp_path: Path, cli: Cli, limit: int) -> None:
     command = [sys.executable, "-c", LIMITED, str(limit), "images", CONFIG, *SMALL, "--out", "run"]
     said = execute(command, tmp_path)
