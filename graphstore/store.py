@@ -16,11 +16,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, Self, overload, runtime_checkable
+from typing import Any, Protocol, Self, TypeAlias, overload, runtime_checkable
 
 import pyarrow as pa
 
-from csrms_dist.hashing import Texts
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.progress import Progress
 from graphstore.queries import NamedQuery
@@ -28,6 +27,9 @@ from graphstore.queries import NamedQuery
 ROW_LIMIT = 10_000
 TIMEOUT_S = 10.0
 TRUNCATED = b"truncated"
+
+Texts: TypeAlias = Any
+"""A sequence of str, or Arrow strings (an Array or a ChunkedArray), which may be memory-mapped."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,14 +22,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from csrms_dist.errors import DataError
-from csrms_dist.hashing import Texts, first_repeated
 from csrms_dist.hierarchy.graph import ROLE_DOMINATES, ROLE_NAMES, HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import assemble, pattern_counts, pattern_shares, stored_rows, top_shares
 from csrms_dist.hierarchy.relations import looks_like
 from csrms_dist.hierarchy.snapshot import equal, fingerprint_of
 from csrms_dist.run_directory import canonical_json
 from graphstore.schema import SCHEMA_VERSION, EdgeType, NodeType, Schema
-from graphstore.store import Publication
+from graphstore.store import Publication, Texts
 
 BLOCK = 1 << 16
 """Rows of a block, and of a row group of the files."""
@@ -125,7 +124,7 @@ def check_publication(publication: Publication) -> None:
             raise _refuse(f"{what} of the publication", f"{len(values)} values", f"{length}, as in the hierarchy")
     try:
         for what, values in (("class_names", publication.class_names), ("ids", publication.ids)):
-            twice = first_repeated(values)
+            twice = _first_repeated(values)
             if twice is not None:
                 raise _refuse(f"{what} of the publication", f"{twice!r} twice", "distinct names")
         held_out = _other_than(publication.split, "train")
@@ -145,6 +144,21 @@ def check_publication(publication: Publication) -> None:
     except (TypeError, ValueError) as error:
         raise _refuse("params of the publication", str(error), "finite values that JSON can hold") from error
     _check_hierarchy(graph)
+
+
+def _first_repeated(values: Texts) -> str | None:
+    """The first text that stands there a second time; by hashes, so that all texts are never in memory at once."""
+    texts = (text.encode() for block in _blocks(values) for text in block.to_pylist())
+    hashes = np.fromiter((int.from_bytes(blake2b(t, digest_size=8).digest()) for t in texts), np.uint64, len(values))
+    order = np.argsort(hashes, kind="stable")
+    tied = np.flatnonzero(np.diff(hashes[order]) == 0)
+    seen: set[str] = set()
+    for place in np.unique(order[np.concatenate([tied, tied + 1])]).tolist():
+        text = str(_strings(values, place, place + 1)[0].as_py())
+        if text in seen:
+            return text
+        seen.add(text)
+    return None
 
 
 def _other_than(values: Texts, text: str) -> str | None:
