@@ -36,16 +36,13 @@ REFRESH_S = 2.0e-9  # a row and a dimension, in each epoch: the prototypes made 
 VECTOR_ROW_S = 5.0e-6
 BOOTSTRAP_S = 1.0e-9  # a test image and a resample
 
-# Private memory of a process that has loaded what a stage needs, in MB.
+# Private memory of a process that has loaded what a stage needs and works on a block of rows, in MB; bytes for a row
+# beside its id: what streams from files takes none, labels and counts do.
 BASE_MB = {
-    "images": 420.0, "pretrain": 510.0, "features": 520.0, "cluster": 560.0, "graph": 600.0, "train": 620.0,
-    "control": 620.0, "evaluate": 620.0,
+    "images": 470.0, "pretrain": 600.0, "features": 530.0, "cluster": 600.0, "graph": 640.0, "train": 660.0,
+    "control": 660.0, "evaluate": 660.0,
 }  # fmt: skip
-# Bytes of private memory for a row.
-MEMORY_ROW = {
-    "images": 300, "pretrain": 60, "features": 300, "cluster": 600, "graph": 1500, "train": 400, "control": 60,
-    "evaluate": 300,
-}  # fmt: skip
+MEMORY_ROW = 150
 
 # Bytes on disk.
 TABLE_ROW = 5  # an image's split and the offset of its id
@@ -267,7 +264,7 @@ class _Plan:
         return 2 * 2 * self._weights() / MB
 
     def _memory(self, stage: str, rows: int) -> float:
-        return BASE_MB[stage] + rows * (MEMORY_ROW[stage] + self.facts.id_bytes) / MB
+        return BASE_MB[stage] + rows * (MEMORY_ROW + self.facts.id_bytes) / MB
 
     def _training_mb(self, stage: str, batch_size: int, workers: int) -> float:
         """Weights, gradients, momentum, a copy for the checkpoint; a batch between forward and backward."""
