@@ -15,11 +15,12 @@ import pyarrow as pa
 
 from csrms_dist.config import DataSettings
 from csrms_dist.datasets.decoding import U8, Stored
-from csrms_dist.datasets.image_source import I64, TEST, TRAIN, VAL, ImageSource, Layout, Reader, Selected, strings
+from csrms_dist.datasets.image_source import I64, TEST, TRAIN, VAL, ImageSource, Layout, Reader, Selected
 from csrms_dist.datasets.image_table import repeated_ids
 from csrms_dist.datasets.splits import held_out
 from csrms_dist.errors import DataError
 from csrms_dist.feature_table import MAX_CLASSES
+from csrms_dist.hashing import texts
 from csrms_dist.labels import LabelSpace, Membership, membership_from_csr
 
 ALL = "all"
@@ -89,7 +90,7 @@ def _with_unique_ids(name: str, side: str, rows: Rows, settings: DataSettings) -
             what, got=f"the id '{rows.ids[first]}' in the rows {first} and {again}", expected="every id once",
             remedy="make the ids unique, or set data.on_duplicate_id to suffix",
         )  # fmt: skip
-    names = list(strings(rows.ids))
+    names = list(texts(rows.ids))
     counts: dict[int, int] = {}
     for first, again in pairs:
         counts[first] = counts.get(first, 1) + 1
@@ -105,9 +106,7 @@ def _with_unique_ids(name: str, side: str, rows: Rows, settings: DataSettings) -
 
 def _refuse_shared(name: str, one: str, ids: Any, other: str, others: Any) -> None:
     """Raises DataError for an id that two splits have."""
-    hashes, beside = (
-        np.fromiter((hash(text) for text in strings(some)), np.int64, len(some)) for some in (ids, others)
-    )
+    hashes, beside = (np.fromiter((hash(text) for text in texts(some)), np.int64, len(some)) for some in (ids, others))
     rows = np.flatnonzero(np.isin(hashes, beside))
     if len(rows):
         known = set(others.take(pa.array(np.flatnonzero(np.isin(beside, hashes)))).to_pylist())

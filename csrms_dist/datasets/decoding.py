@@ -52,6 +52,13 @@ def load(stored: Stored) -> bytes | U8 | Unreadable:
     return stored if stored is not None and len(stored) else Unreadable("no bytes")
 
 
+def stored_size(stored: Stored) -> int:
+    """Bytes that an image takes when it is loaded; 0 for what is not there."""
+    if isinstance(stored, Path):
+        return stored.stat().st_size if stored.is_file() else 0
+    return 0 if stored is None else len(stored) if isinstance(stored, bytes) else stored.nbytes
+
+
 def decode(stored: Stored, shape: Shape | None = None) -> U8 | Unreadable:
     """An image -> (H, W, 3) uint8, at `shape` if one is given."""
     content = load(stored)

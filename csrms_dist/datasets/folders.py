@@ -92,11 +92,20 @@ def _rows(side: str, root: Path, classes: list[str], others: list[str]) -> Rows:
                 ids.append(prefix + entry.path[start:])
             else:
                 others.append(entry.path[start:])
-        parts.append(pa.array(ids, pa.string()))
+        parts.append(_texts(ids))
         counts.append(len(ids))
     labels = np.repeat(np.arange(len(classes)), counts)
     ids_ = pa.concat_arrays(parts)
     return Rows(ids_, np.arange(len(labels) + 1), labels, _Images(root, ids_, len(prefix)))
+
+
+def _texts(ids: list[str]) -> Any:
+    try:
+        return pa.array(ids, pa.string())
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"the file {error.object!a}", got="a name that is not UTF-8", expected="text", remedy="rename it"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from csrms_dist.labels import LabelSpace, Membership
 I64 = npt.NDArray[np.int64]
 SPLITS = ("train", "val", "test")
 TRAIN, VAL, TEST = range(3)
-ID_BLOCK = 65536
 
 Reader: TypeAlias = Callable[[I64], Iterator[Stored]]
 """Ascending row numbers of a layout's file -> their images, read when they are asked for."""
@@ -80,10 +79,3 @@ def in_memory(
     """A source from plain sequences; `split` in words."""
     codes = np.array([SPLITS.index(word) for word in split], np.uint8)
     return ImageSource(name, label_space, pa.array(ids, pa.string()), membership, codes, images, shape)
-
-
-def strings(ids: Any) -> Iterator[str]:
-    """The text of Arrow strings (or of any sequence of str), without holding all of it."""
-    for start in range(0, len(ids), ID_BLOCK):
-        block = ids[start : start + ID_BLOCK]
-        yield from block.to_pylist() if hasattr(block, "to_pylist") else block

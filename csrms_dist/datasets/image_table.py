@@ -13,7 +13,6 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +22,27 @@ import pyarrow as pa
 import pyarrow.ipc
 from scipy import sparse
 
-from csrms_dist.datasets.decoding import U8, Shape, Stored, Unreadable, decode, encode_png, in_threads, load
-from csrms_dist.datasets.image_source import I64, SPLITS, TRAIN, ImageSource, strings
+from csrms_dist.datasets.decoding import (
+    U8,
+    Shape,
+    Stored,
+    Unreadable,
+    decode,
+    encode_png,
+    in_threads,
+    load,
+    stored_size,
+)
+from csrms_dist.datasets.image_source import I64, SPLITS, TRAIN, ImageSource
 from csrms_dist.datasets.kernels import channel_sums, gather
 from csrms_dist.errors import DataError
+from csrms_dist.hashing import texts
 from csrms_dist.labels import LabelSpace, Membership
 
 DECODED_PIXELS = 64 * 64
 ROWS_PER_BATCH = 4096
 BATCH_BYTES = 1 << 25
-ENCODED_ROWS = 64
+ENCODED_ROWS = 16
 CHUNK = 256
 
 
@@ -218,16 +228,28 @@ def _hashed(content: bytes | U8) -> bytes:
 
 
 def _chunks(source: ImageSource) -> Iterator[tuple[int, list[Stored]]]:
-    """(first row, images) of a bounded number of rows at a time."""
+    """(first row, images) of a bounded number of rows and bytes at a time."""
     images = iter(source.images)
     start = 0
-    while items := list(islice(images, CHUNK)):
+    while items := _some(images):
         if start + len(items) > len(source):
             raise DataError(source.name, got="more images than ids", expected=f"{len(source)}, one for each id")
         yield start, items
         start += len(items)
     if start < len(source):
         raise DataError(source.name, got=f"{start} images", expected=f"{len(source)}, one for each id")
+
+
+def _some(images: Iterator[Stored]) -> list[Stored]:
+    """The next images: at most CHUNK, and not many more bytes than BATCH_BYTES."""
+    items: list[Stored] = []
+    size = 0
+    for item in images:
+        items.append(item)
+        size += stored_size(item)
+        if len(items) == CHUNK or size >= BATCH_BYTES:
+            break
+    return items
 
 
 def _first_shape(items: list[Stored]) -> Shape | None:
@@ -304,7 +326,7 @@ def _write_rows(path: Path, source: ImageSource, kept: npt.NDArray[np.bool_], co
     membership = source.membership if whole else source.membership[kept]
     split = source.split if whole else source.split[kept]
     offsets, labels = membership.indptr.astype(np.int32), membership.indices.astype(np.int32)
-    for name in strings(ids):
+    for name in texts(ids):
         content.update(name.encode() + b"\0")
     for part in (split, offsets, labels):
         content.update(np.ascontiguousarray(part))
@@ -338,7 +360,7 @@ def _refuse_emptied(source: ImageSource, rejected: list[tuple[int, str]]) -> Non
 
 def repeated_ids(ids: Any) -> list[tuple[int, int]]:
     """(row of an id, a later row with the same id), ascending by the later row; empty when every id is there once."""
-    hashes = np.fromiter((hash(name) for name in strings(ids)), np.int64, len(ids))
+    hashes = np.fromiter((hash(name) for name in texts(ids)), np.int64, len(ids))
     order = np.argsort(hashes, kind="stable")
     ordered = hashes[order]
     found = []

@@ -25,6 +25,7 @@ from csrms_dist.errors import DataError
 
 ROWS_READ = 65536
 IMAGES_READ = 256
+BYTES_READ = 1 << 25
 
 
 def files_of(settings: DataSettings) -> dict[str, list[Path]]:
@@ -245,7 +246,9 @@ class _Images:
 
 def _images(file: pq.ParquetFile, group: int, rows: I64) -> Iterator[Stored]:
     first = 0
-    for batch in file.iter_batches(IMAGES_READ, row_groups=[group], columns=["image"]):
+    facts = file.metadata.row_group(group)
+    size = max(1, min(IMAGES_READ, BYTES_READ * facts.num_rows // max(facts.total_byte_size, 1)))
+    for batch in file.iter_batches(size, row_groups=[group], columns=["image"]):
         low, high = np.searchsorted(rows, [first, first + len(batch)])
         if low < high:
             images = batch["image"].take(pa.array(rows[low:high] - first))

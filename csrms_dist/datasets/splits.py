@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from csrms_dist.datasets.image_source import strings
-from csrms_dist.hashing import hash_ids
+from csrms_dist.hashing import hash_ids, text_at
 from csrms_dist.labels import Membership
 
 
@@ -39,10 +38,10 @@ def held_out(
 
 def _hash_order(ids: Any, purpose: str) -> npt.NDArray[np.int64]:
     """Rows by the hash of their ids, equal hashes by the id's bytes. (N,)."""
-    keys = hash_ids(strings(ids), purpose)
+    keys = hash_ids(ids, purpose)
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     for key in np.unique(ordered[1:][ordered[1:] == ordered[:-1]]):
         first, last = np.searchsorted(ordered, key, "left"), np.searchsorted(ordered, key, "right")
-        order[first:last] = sorted(order[first:last].tolist(), key=lambda row: str(ids[row]).encode())
+        order[first:last] = sorted(order[first:last].tolist(), key=lambda row: text_at(ids, row).encode())
     return order

@@ -283,3 +283,10 @@ def test_the_example_of_the_page_runs() -> None:
     with contextlib.redirect_stdout(said):
         exec(compile(block, "data.md", "exec"), {})  # noqa: S102
     assert said.getvalue() == "('cat', 'dog') 2 2\n"
+
+
+def test_a_file_name_that_is_no_text(tmp_path: Path) -> None:
+    making.image_files("a/cat/1.png", "a/dog/2.png")
+    Path(os.fsdecode(b"a/cat/\xff.png")).write_bytes(making.png(0))
+    with pytest.raises(DataError, match=r"cat/\\udcff.png': got a name that is not UTF-8, expected text; rename it"):
+        layout("folders", "a")
