@@ -14,10 +14,10 @@ rounds' ratios.
 Nothing consumes the batches: this is the feed alone. In a training it shares the cores with the model; a worker of the
 DataLoader then hides its time only as far as it has a core of its own.
 
-The limit of such a feed is moving bytes: an image of H x W is read once as 3 H W bytes and written once as 12 H W, 15 kB
-at 32 x 32. `limit` is what this machine reaches when it only turns each byte into a float where it lies, in order and
-without choosing a pixel: batches stay in the processor's cache there, and from memory alone, at 10 GB/s, it would be
-650,000 images a second.
+The limit of such a feed is moving bytes: an image of H x W is read once as 3 H W bytes and written once as 12 H W,
+which is 15 kB at 32 x 32. `limit` is what this machine reaches when it only turns each byte into a float where it lies,
+in order and without choosing a pixel: batches stay in the processor's cache there, and from memory alone, at 10 GB/s,
+it would be 650,000 images a second.
 """
 
 from __future__ import annotations
