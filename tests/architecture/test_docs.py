@@ -264,7 +264,9 @@ def test_every_key_of_metrics_is_explained_once() -> None:
 def test_the_example_of_run_json_has_the_keys_that_a_run_writes(folder: Path) -> None:
     record, shown = json.loads((folder / "runs/digits/run.json").read_text()), example("run")
     assert shown.keys() == record.keys()
-    assert record["stages"]["graph"].keys() == shown["stages"]["images"].keys() == {"seconds"}
+    assert (
+        record["stages"]["graph"].keys() == shown["stages"]["images"].keys() == {"seconds", "peak_mb", "peak_process"}
+    )
     assert shown["config"].keys() <= record["config"].keys()
     assert shown["versions"].keys() <= record["versions"].keys()
 
