@@ -17,7 +17,7 @@ from csrms_dist.errors import ConfigError
 ImageShape = tuple[int, int, int]
 
 EFFICIENTNET_LITE0 = "efficientnet_lite0"
-# timm's `efficientnet_lite0` pads in another way than the model that the published weights belong to.
+# timm's `efficientnet_lite0` has other padding and another epsilon than the model of the published weights.
 _TIMM_NAMES = {EFFICIENTNET_LITE0: "tf_efficientnet_lite0"}
 TIMM = "timm:"
 
