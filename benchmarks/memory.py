@@ -18,7 +18,6 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from dataclasses import asdict, dataclass
@@ -118,18 +117,25 @@ def measure(stage: str, config: str, arguments: list[str]) -> Figure:
 
 
 def synthetic(folder: Path, n: int) -> list[str]:
-    """Write n training images and n / 5 test images (at most 10,000), ten classes, as Parquet; returns the settings."""
+    """Write n training images and n / 5 test images (at most 10,000), ten classes, as Parquet; returns the settings.
+
+    What is there already is kept, so that a second run goes on where the first ended.
+    """
     settings = ["data.dataset=parquet"]
+    folder.mkdir(parents=True, exist_ok=True)
     for split, key, rows in (("train", "path", n), ("test", "test_path", min(max(n // 5, CLASSES), 10_000))):
-        path = folder / f"{split}.parquet"
+        path = (folder / f"{split}-{rows}.parquet").absolute()
+        settings.append(f"data.{key}={path}")
+        if path.exists():
+            continue
         schema = pa.schema([("id", pa.string()), ("image", pa.binary()), ("label", pa.int64())])
-        with pq.ParquetWriter(path, schema) as writer:
+        with pq.ParquetWriter(path.with_suffix(".part"), schema) as writer:
             for start in range(0, rows, PART):
                 index = np.arange(start, min(rows, start + PART))
                 images = [_image(split == "test", int(k)) for k in index]
                 ids = [f"{split}/{k:08d}" for k in index]
                 writer.write_table(pa.table({"id": ids, "image": images, "label": index % CLASSES}, schema=schema))
-        settings.append(f"data.{key}={path}")
+        path.with_suffix(".part").replace(path)
     return settings
 
 
@@ -156,13 +162,12 @@ def main() -> None:
     parser.add_argument("--synthetic", type=int, default=0, metavar="N", help="use N made 32 x 32 images in 10 classes")
     parser.add_argument("--json", type=Path, metavar="PATH")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        made = synthetic(Path(folder), given.synthetic) if given.synthetic else []
-        overrides = [*made, *given.overrides]
-        stages = stages_of(load_settings(given.config, overrides), control=not given.no_control)
-        arguments = ["--out", given.out, *(["--no-control"] if given.no_control else [])]
-        arguments += [word for override in overrides for word in ("--set", override)]
-        figures = [measure(stage.name, given.config, arguments) for stage in stages]
+    made = synthetic(Path(f"{given.out}-images"), given.synthetic) if given.synthetic else []
+    overrides = [*made, *given.overrides]
+    stages = stages_of(load_settings(given.config, overrides), control=not given.no_control)
+    arguments = ["--out", given.out, *(["--no-control"] if given.no_control else [])]
+    arguments += [word for override in overrides for word in ("--set", override)]
+    figures = [measure(stage.name, given.config, arguments) for stage in stages]
     print(f"{'stage':<10} {'seconds':>8} {'peak MB':>8}  process")
     for figure in figures:
         print(f"{figure.stage:<10} {figure.seconds:8.1f} {figure.peak_mb:8.0f}  {figure.process}")
