@@ -112,7 +112,7 @@ _pools: dict[int, ThreadPoolExecutor] = {}
 
 def in_threads(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """`function` of every item, in order; a share of the items for each of a few threads (Pillow releases the GIL)."""
-    threads = min(MAX_THREADS, len(os.sched_getaffinity(0)), len(items))
+    threads = min(MAX_THREADS, os.cpu_count() or 1, len(items))
     if threads < 2:
         return [function(item) for item in items]
     process = os.getpid()  # threads do not survive a fork
