@@ -7,7 +7,7 @@ drawn. So a result does not depend on who computes it, in which order, or on how
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -46,7 +46,7 @@ def hash_ids(ids: Iterable[str] | Texts, purpose: str) -> U64:
     hashes = (
         int.from_bytes(hashlib.blake2b(i.encode(), digest_size=8, person=person).digest(), "little") for i in texts(ids)
     )
-    return np.fromiter(hashes, np.uint64, len(ids) if hasattr(ids, "__len__") else -1)
+    return np.fromiter(hashes, np.uint64, len(ids) if isinstance(ids, Sized) else -1)
 
 
 def first_repeated(ids: Texts) -> str | None:
