@@ -118,9 +118,9 @@ class DataSettings(Settings):
     test_path: str = setting("", doc="the test images, where they lie apart; empty: found beside the training images")
     test_fraction: float = setting(0.2, "[0, 0.9]", doc="share of each class held out as test set where none is given")
     image_size: int | str = setting(
-        "auto", "[8, 4096]", words=("auto",), doc="images become squares of this side; auto: the first image's own shape"
+        "auto", "[8, 4096]", words=("auto",), doc="images become squares of this side; auto: the first one's own shape"
     )
-    label_column: str = setting("auto", words=("auto", "label", "labels"), doc="auto: `labels` (several) before `label`")
+    label_column: str = setting("auto", words=("auto", "label", "labels"), doc="auto: `labels` before `label`")
     on_duplicate_id: str = setting("error", words=("error", "suffix"), doc="suffix: a repeated id gets #2, #3, ...")
     val_fraction: float = setting(0.1, "[0, 0.5]", doc="share of each class held out of training, by a hash of the id")
 
@@ -158,7 +158,7 @@ class PretrainSettings(OptimiserSettings):
 @dataclass(frozen=True)
 class FeaturesSettings(Settings):
     path: str = setting("", doc="your own vectors: Parquet of id, vector and label or labels; empty: the encoder's")
-    batch_size: int = setting(256, "[1, 65536]", doc="images in one encoder call, a fixed range of the dense index")
+    batch_size: int = setting(32, "[1, 65536]", doc="images in one encoder call, a fixed range of the dense index")
 
 
 @dataclass(frozen=True)

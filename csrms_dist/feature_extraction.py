@@ -41,7 +41,9 @@ def encode_range(
     encoder: nn.Module, normalise: nn.Module, table: ImageTable, indices: npt.NDArray[np.int64], batch_size: int
 ) -> npt.NDArray[np.float32]:
     """(B,) dense indices -> (B, D) float32. Raises DataError when the encoder answers NaN or infinity."""
-    features = encode_pixels(encoder, normalise, table.pixels(indices), batch_size)
+    starts = range(0, max(len(indices), 1), batch_size)
+    parts = [encode_pixels(encoder, normalise, table.pixels(indices[n : n + batch_size]), batch_size) for n in starts]
+    features: npt.NDArray[np.float32] = np.concatenate(parts)
     finite = np.isfinite(features).all(axis=1)
     if not finite.all():
         name = table.ids[int(indices[np.flatnonzero(~finite)[0]])]

@@ -33,7 +33,7 @@ class ModelCard:
     reading: str = ""
     prototypes: int = 8
     n_positives: int = 10
-    batch_size: int = 256
+    batch_size: int = 32
     multi_label: bool = False
 
 

@@ -20,6 +20,8 @@ from csrms_dist.run_directory import RunDirectory
 from ray_jobs.session import ray_session
 from ray_jobs.stage import StageContext, warn
 
+UNIT = 1024
+
 
 def execute(context: StageContext) -> None:
     """Write features/: un-augmented training features, rows in the order of the image table."""
@@ -48,28 +50,33 @@ def _import_vectors(context: StageContext) -> None:
 
 
 class _Encoder:
-    """One Ray Data actor: opens table and encoder once, encodes fixed blocks."""
+    """One Ray Data actor: opens table and encoder once, encodes ranges of UNIT images in batches of `size`."""
 
     def __init__(self) -> None:
         self._opened: dict[str, tuple[Classifier, ImageTable, Any]] = {}
 
     def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
-        """Blocks as {'run', 'size', 'block'} -> {'block', 'vectors'}: one (n, D) float32, as bytes, for each block."""
+        """Ranges as {'run', 'size', 'first'} -> {'first', 'vectors'}: one (n, D) float32, as bytes, for each."""
         encoded = [
-            self._encode(str(run), int(size), int(block))
-            for run, size, block in zip(rows["run"], rows["size"], rows["block"], strict=True)
+            self._encode(str(run), int(size), int(first))
+            for run, size, first in zip(rows["run"], rows["size"], rows["first"], strict=True)
         ]
-        return {"block": rows["block"], "vectors": [part.tobytes() for part in encoded]}
+        return {"first": rows["first"], "vectors": [part.tobytes() for part in encoded]}
 
-    def _encode(self, uri: str, size: int, block: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def _encode(self, uri: str, size: int, first: int) -> np.ndarray[Any, np.dtype[np.float32]]:
         if uri not in self._opened:
             torch.set_num_threads(1)
             run = RunDirectory(uri)
             table = ImageTable(run.open("images") / "train.arrow")
             self._opened[uri] = Classifier(run.open("pretrain")), table, table.indices("train")
         classifier, table, indices = self._opened[uri]
-        chosen = indices[block * size : (block + 1) * size]
+        chosen = indices[first : first + unit_of(size)]
         return encode_range(classifier.encoder, classifier.normalise, table, chosen, size)
+
+
+def unit_of(size: int) -> int:
+    """Images of one range: whole batches, so that a feature does not depend on how the work is cut."""
+    return -(-UNIT // size) * size
 
 
 def _extract(context: StageContext) -> None:
@@ -77,7 +84,6 @@ def _extract(context: StageContext) -> None:
     table = ImageTable(run.open("images") / "train.arrow")
     indices = table.indices("train")
     dimension = int(Classifier(run.open("pretrain")).model.encoder.dimension)
-    n_blocks = -(-len(indices) // size)
     facts = {"rows": len(indices), "dimension": dimension, "labelled": True,
              "passes": {"backward": 0, "forward": len(indices)}}  # fmt: skip
     with ray_session(context.ray_slots), run.writing("features", context.inputs, facts) as folder:
@@ -85,26 +91,28 @@ def _extract(context: StageContext) -> None:
             Progress("features", total=len(indices), unit="images") as progress,
             _NpyWriter(folder / "vectors.npy", len(indices), dimension) as writer,
         ):
-            for number, block in _encoded_blocks(run, size, n_blocks):
-                vectors = np.frombuffer(block, np.float32).reshape(-1, dimension)
-                writer.put(number * size, vectors)
+            for first, found in _encoded(run, size, len(indices)):
+                vectors = np.frombuffer(found, np.float32).reshape(-1, dimension)
+                writer.put(first, vectors)
                 progress.update(len(vectors))
         ids = table.ids.take(indices)
         write_rows(folder, indices, np.zeros(len(indices), np.int32), ids, table.membership[indices], table.label_space)
 
 
-def _encoded_blocks(run: RunDirectory, size: int, n_blocks: int) -> Any:
-    """Blocks in the order in which the actors finish them: (number, bytes)."""
-    ray_data = require("ray.data")
+def _encoded(run: RunDirectory, size: int, n_rows: int) -> Any:
+    """Ranges in the order in which the actors finish them: (first row, bytes)."""
+    ray, ray_data = require("ray"), require("ray.data")
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray_data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    actors = max(1, min((os.cpu_count() or 2) - 1, n_blocks))
+    firsts = range(0, n_rows, unit_of(size))
+    # One of Ray's CPUs, of which a local session has more than the machine, is left to Ray Data itself.
+    actors = max(1, min(int(ray.cluster_resources().get("CPU", 2)) - 1, len(firsts)))
     # What an actor needs travels in the rows: Ray Data warns about arguments of an actor's constructor.
     uri = str(run.path) if run.is_local else run.uri
-    rows = [{"run": uri, "size": size, "block": number} for number in range(n_blocks)]
-    blocks = ray_data.from_items(rows, override_num_blocks=min(n_blocks, 4 * actors)).map_batches(
+    rows = [{"run": uri, "size": size, "first": first} for first in firsts]
+    blocks = ray_data.from_items(rows, override_num_blocks=min(len(rows), 4 * actors)).map_batches(
         _Encoder,
         batch_size=1,
         num_cpus=1,
@@ -112,7 +120,7 @@ def _encoded_blocks(run: RunDirectory, size: int, n_blocks: int) -> Any:
     )
     try:
         for row in blocks.iter_rows():
-            yield int(row["block"]), row["vectors"]
+            yield int(row["first"]), row["vectors"]
     except Exception as error:
         cause: BaseException | None = error
         while cause is not None:

@@ -75,8 +75,9 @@ def fingerprints(stages: tuple[Stage, ...], settings: RunSettings) -> Mapping[st
         outside = data_fingerprint(settings.data) if stage.name == "images" else ""
         if stage.name == "features" and settings.features.path:
             outside = file_fingerprint(settings.features.path)
-        if stage.name == "pretrain" and Path(settings.encoder.weights).is_file():
-            outside = file_fingerprint(settings.encoder.weights)
+        weights = Path(settings.encoder.weights).expanduser()
+        if stage.name == "pretrain" and weights.is_file():
+            outside = file_fingerprint(weights)
         found[stage.name] = fingerprint(FORMAT, stage.name, values, [found[name] for name in stage.requires], outside)
     return found
 

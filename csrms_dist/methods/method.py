@@ -32,7 +32,7 @@ class Batch:
 
     rows (b,): training rows. inputs: what the encoder takes, normalised images (b, 3, H, W), or the features (b, D) of
     an encoder that stays frozen. membership (b, K) float32, 0 and 1. global_rows (B,): the rows of all workers, in
-    order; this worker holds global_rows[rank::world]. subgraph: of these anchors, None when the method samples no edges.
+    order; this worker holds global_rows[rank::world]. subgraph: of these anchors, None where no edges are sampled.
     """
 
     rows: Tensor

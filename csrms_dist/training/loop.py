@@ -13,7 +13,7 @@ import torch
 
 from csrms_dist.collective import Collective
 from csrms_dist.config import OptimiserSettings
-from csrms_dist.hashing import permutation
+from csrms_dist.hashing import mix, permutation
 from csrms_dist.labels import Membership
 from csrms_dist.methods.method import Batch, Method
 from csrms_dist.sampling.protocol import Sampler
@@ -22,6 +22,8 @@ from csrms_dist.training.train_step import learning_rate, refuse_divergence, ref
 
 I64 = npt.NDArray[np.int64]
 EpochReport = dict[str, float]
+
+_STREAM = 0x73747265
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,13 @@ def global_batches(n_rows: int, batch_size: int, n_images: int, seed: int, epoch
     The last epoch ends early when `n_images`, the images of the whole training, are used up.
     """
     order = permutation(n_rows, seed, epoch)[: max(n_images - epoch * n_rows, 0)]
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    starts = range(0, len(order), batch_size)[: n_batches(len(order), batch_size)]
+    return [order[start : start + batch_size] for start in starts[:-1]] + [order[start:] for start in starts[-1:]]
+
+
+def n_batches(n_images: int, batch_size: int) -> int:
+    """Batches of an epoch. A rest of one image joins the batch before it: batch normalisation needs two values."""
+    return -(-n_images // batch_size) - (n_images % batch_size == 1 and n_images > batch_size > 1)
 
 
 def fit(
@@ -81,9 +89,11 @@ def fit(
     steps_before = [0]
     for epoch in range(n_epochs):
         images = min(n_rows, n_images - epoch * n_rows)
-        steps_before.append(steps_before[-1] + -(-images // settings.batch_size))
+        steps_before.append(steps_before[-1] + n_batches(images, settings.batch_size))
     for epoch in range(len(history), n_epochs):
         method.module.train()
+        # Dropout in an encoder of the user's draws from torch's stream: it begins anew with every epoch.
+        torch.manual_seed(int(mix(_STREAM, seed, epoch, collective.rank)[0] >> np.uint64(1)))
         totals: dict[str, float] = {}
         images = 0
         order = global_batches(n_rows, settings.batch_size, n_images, seed, epoch)

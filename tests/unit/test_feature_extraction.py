@@ -78,13 +78,13 @@ class Broken(Encoder):
 
 def test_a_feature_that_is_no_number_is_refused_by_name(digits_run: Any) -> None:
     """The corner of a digit is black: log(0 - .5)."""
-    indices = digits_run.data.indices[:3]
+    indices = digits_run.data.inputs.indices[:3]
     name = digits_run.table.ids[int(indices[0])].as_py()
     with pytest.raises(DataError, match=rf"feature of '{name}': got NaN or infinity, .*lower pretrain\.lr"):
         encode_range(Broken(), Normaliser([0.0] * 3, [1.0] * 3), digits_run.table, indices, SIZE)
 
 
 def test_a_range_is_its_pixels_encoded(digits_run: Any, parts: tuple[Encoder, Normaliser]) -> None:
-    indices = digits_run.data.indices[5:40]
+    indices = digits_run.data.inputs.indices[5:40]
     found = encode_range(*parts, digits_run.table, indices, SIZE)
     assert found.tobytes() == encode_pixels(*parts, digits_run.table.pixels(indices), SIZE).tobytes()

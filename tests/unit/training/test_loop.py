@@ -27,6 +27,8 @@ def test_batches_are_a_permutation_and_end_where_the_images_end(n: int, size: in
     for epoch in range(-(-n_images // n) + 1):
         batches = global_batches(n, size, n_images, seed, epoch)
         assert all(len(batch) == size for batch in batches[:-1])
+        assert all(len(batch) <= size + (size > 1) for batch in batches)
+        assert all(len(batch) > 1 for batch in batches[1:] if size > 1)
         rows = [int(row) for batch in batches for row in batch]
         assert len(set(rows)) == len(rows) == min(n, max(n_images - seen, 0))
         assert set(rows) <= set(range(n))
