@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import json
 import pickle
@@ -197,3 +198,13 @@ def test_a_builder_that_vanishes_is_not_taken_for_done(tmp_path: Path, monkeypat
         with pytest.raises(StoreError, match="publish again"):
             store.publish(publication())
         assert store.live_run() is None
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 100])
+def test_a_run_is_read_back_range_by_range(tmp_path: Path, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graphstore.export.RANGE", width)
+    far = dataclasses.replace(GRAPH, instance=np.array([1, 2, 5, 10**11]))
+    with EmbeddedStore(tmp_path) as store:
+        for run, graph in (("a", GRAPH), ("b", far)):
+            given = publication(run, hierarchy=graph, content_hash=run * 8)
+            assert equal(store.export(store.publish(given)), graph)

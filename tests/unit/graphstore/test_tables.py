@@ -174,3 +174,12 @@ def test_the_schema_is_consistent() -> None:
     assert SCHEMA.ddl()[0].endswith("PRIMARY KEY(key))")
     assert "CREATE REL TABLE OF_DATASET(FROM Run TO Dataset, FROM Class TO Dataset)" in SCHEMA.ddl()
     assert "CREATE REL TABLE IN_PATTERN(FROM Instance TO Pattern, score FLOAT, difficulty FLOAT)" in SCHEMA.ddl()
+
+
+def test_a_repeated_text_is_a_sequence_in_no_memory() -> None:
+    some = Repeated("train", 10**9)
+    assert len(some) == 10**9
+    assert some[5] == some[-1] == "train"
+    assert list(some[3:6]) == ["train"] * 3
+    with pytest.raises(IndexError):
+        some[10**9]
