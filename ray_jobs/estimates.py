@@ -172,7 +172,8 @@ class _Plan:
         prepared = f.train * f.dimension * PREPARE_S
         hands = min(cluster.actors, self.cores)
         seconds = START_S["cluster"] + learnt * self.patterns * steps * LEARN_S + (assigned + prepared) / hands
-        disk = f.train * CLUSTER_ROW + clustered * (self.patterns + 4 * f.dimension)
+        projection = 4 * f.dimension * clustered if f.dimension > PROJECTED else 0
+        disk = f.train * CLUSTER_ROW + clustered * self.patterns + projection
         memory = self._memory("cluster", f.train)
         # The prepared rows, one byte a value, lie on disk while it works.
         return Estimate(f.train, Passes(), seconds, memory, self._disk(disk), f.train * clustered / MB)
