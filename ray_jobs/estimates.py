@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from csrms_dist.art.vigilance import target_patterns
+from csrms_dist.inference import ModelCard
 from csrms_dist.training.budget import Passes, control_images
 from ray_jobs.settings import RunSettings
 
@@ -240,7 +241,7 @@ class _Plan:
         actors = self.settings.evaluate.actors
         seconds = START_S["evaluate"] + self._spread(answers, self.rates.forward, actors)
         seconds += self.settings.evaluate.bootstrap_samples * f.test * BOOTSTRAP_S
-        memory = self._memory("evaluate", f.test + f.val) + self._block_mb(256)
+        memory = self._memory("evaluate", f.test + f.val) + self._block_mb(ModelCard.batch_size)
         disk = f.test * (PREDICTION_ROW + f.id_bytes)
         return Estimate(answers, Passes(), seconds, memory, self._disk(disk))
 
