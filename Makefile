@@ -1,11 +1,11 @@
-# make install | demo | test | lint | clean
+# make install | demo | test | test-slow | test-faults | test-core-alone | lint | clean
 VENV   := .venv
 BIN    := $(VENV)/bin
 # DGL's newest usable wheels end at Python 3.11.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-slow test-core-alone lint clean
+.PHONY: install demo test test-slow test-faults test-core-alone lint clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.installed
@@ -31,6 +31,10 @@ test: $(VENV)/.test-installed
 
 test-slow: $(VENV)/.test-installed
 	@$(BIN)/python -m pytest -m slow
+
+# Stops every stage in every way: 30 kills, about 25 minutes.
+test-faults: $(VENV)/.test-installed
+	@$(BIN)/python -m pytest -m slow tests/faults/test_every_stop.py
 
 # Builds an environment with Python 3.12 (PYTHON312=/path/to/python3.12 where it is not on the PATH).
 test-core-alone: $(VENV)/.test-installed

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from scipy import sparse
 
 from csrms_dist.errors import DataError
-from csrms_dist.hashing import Texts, first_repeated, text_at
+from csrms_dist.hashing import Texts, repeated_ids, text_at
 from csrms_dist.labels import LabelSpace, Membership, membership_from_csr
 
 F32 = npt.NDArray[np.float32]
@@ -196,8 +196,8 @@ class _Reader:
             spool.flush()
             data = pa.py_buffer(np.memmap(spool, np.uint8, "r"))
         ids = pa.Array.from_buffers(kind, self.n, [None, pa.py_buffer(offsets.astype(width)), data])
-        repeated = first_repeated(ids)
-        if repeated is not None:
+        if pairs := repeated_ids(ids):
+            repeated = text_at(ids, pairs[0][1])
             got = f"the id '{repeated}' {pc.sum(pc.equal(ids, repeated)).as_py()} times"
             raise DataError(str(self.path), got=got, expected="every id once", remedy="make the ids unique")
         if not self.n:

@@ -49,21 +49,31 @@ def hash_ids(ids: Iterable[str] | Texts, purpose: str) -> U64:
     return np.fromiter(hashes, np.uint64, len(ids) if isinstance(ids, Sized) else -1)
 
 
-def first_repeated(ids: Texts) -> str | None:
-    """The first id that stands there a second time, or None; 16 bytes a row of working memory."""
-    hashes = hash_ids(ids, "repeated")
+def repeated_ids(ids: Texts) -> list[tuple[int, int]]:
+    """(row of an id, a later row with the same id), ascending by the later row; empty when every id is there once."""
+    hashes = np.fromiter((hash(name) for name in texts(ids)), np.int64, len(ids))
+    order = np.argsort(hashes, kind="stable")
+    ordered = hashes[order]
+    found = []
+    for place in np.flatnonzero(ordered[1:] == ordered[:-1]).tolist():
+        first = int(np.searchsorted(ordered, ordered[place], "left"))
+        name = text_at(ids, int(order[place + 1]))
+        # Equal hashes may be of different ids: compare with all the earlier rows of this hash.
+        same = [int(row) for row in order[first : place + 1] if text_at(ids, int(row)) == name]
+        if same:
+            found.append((same[0], int(order[place + 1])))
+    return sorted(found, key=lambda pair: pair[1])
+
+
+def hash_order(hashes: U64, ids: Texts) -> npt.NDArray[np.int64]:
+    """The rows in the order of their hashes, ties by the id's UTF-8 bytes. (N,) int64."""
     order = np.argsort(hashes, kind="stable")
     ordered = hashes[order]
     tied = np.flatnonzero(ordered[1:] == ordered[:-1])
-    if not len(tied):
-        return None
-    seen: set[str] = set()
-    for place in np.sort(np.unique(order[np.concatenate([tied, tied + 1])])).tolist():
-        name = text_at(ids, place)
-        if name in seen:
-            return name
-        seen.add(name)
-    return None
+    for value in np.unique(ordered[tied]):
+        first, last = np.searchsorted(ordered, value, "left"), np.searchsorted(ordered, value, "right")
+        order[first:last] = sorted(order[first:last].tolist(), key=lambda row: text_at(ids, row).encode())
+    return order
 
 
 def _finalise(x: U64) -> U64:

@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from csrms_dist.art.scaling import MinMaxScaling, Scaling, SphericalScaling, blas
-from csrms_dist.art.sharding import hash_order
-from csrms_dist.hashing import Texts, hash_ids
+from csrms_dist.hashing import Texts, hash_ids, hash_order
 
 F64 = npt.NDArray[np.float64]
 

@@ -24,7 +24,7 @@ from csrms_dist.art.spherical_art import Categories
 from csrms_dist.art.vigilance import MAX_STEPS, bisect, target_patterns
 from csrms_dist.config import ClusterSettings
 from csrms_dist.errors import DataError
-from csrms_dist.hashing import U64, Texts, hash_ids, text_at
+from csrms_dist.hashing import Texts, hash_ids, hash_order, text_at
 
 I64 = npt.NDArray[np.int64]
 T = TypeVar("T")
@@ -105,17 +105,6 @@ def cluster(
         return run.cluster(n_classes)
     finally:
         run.clean()
-
-
-def hash_order(hashes: U64, ids: Texts) -> I64:
-    """The rows in the order of their hashes, ties by the id's UTF-8 bytes. (N,) int64."""
-    order = np.argsort(hashes, kind="stable")
-    ordered = hashes[order]
-    tied = np.flatnonzero(ordered[1:] == ordered[:-1])
-    for value in np.unique(ordered[tied]):
-        first, last = np.searchsorted(ordered, value, "left"), np.searchsorted(ordered, value, "right")
-        order[first:last] = sorted(order[first:last].tolist(), key=lambda row: text_at(ids, row).encode())
-    return order
 
 
 def learning_rows(ids: Texts, shards: int, learn_rows: int, order: I64 | None = None) -> tuple[I64, I64]:

@@ -16,11 +16,10 @@ import pyarrow as pa
 from csrms_dist.config import DataSettings
 from csrms_dist.datasets.decoding import U8, Stored
 from csrms_dist.datasets.image_source import I64, TEST, TRAIN, VAL, ImageSource, Layout, Reader, Selected
-from csrms_dist.datasets.image_table import repeated_ids
 from csrms_dist.datasets.splits import held_out
 from csrms_dist.errors import DataError
 from csrms_dist.feature_table import MAX_CLASSES
-from csrms_dist.hashing import texts
+from csrms_dist.hashing import repeated_ids, texts
 from csrms_dist.labels import LabelSpace, Membership, membership_from_csr
 
 ALL = "all"

@@ -36,7 +36,7 @@ from csrms_dist.datasets.decoding import (
 from csrms_dist.datasets.image_source import I64, SPLITS, TRAIN, ImageSource
 from csrms_dist.datasets.kernels import channel_sums, gather
 from csrms_dist.errors import DataError
-from csrms_dist.hashing import texts
+from csrms_dist.hashing import repeated_ids, texts
 from csrms_dist.labels import LabelSpace, Membership
 
 DECODED_PIXELS = 64 * 64
@@ -356,22 +356,6 @@ def _refuse_emptied(source: ImageSource, rejected: list[tuple[int, str]]) -> Non
     if len(emptied):
         expected = f"a readable training image of the class '{source.label_space.class_names[emptied[0]]}'"
         raise DataError(source.name, got=why, expected=expected, remedy="repair or replace them")
-
-
-def repeated_ids(ids: Any) -> list[tuple[int, int]]:
-    """(row of an id, a later row with the same id), ascending by the later row; empty when every id is there once."""
-    hashes = np.fromiter((hash(name) for name in texts(ids)), np.int64, len(ids))
-    order = np.argsort(hashes, kind="stable")
-    ordered = hashes[order]
-    found = []
-    for place in np.flatnonzero(ordered[1:] == ordered[:-1]).tolist():
-        first = int(np.searchsorted(ordered, ordered[place], "left"))
-        name = ids[int(order[place + 1])]
-        # Equal hashes may be of different ids: compare with all the earlier rows of this hash.
-        same = [int(row) for row in order[first : place + 1] if ids[int(row)] == name]
-        if same:
-            found.append((same[0], int(order[place + 1])))
-    return sorted(found, key=lambda pair: pair[1])
 
 
 def refuse_repeated(ids: Any, what: str) -> None:

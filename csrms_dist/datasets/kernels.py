@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
-
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
-
-
-def compiled(function: Kernel) -> Kernel:
-    """Compile `function` at its first call; keep the machine code on disk where some folder can be written."""
-    kernel: Kernel
-    try:
-        kernel = numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # numba found no folder for its cache: an installation that is read-only without a home
-        kernel = numba.njit(nogil=True)(function)
-    return kernel
+from csrms_dist.compiling import compiled
 
 
 @compiled

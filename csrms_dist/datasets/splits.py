@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from csrms_dist.hashing import hash_ids, text_at
+from csrms_dist.hashing import hash_ids, hash_order
 from csrms_dist.labels import Membership
 
 
@@ -23,7 +23,7 @@ def held_out(
     ids: Arrow strings or a sequence of str. A class keeps at least one image outside the mask.
     """
     mask = np.zeros(len(ids), np.bool_)
-    order = _hash_order(ids, purpose)
+    order = hash_order(hash_ids(ids, purpose), ids)
     if multi_label:
         groups = [order]
     else:
@@ -34,14 +34,3 @@ def held_out(
     for rows in groups:
         mask[rows[: min(round(fraction * len(rows)), max(len(rows) - 1, 0))]] = True
     return mask
-
-
-def _hash_order(ids: Any, purpose: str) -> npt.NDArray[np.int64]:
-    """Rows by the hash of their ids, equal hashes by the id's bytes. (N,)."""
-    keys = hash_ids(ids, purpose)
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    for key in np.unique(ordered[1:][ordered[1:] == ordered[:-1]]):
-        first, last = np.searchsorted(ordered, key, "left"), np.searchsorted(ordered, key, "right")
-        order[first:last] = sorted(order[first:last].tolist(), key=lambda row: text_at(ids, row).encode())
-    return order

@@ -18,10 +18,10 @@ from sklearn.datasets import load_digits
 
 from csrms_dist.art import Clustering, cluster
 from csrms_dist.art.scaling import SphericalScaling
-from csrms_dist.art.sharding import PHASES, SerialExecutor, hash_order, learning_rows, merge_all
+from csrms_dist.art.sharding import PHASES, SerialExecutor, learning_rows, merge_all
 from csrms_dist.config import ClusterSettings
 from csrms_dist.errors import DataError
-from csrms_dist.hashing import hash_ids
+from csrms_dist.hashing import hash_ids, hash_order
 
 PROPERTY = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 

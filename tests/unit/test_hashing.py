@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from csrms_dist.hashing import first_repeated, hash_ids, mix, permutation, text_at, texts, uniform
+from csrms_dist.hashing import hash_ids, mix, permutation, repeated_ids, text_at, texts, uniform
 
 MASK = (1 << 64) - 1
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -179,9 +179,9 @@ def test_arrow_strings_hash_as_python_strings_do(ids: list[str]) -> None:
         assert list(texts(arrow)) == ids
         assert [text_at(arrow, k) for k in range(len(ids))] == ids
         assert hash_ids(arrow, "order").tolist() == hash_ids(ids, "order").tolist()
-        assert first_repeated(arrow) == first_repeated(ids)
+        assert repeated_ids(arrow) == repeated_ids(ids)
 
 
 @given(st.lists(st.sampled_from("abcdefgh"), max_size=9))
-def test_the_first_repeated_id(ids: list[str]) -> None:
-    assert first_repeated(ids) == next((i for k, i in enumerate(ids) if i in ids[:k]), None)
+def test_repeated_ids_come_with_their_first_row(ids: list[str]) -> None:
+    assert repeated_ids(ids) == [(ids.index(name), k) for k, name in enumerate(ids) if name in ids[:k]]

@@ -16,7 +16,7 @@ from PIL import Image
 from csrms_dist.datasets import ImageTable
 from csrms_dist.datasets.decoding import decode
 from csrms_dist.datasets.image_source import SPLITS, ImageSource, in_memory
-from csrms_dist.datasets.image_table import CHUNK, ENCODED_ROWS, ROWS_PER_BATCH, repeated_ids, write_image_table
+from csrms_dist.datasets.image_table import CHUNK, ENCODED_ROWS, ROWS_PER_BATCH, write_image_table
 from csrms_dist.errors import DataError
 from csrms_dist.labels import LabelSpace, label_lists
 
@@ -202,9 +202,3 @@ def test_a_split_or_a_class_that_is_emptied_is_refused(tmp_path: Path, broken: l
     images = [b"" if n in broken else jpeg(n, 8, 8) for n in range(4)]
     with pytest.raises(DataError, match=message):
         write_image_table(tmp_path / "t.arrow", single(images, [0, 1, 0, 1], ["train", "train", "val", "val"]))
-
-
-def test_repeated_ids_are_found_with_their_first_row() -> None:
-    ids = ["a", "b", "a", "c", "a", "b"]
-    assert repeated_ids(pa.array(ids)) == [(0, 2), (0, 4), (1, 5)]
-    assert repeated_ids(pa.array(["a", "b"])) == []
