@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from csrms_dist.collective import Collective
 from csrms_dist.config import (
@@ -29,6 +30,7 @@ from csrms_dist.encoders import Encoder, Normaliser, load_initial_weights, norma
 from csrms_dist.feature_table import FeatureTable
 from csrms_dist.hierarchy import snapshot
 from csrms_dist.inference import ModelCard, make_model, read_weights
+from csrms_dist.losses.classification import prior_logits
 from csrms_dist.methods.baselines import PlainMethod, PlainModel
 from csrms_dist.methods.csrms import CSRMS, CSRMSModel
 from csrms_dist.methods.method import Method
@@ -100,7 +102,18 @@ def initial_model(run: RunDirectory, recipe: Recipe) -> PlainModel:
     if not isinstance(model, PlainModel):
         raise TypeError("a card without a reading makes a plain model")
     load_initial_weights(model.encoder, recipe.encoder)
+    _start_at_prior(model.plain_head, run)
     return model
+
+
+def _start_at_prior(head: nn.Linear, run: RunDirectory) -> None:
+    """With several labels a fresh head starts at the frequency of each class in training."""
+    table = ImageTable(run.open("images") / "train.arrow")
+    if table.label_space.multi_label:
+        membership = table.membership[table.indices("train")]
+        counts = torch.from_numpy(np.bincount(membership.indices, minlength=membership.shape[1]))
+        with torch.no_grad():
+            head.bias.copy_(prior_logits(counts, membership.shape[0]))
 
 
 def trained_model(run: RunDirectory, recipe: Recipe, reading: str) -> PlainModel | CSRMSModel:
@@ -115,6 +128,8 @@ def trained_model(run: RunDirectory, recipe: Recipe, reading: str) -> PlainModel
         weights = {name: value for name, value in weights.items() if not name.startswith("encoder.")}
     model = make_model(card, recipe.seed, encoder)
     model.load_state_dict(weights, strict=not reading)
+    if isinstance(model, CSRMSModel):
+        _start_at_prior(model.graph_head.classifier, run)
     return model
 
 
@@ -155,14 +170,17 @@ def assemble(
     optimiser = recipe.pretrain if role == "pretrain" else recipe.train
     frozen = recipe.encoder.frozen and role != "pretrain"
     data = training_data(run, recipe, optimiser, images=not frozen)
-    multi_label = ImageTable(run.open("images") / "train.arrow").label_space.multi_label
     if role != "train":
         first = role == "pretrain"
         model = initial_model(run, recipe) if first else trained_model(run, recipe, "")
+        several = ImageTable(run.open("images") / "train.arrow").label_space.multi_label
+        labels_per_image = data.membership.nnz / len(data) if several else None
         weight = 1.0 if first else recipe.method.weight_plain
         if not isinstance(model, PlainModel):
             raise TypeError("a card without a reading makes a plain model")
-        plain = PlainMethod(model, weight=weight, label_smoothing=optimiser.label_smoothing, multi_label=multi_label)
+        plain = PlainMethod(
+            model, weight=weight, label_smoothing=optimiser.label_smoothing, labels_per_image=labels_per_image
+        )
         return Training(plain, data, optimiser, None)
     model = trained_model(run, recipe, recipe.method.reading)
     if not isinstance(model, CSRMSModel):

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 
 def classification_loss(
-    logits: Tensor, membership: Tensor, global_size: int, smoothing: float = 0.0, *, multi_label: bool = False
+    logits: Tensor,
+    membership: Tensor,
+    global_size: int,
+    smoothing: float = 0.0,
+    *,
+    labels_per_image: float | None = None,
 ) -> Tensor:
     """(B, K) logits, (B, K) membership -> the sum over these rows, divided by the rows of the global batch.
 
-    One label: cross-entropy. Several: for each row the sum over classes of the binary cross-entropies, whose targets
-    are t (1 - s) + s / 2 with smoothing s; a row without labels counts too, as an answer of no to every class.
+    labels_per_image: None where each image has one label: cross-entropy. With several labels the mean number of them in
+    training, above 0: for each row the sum over classes of the binary cross-entropies, whose targets are
+    t (1 - s) + s / 2 with smoothing s, divided by that number, so that the loss has the scale of a cross-entropy and
+    takes the same learning rates. A row without labels counts too, as an answer of no to every class.
     """
-    if multi_label:
+    if labels_per_image is not None:
         targets = membership * (1 - smoothing) + smoothing / 2
-        return binary_cross_entropy_with_logits(logits, targets, reduction="sum") / global_size
+        total = binary_cross_entropy_with_logits(logits, targets, reduction="sum")
+        return total / (global_size * labels_per_image)
     labels = membership.argmax(dim=1)
     return cross_entropy(logits, labels, reduction="sum", label_smoothing=smoothing) / global_size
+
+
+def prior_logits(counts: Tensor, n_images: int) -> Tensor:
+    """(K,) images of each class -> (K,) log odds, for the bias of a fresh head.
+
+    With several labels nearly every answer is no; a head that starts at even odds would spend its first steps, the
+    largest, on pulling all of them down (Lin et al., 2017, sec. 3.3). Half an image is added on both sides.
+    """
+    yes = counts.to(torch.float32) + 0.5
+    return torch.log(yes) - torch.log(n_images + 1 - yes)
 
 
 def top_hits(logits: Tensor, membership: Tensor) -> int:

@@ -32,17 +32,26 @@ class PlainMethod:
     edge_types: tuple[str, ...] = ()
 
     def __init__(
-        self, model: PlainModel, *, weight: float = 1.0, label_smoothing: float = 0.0, multi_label: bool = False
+        self,
+        model: PlainModel,
+        *,
+        weight: float = 1.0,
+        label_smoothing: float = 0.0,
+        labels_per_image: float | None = None,
     ) -> None:
         self.module = model
-        self.multi_label = multi_label
+        self.labels_per_image = labels_per_image
         self.objective = Objective({"plain": weight})
         self.label_smoothing = label_smoothing
 
     def batch(self, batch: Batch, collective: Collective) -> BatchOutcome:
         logits = self.module(batch.inputs)
         loss = classification_loss(
-            logits, batch.membership, len(batch.global_rows), self.label_smoothing, multi_label=self.multi_label
+            logits,
+            batch.membership,
+            len(batch.global_rows),
+            self.label_smoothing,
+            labels_per_image=self.labels_per_image,
         )
         return BatchOutcome({"plain": loss}, {"plain": top_hits(logits, batch.membership)})
 

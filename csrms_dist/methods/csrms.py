@@ -194,7 +194,7 @@ class CSRMS:
     ) -> None:
         self.module = model
         self.relations = Relations(graph, bank)
-        self.multi_label = graph.multi_label
+        self.labels_per_image = graph.membership.nnz / graph.n_rows if graph.multi_label else None
         self.reading = make_reading(settings.reading, settings.prototypes, n_positives)
         printed = settings.reading == "paper"
         self.objective = Objective(
@@ -242,8 +242,9 @@ class CSRMS:
         return BatchOutcome(terms, {name: top_hits(logits, batch.membership) for name, logits in heads.items()})
 
     def _classification(self, logits: Tensor, batch: Batch) -> Tensor:
+        size = len(batch.global_rows)
         return classification_loss(
-            logits, batch.membership, len(batch.global_rows), self.label_smoothing, multi_label=self.multi_label
+            logits, batch.membership, size, self.label_smoothing, labels_per_image=self.labels_per_image
         )
 
     def end_epoch(self, collective: Collective) -> None:

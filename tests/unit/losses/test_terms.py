@@ -11,7 +11,7 @@ from torch import Tensor
 
 from csrms_dist.errors import ConfigError
 from csrms_dist.losses.attraction import Attraction
-from csrms_dist.losses.classification import classification_loss, top_hits
+from csrms_dist.losses.classification import classification_loss, prior_logits, top_hits
 from csrms_dist.losses.distance import RunningScale, euclidean
 from csrms_dist.losses.inter_class import InterClass, class_sums
 from csrms_dist.losses.negative_sampling import NegativeSampling
@@ -119,12 +119,16 @@ def test_classification_is_eq_13_and_adds_up_over_slices(smoothing: float) -> No
         target = [(1 - smoothing) * (k == label) + smoothing / K for k in range(K)]
         expected += sum(t * (log_z - x) for t, x in zip(target, row, strict=True))
     membership = torch.nn.functional.one_hot(torch.tensor(LABELS), K).float()
-    assert_adds_up(logits, membership, smoothing, expected / B, multi_label=False)
+    assert_adds_up(logits, membership, smoothing, expected / B, None)
 
 
-def assert_adds_up(logits: Tensor, membership: Tensor, smoothing: float, expected: float, *, multi_label: bool) -> None:
+def assert_adds_up(
+    logits: Tensor, membership: Tensor, smoothing: float, expected: float, labels_per_image: float | None
+) -> None:
     def loss(rows: slice) -> float:
-        return float(classification_loss(logits[rows], membership[rows], B, smoothing, multi_label=multi_label))
+        return float(
+            classification_loss(logits[rows], membership[rows], B, smoothing, labels_per_image=labels_per_image)
+        )
 
     assert loss(slice(None)) == pytest.approx(expected, rel=1e-5)
     assert sum(loss(slice(i, None, 4)) for i in range(4)) == pytest.approx(expected, rel=1e-5)
@@ -143,7 +147,13 @@ def test_several_labels_are_binary_cross_entropies(smoothing: float) -> None:
         for x, t in zip(row, labels, strict=True):
             p, target = 1 / (1 + math.exp(-x)), t * (1 - smoothing) + smoothing / 2
             expected -= target * math.log(p) + (1 - target) * math.log(1 - p)
-    assert_adds_up(logits, membership, smoothing, expected / B, multi_label=True)
+    assert_adds_up(logits, membership, smoothing, expected / B / 1.5, 1.5)
+
+
+def test_a_head_at_its_prior_answers_with_the_frequency_of_each_class() -> None:
+    counts, n = torch.tensor([0, 3, 250, 1000]), 1000
+    expected = [(c + 0.5) / (n + 1) for c in counts.tolist()]
+    torch.testing.assert_close(prior_logits(counts, n).sigmoid(), torch.tensor(expected))
 
 
 def test_a_hit_is_one_of_the_images_labels() -> None:
