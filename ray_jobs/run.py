@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from csrms_dist.errors import ConfigError, DataError
+from csrms_dist.errors import ConfigError, DataError, require
 from csrms_dist.methods.method import Stage
 from csrms_dist.run_directory import RunDirectory
 from ray_jobs.memory import Peak, watched
@@ -69,6 +69,8 @@ def prepare(
             expected="more than 0, because the control trains with it",
             remedy="raise it or leave the control out with --no-control",
         )
+    if settings.tensorboard:
+        require("tensorboard", "tensorboard")
     inputs = fingerprints(stages, settings)
     if out is not None and not str(out):
         raise ConfigError("--out", got="no text", expected="a folder")
