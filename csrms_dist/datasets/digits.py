@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from sklearn.datasets import load_digits
 
 from csrms_dist.config import DataSettings
 from csrms_dist.datasets.assembly import ALL, Found, Rows, assemble
@@ -21,6 +20,9 @@ CLASS_NAMES = tuple(str(k) for k in range(10))
 
 def grey_digits() -> tuple[U8, npt.NDArray[np.int64]]:
     """All digits, 0..255: (N, 8, 8), and their classes (N,)."""
+    # Takes a second, which commands that need no digits should not pay.
+    from sklearn.datasets import load_digits
+
     bunch = load_digits()
     return np.rint(bunch.images * (255 / 16)).astype(np.uint8), bunch.target.astype(np.int64)
 
