@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -24,6 +25,7 @@ class Linear(nn.Module):
 
 
 @ROOM
+@pytest.mark.slow
 def test_a_class_beside_the_configuration_with_its_weights(tmp_path: Path) -> None:
     prepare(tmp_path)
     (tmp_path / "own_encoder.py").write_text(MODULE)
