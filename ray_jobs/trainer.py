@@ -27,6 +27,7 @@ from ray_jobs.stage import StageContext, passed, warn
 THREADS = 1
 POLL_S = 0.3
 RAY_FOLDER = "ray"
+MAX_ATTEMPTS = 3
 BATCH_NORM = (
     "the encoder has batch normalisation, whose statistics each worker takes from its own part of a batch: "
     "another number of workers gives other results"
@@ -112,38 +113,46 @@ def train(context: StageContext, role: str, n_images: int, n_epochs: int) -> dic
     workers = settings.pretrain.workers if role == "pretrain" else settings.train.workers
     work = work_folder(context)
     work.mkdir(parents=True, exist_ok=True)
-    # Ray's own notes on an attempt that was killed: what they would restore lies in our checkpoint.
-    shutil.rmtree(work / RAY_FOLDER, ignore_errors=True)
     with ray_session(context.ray_slots):
         ray = require("ray")
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
 
         relay = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Relay).remote()
-        trainer = TorchTrainer(
-            _worker,
-            train_loop_config={
-                "uri": str(context.run.path),
-                "work": str(work),
-                "settings": settings.as_mapping(),
-                "role": role,
-                "n_images": n_images,
-                "relay": relay,
-            },
-            torch_config=TorchConfig(backend="gloo", timeout_s=120),
-            scaling_config=ScalingConfig(num_workers=workers),
-            run_config=RunConfig(
-                name=RAY_FOLDER,
-                storage_path=str(work),
-                failure_config=FailureConfig(max_failures=2),
-            ),
-        )
+        config = {
+            "uri": str(context.run.path),
+            "work": str(work),
+            "settings": settings.as_mapping(),
+            "role": role,
+            "n_images": n_images,
+            "relay": relay,
+        }
+
+        def trainer() -> Any:
+            # Ray's own notes on an attempt that was killed: what they would restore lies in our checkpoint.
+            shutil.rmtree(work / RAY_FOLDER, ignore_errors=True)
+            return TorchTrainer(
+                _worker,
+                train_loop_config=config,
+                torch_config=TorchConfig(backend="gloo", timeout_s=120),
+                scaling_config=ScalingConfig(num_workers=workers),
+                run_config=RunConfig(
+                    name=RAY_FOLDER, storage_path=str(work), failure_config=FailureConfig(max_failures=2)
+                ),
+            )
+
         with Progress(role, total=n_epochs, unit="epochs") as progress, Curves(context, role) as curves:
             watch = _Watch(ray, relay, progress, role, curves)
-            try:
-                _fit(trainer, watch.look)
-            except ray.train.TrainingFailedError as error:
-                raise _cause(error, role) from error
+            for attempt in range(1, MAX_ATTEMPTS + 1):
+                try:
+                    _fit(trainer(), watch.look)
+                    break
+                except ray.train.TrainingFailedError as error:
+                    raise _cause(error, role) from error
+                except ray.exceptions.RayActorError as error:
+                    # Ray replaces dead workers; the actor that replaces them is replaced here.
+                    if attempt == MAX_ATTEMPTS:
+                        raise _cause(error, role) from error
             state = load_checkpoint(work)
             if state is None:
                 raise ClusterError(
