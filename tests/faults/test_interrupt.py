@@ -24,8 +24,15 @@ def clustering(run: Run) -> bool:
     return bool(list(run.directory.glob(".cluster.*/.work")))
 
 
-@pytest.mark.parametrize("stage", ["cluster", "train"])
-@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("stage", "how"),
+    [
+        ("cluster", "SIGTERM"),
+        ("train", "Ctrl-C"),
+        pytest.param("cluster", "Ctrl-C", marks=pytest.mark.slow),
+        pytest.param("train", "SIGTERM", marks=pytest.mark.slow),
+    ],
+)
 def test_interrupted(finished: Run, copied: Run, stage: str, how: str) -> None:
     copied.remove(*(("cluster", "graph") if stage == "cluster" else ("train", "evaluate")))
     under_way = clustering if stage == "cluster" else training
