@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from csrms_dist.art.vigilance import target_patterns
 from csrms_dist.inference import ModelCard
+from csrms_dist.methods.csrms import edge_types
 from csrms_dist.training.budget import Passes, control_images
 from ray_jobs.settings import RunSettings
 
@@ -32,7 +33,8 @@ SEARCH_STEPS = 6  # of the at most nine, in the mean
 ASSIGN_S = 1.0e-8  # a row and a pattern, in each pass over all rows
 GRAPH_ROW_S = 3.0e-5
 CANDIDATE_S = 1.5e-5
-CANDIDATE_PAIR_S = 8.0e-12  # an anchor, a row of its class, and a dimension
+CANDIDATE_KEY_S = 1.0e-8  # an anchor and a row of its pattern: ranked
+CANDIDATE_PAIR_S = 3.0e-11  # the same and a dimension: the distance
 REFRESH_S = 2.0e-9  # a row and a dimension, in each epoch: the prototypes made anew
 VECTOR_ROW_S = 5.0e-6
 BOOTSTRAP_S = 1.0e-9  # a test image and a resample
@@ -54,7 +56,7 @@ PROJECTED = 100  # dimensions that are clustered at most
 SNAPSHOT_BYTES, SNAPSHOT_ROW = 60_000, 37
 STORE_BYTES, STORE_ROW = 4_480_000, 200
 STRANGERS = 0.2  # share of a pattern's rows that are of another class, in the mean
-CANDIDATE_BYTES, CANDIDATE_ROW = 9, 16  # a neighbour and its priority; the offsets of an anchor
+CANDIDATE_BYTES, CANDIDATE_ROW = 9, 16  # a neighbour and its priority; an anchor's offsets in both edge types
 PREDICTION_ROW = 25
 FILES_BYTES = 3000  # stamp, card and headers of an artefact
 
@@ -207,19 +209,21 @@ class _Plan:
     def _train(self) -> Estimate:
         f, settings, sampling = self.facts, self.settings.train, self.settings.sampling
         images = settings.epochs * f.train
-        same_class = f.train * max(f.labels, 1.0) / max(f.n_classes or 1, 1)
-        candidates = f.train * (CANDIDATE_S + CANDIDATE_PAIR_S * same_class * f.dimension)
         size_of_pattern = f.train / max(self.patterns, 1)
-        # Positives come from the patterns of the class, negatives first from the strangers in the own pattern.
-        kept = min(max(size_of_pattern, sampling.n_positives), sampling.pool)
-        kept += min(max(size_of_pattern * STRANGERS, sampling.n_negatives), sampling.pool)
+        # Positives come from the largest pattern of the class, negatives first from the strangers in the own pattern.
+        rows = {"positive": size_of_pattern, "negative": size_of_pattern * STRANGERS}
+        least = {"positive": sampling.n_positives, "negative": sampling.n_negatives}
+        used = edge_types(self.settings.method)
+        kept = [min(max(rows[kind], least[kind]), sampling.pool) for kind in used]
+        ranked = CANDIDATE_KEY_S + CANDIDATE_PAIR_S * f.dimension
+        candidates = len(used) * f.train * (CANDIDATE_S + size_of_pattern * ranked)
         refreshing = settings.epochs * f.train * f.dimension * REFRESH_S
         seconds = candidates + refreshing
         seconds += self._training(images, settings.epochs, self.rates.method, settings.workers, not self.frozen)
         bank = 0 if self.frozen else 4 * f.train * f.dimension
         heads = 4 * (f.dimension * f.dimension + 2 * f.dimension * (f.n_classes or 1))
         disk = 2 * self._weights() + heads + bank + 4 * self.patterns * f.dimension
-        disk += f.train * (kept * CANDIDATE_BYTES + CANDIDATE_ROW)
+        disk += f.train * sum(each * CANDIDATE_BYTES + CANDIDATE_ROW / 2 for each in kept)
         memory = self._training_mb("train", settings.batch_size, settings.workers)
         passes = Passes(backward=0 if self.frozen else images)
         return Estimate(images, passes, seconds, memory, self._disk(disk), self._checkpoints() + 3 * bank / MB)

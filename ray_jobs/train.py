@@ -11,6 +11,7 @@ from csrms_dist.export import save_encoder
 from csrms_dist.feature_table import FeatureTable
 from csrms_dist.hierarchy import snapshot
 from csrms_dist.inference import Classifier, save_model
+from csrms_dist.methods.csrms import edge_types
 from csrms_dist.models.feature_bank import generation_file
 from csrms_dist.progress import Progress
 from csrms_dist.run_directory import fingerprint
@@ -53,12 +54,14 @@ def _link(source: Path, target: Path) -> None:
 
 def prepare_candidates(context: StageContext) -> None:
     """The neighbours that an anchor may draw: an artefact, so that every worker maps the same file."""
-    run, sampling = context.run, context.settings.sampling
-    stamps = [run.stamp(name) for name in ("features", "graph")]
-    inputs = fingerprint("candidates", context.settings.select("sampling"), [s and s["fingerprint"] for s in stamps])
+    run, sampling, wanted = context.run, context.settings.sampling, edge_types(context.settings.method)
+    if not wanted:
+        return
+    stamps = [s and s["fingerprint"] for s in (run.stamp(name) for name in ("features", "graph"))]
+    inputs = fingerprint("candidates", context.settings.select("sampling"), list(wanted), stamps)
     if run.is_done("candidates", inputs):
         return
     graph = snapshot.load(run.open("graph") / "snapshot")
     vectors = FeatureTable.load(run.open("features")).vectors
     with Progress("candidates", unit="anchors") as progress, run.writing("candidates", inputs) as folder:
-        write_candidates(folder, graph, vectors, sampling, progress=progress)
+        write_candidates(folder, graph, vectors, sampling, progress=progress, edge_types=wanted)

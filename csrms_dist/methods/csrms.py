@@ -133,8 +133,6 @@ class Reading(Protocol):
 class StructuralReading:
     """The k nearest pattern prototypes, found without the label; training rows are left out of their own mean."""
 
-    edge_types: tuple[str, ...] = ()
-
     def __init__(self, prototypes: int) -> None:
         self.prototypes = prototypes
 
@@ -149,8 +147,6 @@ class StructuralReading:
 
 class PaperReading:
     """Positives of the true class from the bank (eq. 9) and prototypes chosen by the label (eq. 11-12)."""
-
-    edge_types: tuple[str, ...] = ("positive",)
 
     def __init__(self, n_positives: int) -> None:
         self.n_positives = n_positives
@@ -176,6 +172,12 @@ def neighbours(subgraph: BatchSubgraph | None, edge_type: str, width: int, bank:
         raise ValueError(f"the batch has no sub-graph, but the reading needs {edge_type} edges")
     index, mask = subgraph.dense(edge_type, width)
     return bank.read(torch.from_numpy(index)), torch.from_numpy(mask)
+
+
+def edge_types(settings: MethodSettings) -> tuple[str, ...]:
+    """The edge types that a batch's sub-graph must have: what no term and no reading looks at need not be made."""
+    positive = settings.weight_attract > 0 or settings.reading == "paper"
+    return ("positive",) * positive + ("negative",) * (settings.weight_negative > 0)
 
 
 class CSRMS:
@@ -213,9 +215,7 @@ class CSRMS:
         )
         self.n_positives, self.n_negatives = n_positives, n_negatives
         self.label_smoothing = label_smoothing
-        used = {"negative": self.objective.has("negative"), "positive": self.objective.has("attract")}
-        wanted = {kind for kind, is_used in used.items() if is_used}.union(self.reading.edge_types)
-        self.edge_types: tuple[str, ...] = tuple(kind for kind in ("positive", "negative") if kind in wanted)
+        self.edge_types = edge_types(settings)
 
     def batch(self, batch: Batch, collective: Collective) -> BatchOutcome:
         size = len(batch.global_rows)

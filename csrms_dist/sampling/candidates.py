@@ -178,10 +178,11 @@ def write_candidates(
     features: Floats,
     settings: SamplingSettings,
     progress: Progress | None = None,
+    edge_types: Sequence[str] = (POSITIVE, NEGATIVE),
 ) -> None:
     """Write what `save_candidates` writes of `build_candidates`, in memory that does not grow with the rows.
 
-    features: (N, D), may be memory-mapped. progress: counts anchors, each of them once for each edge type.
+    features: (N, D), may be memory-mapped. progress: counts anchors, each of them once for each of `edge_types`.
 
     Anchors are taken in ranges of those that look at the same rows: by labels for positives, by pattern for negatives.
     So however many ranges there are, each row is read about once. What is found is kept in a file in that order, and
@@ -189,8 +190,9 @@ def write_candidates(
     """
     means = cache(lambda: pattern_means(graph, features))
     if progress:
-        progress.total = progress.total or 2 * graph.n_rows
-    for edge_type, order in ((POSITIVE, _by_labels(graph.membership)), (NEGATIVE, graph.member_rows)):
+        progress.total = progress.total or len(edge_types) * graph.n_rows
+    for edge_type in edge_types:
+        order = _by_labels(graph.membership) if edge_type == POSITIVE else graph.member_rows
 
         def found(rows: I64, edge_type: str = edge_type) -> Candidates:
             queries = _queries(graph, features, features[rows], graph.membership[rows], rows, means=means)

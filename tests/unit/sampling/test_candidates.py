@@ -118,6 +118,18 @@ def test_written_range_by_range_are_the_same_bytes(
         assert path.read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+@pytest.mark.parametrize("edge_type", ["positive", "negative"])
+def test_an_edge_type_that_is_not_wanted_is_not_made(edge_type: str, tmp_path: Path) -> None:
+    graph, features = small()
+    with Progress("candidates") as progress:
+        write_candidates(tmp_path, graph, features, SETTINGS[0], progress, edge_types=[edge_type])
+    assert progress.done == progress.total == graph.n_rows
+    assert [path.name for path in tmp_path.iterdir()] == [edge_type]
+    assert same(
+        load_candidates(tmp_path, [edge_type])[edge_type], build_candidates(graph, features, SETTINGS[0])[edge_type]
+    )
+
+
 def test_a_class_without_partners_is_written_too(tmp_path: Path) -> None:
     graph = build_hierarchy(
         np.zeros(2, np.int64), np.ones(2), LabelSpace(("a", "b")).membership([0, 1]), np.arange(2),
