@@ -59,9 +59,9 @@ def repeated_ids(ids: Texts) -> list[tuple[int, int]]:
         first = int(np.searchsorted(ordered, ordered[place], "left"))
         name = text_at(ids, int(order[place + 1]))
         # Equal hashes may be of different ids: compare with all the earlier rows of this hash.
-        same = [int(row) for row in order[first : place + 1] if text_at(ids, int(row)) == name]
-        if same:
-            found.append((same[0], int(order[place + 1])))
+        same = next((int(row) for row in order[first : place + 1] if text_at(ids, int(row)) == name), None)
+        if same is not None:
+            found.append((same, int(order[place + 1])))
     return sorted(found, key=lambda pair: pair[1])
 
 

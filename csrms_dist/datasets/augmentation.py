@@ -30,9 +30,9 @@ def augment(kind: str, images: U8, indices: npt.NDArray[np.int64], seed: int, ep
     """(B, H, W, 3) uint8 -> the same shape. 'crop_flip': pad by 4 (reflected), crop back, flip half of them."""
     if kind == "none":
         return images
-    out = np.empty(images.shape, np.uint8)
-    _crop_flip(np.ascontiguousarray(images), *_sources(images.shape), *_draws(kind, indices, seed, epoch), out)
-    return out
+    every_byte = np.arange(256, dtype=np.uint8)[:, None].repeat(3, axis=1)
+    cropped: U8 = _crop_flip(kind, images, indices, seed, epoch, every_byte)
+    return cropped
 
 
 def feed(kind: str, images: U8, indices: npt.NDArray[np.int64], seed: int, epoch: int, values: F32) -> F32:
@@ -40,11 +40,8 @@ def feed(kind: str, images: U8, indices: npt.NDArray[np.int64], seed: int, epoch
 
     The result has the bits and the memory order (channels last) of normalising what `augment` returns.
     """
-    out = np.empty(images.shape, np.float32)
-    _crop_flip_values(
-        np.ascontiguousarray(images), *_sources(images.shape), *_draws(kind, indices, seed, epoch), values, out
-    )
-    return out.transpose(0, 3, 1, 2)
+    cropped: F32 = _crop_flip(kind, images, indices, seed, epoch, values)
+    return cropped.transpose(0, 3, 1, 2)
 
 
 def byte_values(normalise: Callable[[Tensor], Tensor]) -> F32:
@@ -53,6 +50,13 @@ def byte_values(normalise: Callable[[Tensor], Tensor]) -> F32:
     with torch.no_grad():
         values = normalise(every_byte).to(torch.float32).reshape(256, 3)
     return np.ascontiguousarray(values.numpy())
+
+
+def _crop_flip(kind: str, images: U8, indices: npt.NDArray[np.int64], seed: int, epoch: int, values: Any) -> Any:
+    out = np.empty(images.shape, values.dtype)
+    sources, draws = _sources(images.shape), _draws(kind, indices, seed, epoch)
+    _crop_flip_values(np.ascontiguousarray(images), *sources, *draws, values, out)
+    return out
 
 
 def _draws(kind: str, indices: npt.NDArray[np.int64], seed: int, epoch: int) -> tuple[Any, Any, Any]:
@@ -73,27 +77,10 @@ def _sources(shape: tuple[int, ...]) -> tuple[Any, Any]:
 
 
 @compiled
-def _crop_flip(images: Any, rows: Any, columns: Any, top: Any, left: Any, flip: Any, out: Any) -> Any:
-    """out (B, H, W, 3) = the crop of each image; every image in one pass."""
-    n, height, width, _ = images.shape
-    source = np.empty(width, np.int64)
-    for b in range(n):
-        for x in range(width):
-            source[x] = columns[left[b] + (width - 1 - x if flip[b] else x)]
-        for y in range(height):
-            row = rows[top[b] + y]
-            for x in range(width):
-                column = source[x]
-                out[b, y, x, 0] = images[b, row, column, 0]
-                out[b, y, x, 1] = images[b, row, column, 1]
-                out[b, y, x, 2] = images[b, row, column, 2]
-
-
-@compiled
 def _crop_flip_values(
     images: Any, rows: Any, columns: Any, top: Any, left: Any, flip: Any, values: Any, out: Any
 ) -> Any:
-    """The same with the value (256, 3) of each byte in its channel."""
+    """out (B, H, W, 3) = the crop of each image, the value (256, 3) of each byte in its channel; all in one pass."""
     n, height, width, _ = images.shape
     source = np.empty(width, np.int64)
     for b in range(n):
