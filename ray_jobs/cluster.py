@@ -23,8 +23,8 @@ def execute(context: StageContext) -> None:
     facts: dict[str, object] = {}
     with ray_session(context.ray_slots), run.writing("cluster", context.inputs, facts) as folder:
         pool = ActorPool(settings.actors)
-        work = folder / ".work"
-        work.mkdir()
+        # What is finished outlives a stop, where the run directory is a folder.
+        work = context.run.path / ".checkpoints" / context.inputs if context.run.is_local else folder / ".work"
         with Progress("cluster", total=len(PHASES), unit="phases") as progress:
 
             def show(phase: str, done: int, total: int) -> None:
@@ -39,7 +39,7 @@ def execute(context: StageContext) -> None:
                 table.ids,
                 settings,
                 n_classes=n_classes,
-                workdir=work,
+                work=work,
                 executor=pool,
                 progress=show,
                 after_phase=after_phase,
@@ -55,7 +55,6 @@ def execute(context: StageContext) -> None:
                 f"{len(table):,} rows and cluster.min_size {settings.min_size} allow"
             )
         pool.close()
-        work.rmdir()
         clustering.save(folder)
         facts.update(
             patterns=clustering.n_patterns, vigilance=clustering.vigilance, outliers=int(clustering.outlier.sum())

@@ -50,8 +50,10 @@ RULES = """\
 - `cluster.vigilance` and `cluster.n_patterns`: at most one of them, because each decides the other. With both `auto`
   the target is max(K, min(12 K, N // 20)) patterns for N rows of K classes; without labels min(N // 20, 1000).
 - `sampling.pool` is at least `sampling.n_positives` and `sampling.n_negatives`.
-- `cluster.recentre`, `cluster.min_size` and `cluster.shard_tightening` are of spherical ART alone; `cluster.choice` and
-  `cluster.learning_rate` are of Fuzzy ART alone. Fuzzy ART tightens by .35 in the shards and by .1 in the merge.
+- `cluster.shard_tightening` is of spherical ART alone; `cluster.choice`, `cluster.learning_rate`, `cluster.adaptation`
+  and `cluster.scaling` are of Fuzzy ART alone, which tightens by .35 in the shards and by .1 in the merge.
+- `cluster.min_size` is of Fuzzy ART only where `cluster.recentre` is above 0, which gives up that boxes cover rows.
+- `cluster.algorithm: kmeans` takes `cluster.n_patterns`, not `cluster.vigilance`; `cluster.kmeans_start` is its own.
 - `method.prototypes` is of the reading `structural` alone.
 - The weights of `method` cannot all be 0, and the control needs `method.weight_plain` above 0.
 - `features.path` leaves out everything that needs images: the run has the stages `features`, `cluster` and, if the

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from csrms_dist.art.patterns import two_level
 from csrms_dist.art.vigilance import target_patterns
 from csrms_dist.inference import ModelCard
 from csrms_dist.methods.csrms import edge_types
@@ -170,8 +171,9 @@ class _Plan:
     def _cluster(self) -> Estimate:
         f, cluster = self.facts, self.settings.cluster
         learnt, clustered = min(f.train, cluster.learn_rows), min(f.dimension, PROJECTED)
+        recentre = two_level(cluster, f.train, f.n_classes).recentre
         steps = SEARCH_STEPS if cluster.vigilance == "auto" else 1
-        assigned = f.train * self.patterns * (1 + cluster.recentre) * ASSIGN_S
+        assigned = f.train * self.patterns * (1 + recentre) * ASSIGN_S
         prepared = f.train * f.dimension * PREPARE_S
         hands = min(cluster.actors, self.cores)
         seconds = START_S["cluster"] + learnt * self.patterns * steps * LEARN_S + (assigned + prepared) / hands

@@ -81,10 +81,19 @@ def calibrate(vectors: npt.NDArray[Any], ids: Texts, algorithm: str = "spherical
     """
     rows = hash_order(hash_ids(ids, "order"), ids)[:_REFERENCES]
     sample = np.asarray(vectors[rows])
-    fit: type[Scaling] = SphericalScaling if algorithm == "spherical" else MinMaxScaling
-    x = fit.fit(sample).transform_block(sample).astype(np.float64)
+    fit: type[Scaling] = MinMaxScaling if algorithm == "fuzzy" else SphericalScaling
+    return calibrate_rows(fit.fit(sample).transform_block(sample), algorithm)
+
+
+def calibrate_rows(rows: npt.NDArray[Any], algorithm: str) -> Calibration:
+    """The same for rows as an estimator takes them, of which the first 2,048 count: a sample in random order.
+
+    algorithm: 'fuzzy' for rows in [0, 1] or uint8, else the cosine is measured.
+    """
+    x = rows[:_REFERENCES].astype(np.float64)
+    x = x / 255 if rows.dtype == np.uint8 else x
     queries = min(_QUERIES, len(x))
-    resemblance = _cosines(x[:queries], x) if algorithm == "spherical" else _closeness(x[:queries], x)
+    resemblance = _closeness(x[:queries], x) if algorithm == "fuzzy" else _cosines(x[:queries], x)
     itself = np.arange(len(x)) == np.arange(queries)[:, None]
     if len(x) == 1:
         return Calibration(algorithm, 1, (1.0,) * len(LEVELS), (0.0,) * len(LEVELS), 0.0, 1.0)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from csrms_dist.art import fuzzy_art, spherical_art
+from csrms_dist.art.incremental import Drift, Growth, grown
+from csrms_dist.art.learners import FuzzyLearner, Learner, SphericalLearner
+from csrms_dist.art.prototypes import canonical_order
 from csrms_dist.art.scaling import BLOCK, Scaling, load_scaling, save_scaling
+from csrms_dist.art.selection import RowKeys
 from csrms_dist.errors import DataError
+from csrms_dist.hashing import Texts
 
 I32 = npt.NDArray[np.int32]
 F32 = npt.NDArray[np.float32]
+Matrix = npt.NDArray[Any]
 
 _ARRAYS = ("pattern", "score", "outlier", "prototypes")
-
-#: Slack of the vigilance test against frozen boxes: 2D-term float64 sums differ by rounding from one row to the next.
-COVER_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +31,9 @@ class Clustering:
 
     pattern: (N,) int32; no row is unassigned. score: (N,) float32, the cosine to the frozen prototype (spherical) or
     the choice value (fuzzy). outlier: (N,) bool, rows whose resemblance is below the vigilance. prototypes: (J, D')
-    int8 directions (spherical) or (J, 2D) float64 boxes (fuzzy). vigilance: the value used. tried: (vigilance,
-    patterns) of each step of the search for it. zero_rows: rows without a direction; spherical ART learns nothing
-    from them and puts them in pattern 0.
+    int8 directions (spherical) or (J, 2D) uint8 boxes (fuzzy). vigilance: the value used. tried: (vigilance, patterns)
+    of each step of the search for it. zero_rows: rows without a direction; spherical ART learns nothing from them and
+    puts them in pattern 0. moved: whether prototypes were moved to the mean of their rows.
     """
 
     algorithm: str
@@ -45,6 +46,12 @@ class Clustering:
     scaling: Scaling
     zero_rows: int
     choice: float
+    moved: bool = False
+
+    @property
+    def learner(self) -> Learner:
+        """What places rows: the kind of the prototypes decides."""
+        return SphericalLearner() if self.prototypes.dtype == np.int8 else FuzzyLearner(choice=self.choice)
 
     @property
     def n_patterns(self) -> int:
@@ -65,13 +72,36 @@ class Clustering:
         pattern, score = np.empty(len(vectors), np.int32), np.empty(len(vectors), np.float32)
         for start in range(0, len(vectors), BLOCK):
             part = slice(start, start + BLOCK)
-            block = np.asarray(vectors[part])
-            if not np.isfinite(block).all():
-                row = start + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
-                raise DataError(f"vector {row}", got="NaN or infinite values", expected="finite numbers")
-            winner, score[part] = place(self.scaling.transform_block(block), frozen, self.vigilance, self.choice)
+            rows = self.scaling.transform_block(_finite(np.asarray(vectors[part]), start))
+            winner, score[part], _ = self.learner.assign(rows, frozen, self.vigilance, moved=True)
             pattern[part] = np.where(winner >= 0, order[winner], 0)
         return pattern, score
+
+    def extended(
+        self, vectors: Matrix, ids: Texts, *, min_size: int = 3, learn_rows: int = 20_000
+    ) -> tuple[Clustering, Drift]:
+        """This clustering with more rows (M, D) after its own, and how they differ; nothing that is there moves.
+
+        New rows join the patterns that take them; the others learn at the vigilance in the order of their ids' hashes
+        and found patterns, of min_size rows or more, which are numbered after the old ones.
+        """
+        parts = [np.asarray(vectors[start : start + BLOCK]) for start in range(0, len(vectors), BLOCK)]
+        rows = np.concatenate([self.scaling.transform_block(_finite(part, k * BLOCK)) for k, part in enumerate(parts)])
+        before = Growth(self.prototypes, self.sizes(), float(self.outlier.mean()), float(self.score.mean()))
+        found, drift = grown(
+            self.learner, before, rows, RowKeys(len(rows), ids), self.vigilance, moved=self.moved,
+            learn_rows=learn_rows, min_size=min_size,
+        )  # fmt: skip
+        zero = int((~rows.any(axis=1)).sum()) if rows.dtype == np.int8 else 0
+        longer = replace(
+            self,
+            pattern=np.concatenate([self.pattern, found.pattern]),
+            score=np.concatenate([self.score, found.score]),
+            outlier=np.concatenate([self.outlier, found.outlier]),
+            prototypes=found.prototypes,
+            zero_rows=self.zero_rows + zero,
+        )
+        return longer, drift
 
     def save(self, folder: Path) -> None:
         """Write .npy files and clustering.json; equal clusterings give equal bytes."""
@@ -85,6 +115,7 @@ class Clustering:
             "tried": [[rho, count] for rho, count in self.tried],
             "zero_rows": self.zero_rows,
             "choice": self.choice,
+            "moved": self.moved,
             "n_patterns": self.n_patterns,
         }
         text = json.dumps(facts, sort_keys=True, indent=1) + "\n"
@@ -108,33 +139,14 @@ class Clustering:
             scaling=scaling,
             zero_rows=facts["zero_rows"],
             choice=facts["choice"],
+            moved=facts["moved"],
             **arrays,
         )
 
 
-def place(prepared: npt.NDArray[Any], frozen: npt.NDArray[Any], vigilance: float, choice: float) -> tuple[I32, F32]:
-    """The winner and score of prepared rows (int8: spherical, floats: fuzzy); -1 for a row without direction."""
-    if prepared.dtype == np.int8:
-        winner, score = spherical_art.assign(prepared, frozen)
-        winner[~prepared.any(axis=1)] = -1
-        return winner, score
-    codes = fuzzy_art.complement_code(prepared)
-    winner, score = fuzzy_art.assign(codes, frozen, vigilance - COVER_TOLERANCE, choice=choice)
-    missed = np.flatnonzero(winner < 0)
-    if len(missed):
-        winner[missed], score[missed] = fuzzy_art.assign(codes[missed], frozen, 0.0, choice=choice)
-    return winner, score
-
-
-def canonical_order(prototypes: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """The order by raw bytes in which assignments see prototypes, so that ties do not depend on their numbering."""
-    keys: Sequence[bytes] = [row.tobytes() for row in prototypes]
-    return np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
-
-
-def canonical(prototypes: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The distinct prototypes in canonical order."""
-    ordered = np.ascontiguousarray(prototypes[canonical_order(prototypes)])
-    distinct = np.ones(len(ordered), np.bool_)
-    distinct[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    return ordered[distinct]
+def _finite(block: Matrix, first: int) -> Matrix:
+    """The block, if all of it is finite; its first row is number `first`."""
+    if not np.isfinite(block).all():
+        row = first + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
+        raise DataError(f"vector {row}", got="NaN or infinite values", expected="finite numbers")
+    return block

@@ -1,6 +1,6 @@
 """Preparation of deep features for ART: fitted once, frozen, then a function of each row alone.
 
-Both scalings turn a block of vectors (B, D) into what their learner takes, and are a plain dict of arrays on disk.
+Scalings turn a block of vectors (B, D) into what their learner takes, and are a plain dict of arrays on disk.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,16 +17,31 @@ import scipy.linalg
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from csrms_dist.art import kernels
+from csrms_dist.art.rows import Rows
 
-F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
+U8 = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
 
 BLOCK = 8192  # rows of one step, counted by the dense index
 MAX_DIMENSIONS = 100  # wider vectors are projected
 COMPONENTS = 64
+CLIPPED = 0.01  # of the values of each dimension, at either end
 _NO_DIRECTION = 1e-9  # a centred unit row shorter than this is rounding: rows that are all equal leave about 1e-12
+
+
+class Transform(Protocol):
+    """Rows -> what a learner takes. Assumes finite numbers; a row's result does not depend on the rows around it."""
+
+    @property
+    def dtype(self) -> type[np.generic]: ...
+
+    def width(self, dimension: int) -> int:
+        """How many columns rows of so many columns get."""
+        ...
+
+    def transform_block(self, block: npt.NDArray[Any]) -> npt.NDArray[Any]: ...
 
 
 @cache
@@ -55,9 +70,13 @@ class SphericalScaling:
     mean: F64
     basis: F64
     scale: float
+    dtype = np.int8
+
+    def width(self, dimension: int) -> int:
+        return self.dimension
 
     @classmethod
-    def fit(cls, vectors: npt.NDArray[Any], rows: I64 | None = None) -> Self:
+    def fit(cls, vectors: Rows, rows: I64 | None = None) -> Self:
         """Fit on vectors[rows] (all by default), in that order, in blocks and on one BLAS thread."""
         order = np.arange(len(vectors)) if rows is None else rows
         dimension = vectors.shape[1]
@@ -112,16 +131,20 @@ class SphericalScaling:
 
 @dataclass(frozen=True, eq=False)
 class MinMaxScaling:
-    """To [0, 1] for Fuzzy ART: L2-normalise, then per-dimension min-max with frozen statistics, clipped.
+    """To [0, 1] for Fuzzy ART: L2-normalise, per-dimension min-max with frozen statistics, clip; 255 stands for 1.
 
     low, high: (D,) float64, over L2-normalised rows. A dimension that is constant becomes 0.
     """
 
     low: F64
     high: F64
+    dtype = np.uint8
+
+    def width(self, dimension: int) -> int:
+        return self.dimension
 
     @classmethod
-    def fit(cls, vectors: npt.NDArray[Any], rows: I64 | None = None) -> Self:
+    def fit(cls, vectors: Rows, rows: I64 | None = None) -> Self:
         """Fit on vectors[rows], all by default."""
         order = np.arange(len(vectors)) if rows is None else rows
         return cls.combine([cls.extremes(block) for block in _blocks(vectors, order)])
@@ -137,15 +160,22 @@ class MinMaxScaling:
         """The scaling of all blocks; minima and maxima do not depend on the order."""
         return cls(np.min([low for low, _ in parts], axis=0), np.max([high for _, high in parts], axis=0))
 
+    @classmethod
+    def fit_quantiles(cls, vectors: Rows, rows: I64, tail: float = CLIPPED) -> Self:
+        """From the quantiles `tail` and 1 - tail of vectors[rows]: single far values then cost no resolution."""
+        units = np.concatenate([_unit(block) for block in _blocks(vectors, rows)])
+        low, high = np.quantile(units, [tail, 1 - tail], axis=0)
+        return cls(low, high)
+
     @property
     def dimension(self) -> int:
         return len(self.low)
 
-    def transform_block(self, block: npt.NDArray[Any]) -> F32:
-        """(B, D) finite numbers -> (B, D) float32 in [0, 1]."""
+    def transform_block(self, block: npt.NDArray[Any]) -> U8:
+        """(B, D) finite numbers -> (B, D) uint8."""
         span = self.high - self.low
         x = np.where(span > 0, (_unit(block) - self.low) / np.where(span > 0, span, 1), 0)
-        scaled: F32 = np.clip(x, 0, 1).astype(np.float32)
+        scaled: U8 = np.rint(255 * np.clip(x, 0, 1)).astype(np.uint8)
         return scaled
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -168,16 +198,20 @@ def save_scaling(folder: Path, scaling: Scaling) -> None:
 
 def load_scaling(folder: Path) -> Scaling:
     """Read what `save_scaling` wrote; the names of the arrays tell which scaling it is."""
-    arrays = {path.stem.removeprefix("scaling_"): np.load(path) for path in sorted(folder.glob("scaling_*.npy"))}
+    return scaling_from({path.stem.removeprefix("scaling_"): np.load(path) for path in folder.glob("scaling_*.npy")})
+
+
+def scaling_from(arrays: Mapping[str, npt.NDArray[Any]]) -> Scaling:
+    """The scaling of which `arrays` are the arrays."""
     return SphericalScaling.from_arrays(arrays) if "mean" in arrays else MinMaxScaling.from_arrays(arrays)
 
 
-def _blocks(vectors: npt.NDArray[Any], order: I64) -> Iterator[npt.NDArray[Any]]:
+def _blocks(vectors: Rows, order: I64) -> Iterator[npt.NDArray[Any]]:
     for start in range(0, len(order), BLOCK):
         yield vectors[order[start : start + BLOCK]]
 
 
-def _units(vectors: npt.NDArray[Any], order: I64) -> Iterator[F64]:
+def _units(vectors: Rows, order: I64) -> Iterator[F64]:
     """L2-normalised blocks without their zero rows, which have no say in the mean."""
     for block in _blocks(vectors, order):
         x = _unit(block)

@@ -1,4 +1,4 @@
-"""Two-level ART over virtual shards: learn each shard, merge, freeze, assign every row.
+"""Two-level clustering over virtual shards: learn each shard, merge, freeze, assign every row.
 
 The virtual shards are part of the result; who computes them, in which order and on how many workers is not: rows are
 placed and ordered by hashes of their ids, merges sort by the whole category, and what is summed over rows is exact.
@@ -7,121 +7,246 @@ Work goes through an `Executor`; this module knows nothing about what runs it.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from csrms_dist.art import fuzzy_art, spherical_art, tasks
-from csrms_dist.art.clustering import Clustering, canonical
-from csrms_dist.art.fuzzy_art import Boxes
-from csrms_dist.art.scaling import BLOCK, MinMaxScaling, Scaling, SphericalScaling, save_scaling
-from csrms_dist.art.spherical_art import Categories
-from csrms_dist.art.vigilance import MAX_STEPS, bisect, target_patterns
-from csrms_dist.config import ClusterSettings
-from csrms_dist.errors import DataError
-from csrms_dist.hashing import Texts, hash_ids, hash_order, text_at
+from csrms_dist.art import tasks
+from csrms_dist.art.checkpoint import Arrays, Checkpoint
+from csrms_dist.art.executors import Executor, SerialExecutor
+from csrms_dist.art.learners import Learner
+from csrms_dist.art.prototypes import canonical, numbering, surviving
+from csrms_dist.art.scaling import BLOCK, blas
+from csrms_dist.art.selection import RowKeys, learning_rows
+from csrms_dist.art.vigilance import MAX_STEPS, bisect
 
+I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
+F32 = npt.NDArray[np.float32]
+Matrix = npt.NDArray[Any]
 T = TypeVar("T")
 
 PHASES = ("prepare", "vigilance", "learn", "merge", "assign", "recentre", "finish")
 
-#: Fuzzy ART's own tightening (lambda_s, lambda_m): its boxes merge only if the shards and the merge leave room for it.
-FUZZY_SHARD_TIGHTENING = 0.35
-FUZZY_MERGE_TIGHTENING = 0.1
 FLAT_MERGE = 100_000  # categories that are merged at once; above it neighbouring shards are merged first
 MAX_RANGES = 64  # tasks of one pass over the rows, so that the recentring sums of all of them fit in memory
+MOST_TURNS = 100  # of k-means over the learnt rows
+EVERY_ROW = -1.0  # the vigilance of k-means: no cosine is below it
 
-
-class Executor(Protocol):
-    """Runs tasks. Assumes that a task may run in any process, in any order, and more than once."""
-
-    def map(self, function: Callable[..., T], tasks: Sequence[tuple[Any, ...]]) -> list[T]:
-        """function(*task) for each task, in the order of the tasks."""
-        ...
-
-
-class SerialExecutor:
-    """One task after the other, in this process."""
-
-    def map(self, function: Callable[..., T], tasks: Sequence[tuple[Any, ...]]) -> list[T]:
-        return [function(*task) for task in tasks]
-
-
-Phase: TypeAlias = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
+Progress = Callable[[str, int, int], None]
+Phase = Callable[..., AbstractContextManager[Callable[..., None]]]
 
 
 def _silent(phase: str, done: int, total: int) -> None:
     pass
 
 
-def _quietly(name: str, total: int) -> AbstractContextManager[Callable[[], None]]:
-    """A phase of the search for the vigilance, which is one phase by itself."""
-    return nullcontext(lambda: None)
+def _ignored(*_: object) -> None:
+    pass
 
 
-def cluster(
-    vectors_path: Path,
-    ids: Texts,
-    settings: ClusterSettings,
-    n_classes: int | None,
-    workdir: Path,
-    executor: Executor | None = None,
-    progress: Callable[[str, int, int], None] = _silent,
-    after_phase: Callable[[str], None] | None = None,
-) -> Clustering:
-    """Cluster the rows of a .npy matrix (N, D) into patterns.
+def _unheard(phase: str) -> None:
+    pass
 
-    Parameters
-    ----------
-    vectors_path: the matrix, which must not change meanwhile. ids: (N,) names of its rows, a sequence of str or Arrow
-        strings; they decide each row's shard and place in the order, so the same rows under the same ids give the same
-        patterns in whatever order they lie.
-    n_classes: K, which sets the number of patterns aimed at; None if unknown.
-    workdir: a folder that every worker can read and write; the files made there are removed at the end.
-    executor: who runs the tasks; this process by default.
-    progress: called as progress(phase, done, total), phases as in PHASES. after_phase: called after each phase.
 
-    Raises
-    ------
-    DataError: a matrix that is empty, of the wrong shape or type, or has NaN or infinite values (names the row's id).
+@dataclass(frozen=True)
+class TwoLevel:
+    """What decides a clustering beside its rows.
 
-    Notes
-    -----
-    Spherical ART (int8 directions): shards learn at rho + shard_tightening (1 - rho), their categories merge at rho,
-    the rows that no prototype takes learn once more, prototypes are re-centred on all their rows `recentre` times,
-    patterns below `min_size` are dissolved. Fuzzy ART (boxes): as above at rho + .35 (1 - rho) and rho + .1 (1 - rho),
-    without re-centring and dissolving, which would give up that each box covers its rows. Because of this tightening a
-    fuzzy vigilance of 0 need not give one pattern.
+    vigilance: None has it searched for so that there are about n_patterns. kmeans: '' for ART; 'art' or 'random' for
+    n_patterns directions by k-means over the learnt rows, from ART's categories or from rows drawn by hash. shards: V.
+    learn_rows: R, the rows learnt in all. recentre: how many times prototypes move to the mean of their rows. min_size:
+    smaller ones are dissolved.
     """
-    kind = _Spherical if settings.algorithm == "spherical" else _Fuzzy
-    run = kind(Path(vectors_path), ids, settings, Path(workdir), executor or SerialExecutor(), progress, after_phase)
-    try:
-        return run.cluster(n_classes)
-    finally:
-        run.clean()
+
+    learner: Learner
+    vigilance: float | None
+    n_patterns: int
+    kmeans: str = ""
+    shards: int = 4
+    learn_rows: int = 20_000
+    recentre: int = 0
+    min_size: int = 1
 
 
-def learning_rows(ids: Texts, shards: int, learn_rows: int, order: I64 | None = None) -> tuple[I64, I64]:
-    """The rows to learn, shard after shard, each in hash order (R,), and the first of each shard (V + 1,).
+class Found(NamedTuple):
+    """J prototypes, numbered by (size descending, prototype), and what became of the N rows.
 
-    All rows if there are at most `learn_rows`, else the learn_rows // shards of smallest hash from each shard. order:
-    the rows in hash order, where it is known already.
+    pattern: (N,) int32, -1 for a row without direction. score: (N,) float32. passes: (N,) bool, reaches the vigilance.
+    tried: (vigilance, patterns) of each step of the search.
     """
-    if order is None:
-        order = hash_order(hash_ids(ids, "order"), ids)
-    shard = (hash_ids(ids, "shard") % np.uint64(shards)).astype(np.int32)[order]
-    quota = len(ids) if len(ids) <= learn_rows else max(1, learn_rows // shards)
-    by_shard = order[np.argsort(shard, kind="stable")]
-    sizes = np.bincount(shard, minlength=shards)
-    ends = np.cumsum(sizes)
-    parts = [by_shard[end - size : end][:quota] for end, size in zip(ends, sizes, strict=True)]
-    return np.concatenate(parts), np.cumsum([0, *(len(part) for part in parts)])
+
+    prototypes: Matrix
+    pattern: I32
+    score: F32
+    passes: npt.NDArray[np.bool_]
+    vigilance: float
+    tried: tuple[tuple[float, int], ...]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some prepared rows: a .npy file, how rows of it are put in hash order, and a folder for their assignment."""
+
+    path: Path
+    n: int
+    in_order: Callable[[I64], I64]
+    output: Path
+
+    def files(self) -> dict[str, Matrix]:
+        """The assignment's files, memory-mapped."""
+        return {name: np.load(self.output / f"{name}.npy", mmap_mode="r") for name in tasks.OUTPUTS}
+
+
+class Driver:
+    """One clustering. Finished steps are kept in `folder`, and those that are there already are read.
+
+    inputs: what names the rows, as JSON can hold it, so that the steps of other rows are not taken for theirs.
+    executor: who runs the tasks, this process by default. progress: called as progress(phase, done, total), phases as
+    in PHASES. after_phase: called after each phase.
+    """
+
+    def __init__(
+        self,
+        plan: TwoLevel,
+        keys: RowKeys,
+        folder: Path,
+        inputs: Any,
+        executor: Executor | None = None,
+        progress: Progress = _silent,
+        after_phase: Callable[[str], None] = _unheard,
+    ) -> None:
+        self.plan, self.keys, self.folder = plan, keys, folder
+        self.executor = executor or SerialExecutor()
+        self.progress, self.after_phase = progress, after_phase
+        self.steps = Checkpoint(folder, [repr(plan), inputs])
+        self._passes = 0
+
+    @contextmanager
+    def phase(self, name: str, total: int = 1) -> Iterator[Callable[..., None]]:
+        """Report the phase; the value is called once for each of its steps."""
+        done = 0
+
+        def step(*_: object) -> None:
+            nonlocal done
+            done += 1
+            self.progress(name, min(done, total), total)
+
+        self.progress(name, 0, total)
+        yield step
+        if done < total:
+            self.progress(name, total, total)
+        self.after_phase(name)
+
+    def select(self) -> tuple[I64, I64]:
+        """The rows to learn (R,), shard after shard, and the first of each shard (V + 1,)."""
+        plan = self.plan
+
+        def made() -> Arrays:
+            return dict(zip(("rows", "first"), learning_rows(self.keys, plan.shards, plan.learn_rows), strict=True))
+
+        kept = self.steps.step("selected", made)
+        return kept["rows"], kept["first"]
+
+    def cluster(self, rows: Path) -> Found:
+        """All phases after the preparation of `rows`, a .npy file that does not change."""
+        chosen, first = self.select()
+        source = np.load(rows, mmap_mode="r")
+        learnt = self.folder / "learnt.npy"
+        ascending = np.argsort(chosen)
+        taken = np.empty((len(chosen), source.shape[1]), source.dtype)
+        taken[ascending] = source[chosen[ascending]]
+        np.save(learnt, taken)
+        spans = [(a, b) for a, b in zip(first[:-1].tolist(), first[1:].tolist(), strict=True) if a < b]
+
+        def in_order(places: I64) -> I64:
+            ordered = self.keys.in_order(chosen[places])
+            return np.asarray(ascending[np.searchsorted(chosen[ascending], ordered)])
+
+        few = _Settling(self, _Part(learnt, len(chosen), in_order, self.folder / "few"), learnt, spans)
+        many = _Settling(self, _Part(rows, len(source), self.keys.in_order, self.folder / "many"), learnt, spans)
+        rho, tried = self._vigilance(few, bool(taken.any()))
+        p, sizes, _ = many.settle(rho, few if self.plan.kmeans else None, self.steps.step, self.phase)
+        with self.phase("finish"):
+            return self._numbered(many.part, p, sizes, EVERY_ROW if self.plan.kmeans else rho, tried)
+
+    def _vigilance(self, few: _Settling, possible: bool) -> tuple[float, tuple[tuple[float, int], ...]]:
+        """The vigilance as it was given, or the one that the bisection finds on the rows to learn."""
+        given, kmeans = self.plan.vigilance, self.plan.kmeans
+        searched = given is None and possible and kmeans != "random"
+        with self.phase("vigilance", MAX_STEPS if searched else 1) as step:
+            if not searched:
+                return given or 0.0, ()
+
+            def count(rho: float) -> tuple[int, bool]:
+                def made() -> Arrays:
+                    return {"count": np.array(few.count(rho), np.int64)}
+
+                patterns, too_high = self.steps.step(f"vigilance {rho.hex()}", made)["count"].tolist()
+                return patterns, bool(too_high)
+
+            return bisect(count, self.plan.n_patterns, step)
+
+    def _numbered(self, part: _Part, p: Matrix, sizes: I64, rho: float, tried: tuple[tuple[float, int], ...]) -> Found:
+        if not len(p):  # no row has a direction
+            p, sizes = np.zeros((1, p.shape[1]), p.dtype), np.zeros(1, np.int64)
+        order, number = numbering(p, sizes)
+        files = part.files()
+        pattern = np.empty(part.n, np.int32)
+        for start in range(0, part.n, BLOCK):
+            winner = files["winner"][start : start + BLOCK]
+            pattern[start : start + BLOCK] = np.where(winner >= 0, number[winner], -1)
+        prototypes = np.ascontiguousarray(p[order])
+        return Found(prototypes, pattern, np.array(files["score"]), np.array(files["passes"]), rho, tried)
+
+    def ranges(self, n: int) -> list[tuple[int, int]]:
+        """At most MAX_RANGES ranges of whole blocks; what is computed does not depend on them."""
+        step = -(-n // (BLOCK * MAX_RANGES)) * BLOCK
+        return [(start, min(n, start + step)) for start in range(0, n, step)]
+
+    def assign(
+        self,
+        part: _Part,
+        p: Matrix,
+        rho: float,
+        *,
+        moved: bool,
+        with_sums: bool = False,
+        after: Callable[..., None] = _ignored,
+    ) -> tasks.Counted:
+        """Assign all rows of a part to the frozen p; sums are all-reduced exactly."""
+        spans = self.ranges(part.n)
+        self._passes += 1
+        frozen = self.folder / f"prototypes_{self._passes}.npy"  # a name that no earlier pass used
+        np.save(frozen, p)
+        if not part.output.exists():
+            part.output.mkdir()
+        for name, dtype in tasks.OUTPUTS.items():
+            if not (part.output / f"{name}.npy").exists():
+                np.lib.format.open_memmap(part.output / f"{name}.npy", "w+", np.dtype(dtype), (part.n,)).flush()
+        if not len(p):  # nothing with a direction was there to learn
+            for name, value in {"winner": -1, "score": 0, "passes": False}.items():
+                np.load(part.output / f"{name}.npy", mmap_mode="r+")[:] = value
+            return tasks.Counted(np.zeros(0, np.int64), np.zeros(p.shape, np.int64), np.zeros(0, np.int64))
+        learner = self.plan.learner
+        work = [(part.path, learner, frozen, part.output, *span, rho, moved, with_sums) for span in spans]
+        done = self.executor.map(tasks.assign, work, after)
+        frozen.unlink()
+        sums = np.zeros((len(p), done[0].sums.shape[1]), np.int64)
+        for counted in done:
+            sums += counted.sums
+        sizes: I64 = np.sum([counted.sizes for counted in done], axis=0, dtype=np.int64)
+        return tasks.Counted(sizes, sums, np.concatenate([counted.residual for counted in done]))
+
+    def remove(self) -> None:
+        """Remove all steps and files."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def merge_all(parts: Sequence[T], merge: Callable[[Sequence[T]], T], size: Callable[[T], int]) -> T:
@@ -132,350 +257,105 @@ def merge_all(parts: Sequence[T], merge: Callable[[Sequence[T]], T], size: Calla
     return merge(level)
 
 
-class _Run(ABC):
-    """What both algorithms share: the rows, their order, the files in the work folder, the phases."""
-
-    dtype: type[np.generic]
-
-    def __init__(
-        self,
-        vectors_path: Path,
-        ids: Texts,
-        settings: ClusterSettings,
-        workdir: Path,
-        executor: Executor,
-        progress: Callable[[str, int, int], None],
-        after_phase: Callable[[str], None] | None,
-    ) -> None:
-        self.vectors_path, self.ids, self.settings = vectors_path, ids, settings
-        self.executor, self.progress, self.after_phase = executor, progress, after_phase
-        self.workdir = workdir
-        self.prepared_path = workdir / "art_prepared.npy"
-        self.learnt_path = workdir / "art_learnt.npy"
-        self.residual_path = workdir / "art_residual.npy"
-        self.scaling_folder = workdir / "art_scaling"
-        self.passes = 0
-        self.tried: tuple[tuple[float, int], ...] = ()
-
-    @abstractmethod
-    def cluster(self, n_classes: int | None) -> Clustering:
-        """All phases in order."""
-
-    @contextmanager
-    def phase(self, name: str, total: int = 1) -> Iterator[Callable[[], None]]:
-        """Report the phase; the value is called once for each of its steps."""
-        done = 0
-
-        def step() -> None:
-            nonlocal done
-            done += 1
-            self.progress(name, min(done, total), total)
-
-        self.progress(name, 0, total)
-        yield step
-        if done != total:
-            self.progress(name, total, total)
-        if self.after_phase is not None:
-            self.after_phase(name)
-
-    def clean(self) -> None:
-        """Remove what this run made in the work folder."""
-        for path in (self.prepared_path, self.learnt_path, self.residual_path):
-            path.unlink(missing_ok=True)
-        for path in (*self.workdir.glob("art_prototypes_*.npy"), *self.scaling_folder.glob("scaling_*.npy")):
-            path.unlink()
-        if self.scaling_folder.exists():
-            self.scaling_folder.rmdir()
-
-    def ranges(self, n: int) -> list[tuple[int, int]]:
-        """At most MAX_RANGES ranges of whole blocks; what is computed does not depend on them."""
-        step = -(-n // (BLOCK * MAX_RANGES)) * BLOCK
-        return [(start, min(n, start + step)) for start in range(0, n, step)]
-
-    def prepare(self) -> None:
-        """Order the rows, fit the scaling, write the prepared rows and those to learn."""
-        vectors = np.load(self.vectors_path, mmap_mode="r")
-        if vectors.ndim != 2 or 0 in vectors.shape or vectors.dtype.kind not in "iuf":
-            raise DataError(
-                str(self.vectors_path), got=f"{vectors.dtype} of shape {vectors.shape}",
-                expected="a matrix of numbers with at least one row and one column",
-            )  # fmt: skip
-        if len(vectors) != len(self.ids):
-            raise DataError("ids", got=f"{len(self.ids)} ids", expected=f"{len(vectors)}, one for each row")
-        self.n = len(vectors)
-        self.order_of_row = np.empty(self.n, np.int64)
-        order = hash_order(hash_ids(self.ids, "order"), self.ids)
-        self.order_of_row[order] = np.arange(self.n)
-        shards, learn_rows = self.settings.shards, self.settings.learn_rows
-        self.learnt, self.first = learning_rows(self.ids, shards, learn_rows, order)
-        self.scaling = self.fit_scaling(vectors, np.sort(self.order_of_row[self.learnt]), order)
-        self.scaling_folder.mkdir(parents=True, exist_ok=True)
-        save_scaling(self.scaling_folder, self.scaling)
-        shape = (self.n, self.scaling.dimension)
-        np.lib.format.open_memmap(self.prepared_path, mode="w+", dtype=self.dtype, shape=shape).flush()
-        where = (self.vectors_path, self.scaling_folder, self.prepared_path)
-        done = self.executor.map(tasks.prepare, [(*where, *span) for span in self.ranges(self.n)])
-        self.check_finite([bad for bad, _ in done])
-        self.zero_rows = sum(empty for _, empty in done)
-        np.save(self.learnt_path, np.load(self.prepared_path, mmap_mode="r")[self.learnt])
-
-    @abstractmethod
-    def fit_scaling(self, vectors: npt.NDArray[Any], learnt_places: I64, order: I64) -> Scaling:
-        """The scaling of all rows; those to learn are order[learnt_places]."""
-
-    def check_finite(self, bad_rows: Sequence[int]) -> None:
-        bad = [row for row in bad_rows if row >= 0]
-        if bad:
-            raise DataError(
-                f"vector of '{text_at(self.ids, min(bad))}'", got="NaN or infinite values", expected="finite numbers",
-                remedy="remove or repair the row",
-            )  # fmt: skip
-
-    def shard_spans(self) -> list[tuple[int, int]]:
-        return [(a, b) for a, b in zip(self.first[:-1].tolist(), self.first[1:].tolist(), strict=True) if a < b]
-
-    @contextmanager
-    def stored(self, prototypes: npt.NDArray[Any]) -> Iterator[Path]:
-        """Frozen prototypes as a file for the tasks, under a name that no earlier pass used."""
-        self.passes += 1
-        path = self.workdir / f"art_prototypes_{self.passes}.npy"
-        np.save(path, prototypes)
-        yield path
-        path.unlink()
-
-    def find_vigilance(
-        self, n_classes: int | None, count: Callable[[float], tuple[int, bool]], possible: bool
-    ) -> float:
-        """The configured vigilance, or the one that the bisection finds on the rows to learn."""
-        configured = self.settings.vigilance
-        with self.phase("vigilance", MAX_STEPS if isinstance(configured, str) else 1) as step:
-            if not isinstance(configured, str):
-                return configured
-            if not possible:
-                return 0.0
-            target = target_patterns(self.settings.n_patterns, self.n, n_classes)
-            rho, self.tried = bisect(count, target, step)
-            return rho
-
-    def result(
-        self,
-        rho: float,
-        pattern: npt.NDArray[np.int32],
-        score: npt.NDArray[np.float32],
-        outlier: npt.NDArray[np.bool_],
-        prototypes: npt.NDArray[Any],
-    ) -> Clustering:
-        """Renumber by (size descending, prototype lexicographically); -1 joins pattern 0."""
-        sizes = np.bincount(pattern[pattern >= 0], minlength=len(prototypes))
-        order = np.lexsort((*prototypes.T[::-1], -sizes))
-        number = np.empty(len(order), np.int32)
-        number[order] = np.arange(len(order))
-        return Clustering(
-            algorithm=self.settings.algorithm,
-            pattern=np.where(pattern >= 0, number[pattern], 0).astype(np.int32),
-            score=score,
-            outlier=outlier,
-            prototypes=np.ascontiguousarray(prototypes[order]),
-            vigilance=rho,
-            tried=self.tried,
-            scaling=self.scaling,
-            zero_rows=self.zero_rows,
-            choice=self.settings.choice,
-        )
+Step = Callable[[str, Callable[[], Arrays]], Arrays]
 
 
-class _Settled(NamedTuple):
-    """Prototypes in canonical order; winner, score and vigilance test of the rows; patterns before dissolving."""
-
-    prototypes: npt.NDArray[np.int8]
-    winner: npt.NDArray[np.int32]
-    score: npt.NDArray[np.float32]
-    passes: npt.NDArray[np.bool_]
-    found: int
+def _computed(name: str, make: Callable[[], Arrays]) -> Arrays:
+    return make()
 
 
-class _Spherical(_Run):
-    dtype = np.int8
+def _unreported(name: str, total: int = 1) -> AbstractContextManager[Callable[..., None]]:
+    return nullcontext(_ignored)
 
-    def cluster(self, n_classes: int | None) -> Clustering:
-        with self.phase("prepare"):
-            self.prepare()
-        possible = bool(np.load(self.learnt_path, mmap_mode="r").any())
-        rho = self.find_vigilance(n_classes, self.count, possible)
-        settled = self.settle(rho, self.prepared_path, self.order_of_row, self.phase)
-        with self.phase("finish"):
-            p, winner = settled.prototypes, settled.winner
-            if not len(p):  # no row has a direction
-                p = np.zeros((1, self.scaling.dimension), np.int8)
-            # A row of zeros resembles nothing, so it lies below every vigilance but 0.
-            outlier = np.where(winner >= 0, ~settled.passes, rho > 0)
-            return self.result(rho, winner, settled.score, outlier, p)
+
+class _Settling:
+    """Learn, then settle the rows of a part: all rows, or, while the vigilance is searched for, the learnt ones."""
+
+    def __init__(self, driver: Driver, part: _Part, learnt: Path, spans: list[tuple[int, int]]) -> None:
+        self.driver, self.plan, self.part = driver, driver.plan, part
+        self.learnt, self.spans = learnt, spans
 
     def count(self, rho: float) -> tuple[int, bool]:
-        """Patterns of the rows to learn at rho; too high where the mean size is under twice the smallest allowed."""
-        settled = self.settle(rho, self.learnt_path, self.order_of_row[self.learnt], _quietly)
-        rows = int((settled.winner >= 0).sum())
-        return len(settled.prototypes), rows < 2 * self.settings.min_size * settled.found
+        """Patterns at rho; too high where the mean size is under twice the smallest allowed."""
+        sizes, found = self.settle(rho, None, _computed, _unreported)[1:]
+        return int((sizes > 0).sum()), bool(sizes.sum() < 2 * self.plan.min_size * found)
 
-    def settle(self, rho: float, path: Path, order: I64, phase: Phase) -> _Settled:
-        """Learn at rho, then settle the prepared rows of `path`, whose places in the hash order are `order`."""
-        settings, n = self.settings, len(order)
-        with phase("learn", 1):
-            parts = self.learn(rho)
-        with phase("merge", 1):
-            p = _frozen(self.merge(parts, rho))
-        with phase("assign", 2) as step:
-            winner, _, passes, _ = self.assign(p, rho, path, n)
-            step()
-            # Without prototypes yet, every row is residual; learning skips those without direction.
-            residual = np.flatnonzero(~passes & ((winner >= 0) | (len(p) == 0)))
-            if len(residual):
-                p = canonical(np.concatenate([p, _frozen(self.learn_residual(path, residual, order, rho))]))
-            winner, score, passes, sums = self.assign(p, rho, path, n, with_sums=settings.recentre > 0)
-        with phase("recentre", max(1, settings.recentre)) as step:
-            for turn in range(settings.recentre):
-                p = recentred(p, sums)
-                winner, score, passes, sums = self.assign(p, rho, path, n, with_sums=turn + 1 < settings.recentre)
-                step()
-            found, kept = len(p), surviving(winner, len(p), settings.min_size)
-            if not kept.all():
+    def settle(self, rho: float, few: _Settling | None, step: Step, phase: Phase) -> tuple[Matrix, I64, int]:
+        """(prototypes (J, width) in canonical order, their sizes (J,), prototypes before small ones were dissolved).
+
+        few: the learnt rows, on which k-means is run; None for ART. step: keeps what was computed, or computes it. The
+        files of the part hold the assignment.
+        """
+        driver, plan = self.driver, self.plan
+        passes = len(driver.ranges(self.part.n))
+        if few is not None and plan.kmeans == "random":
+            p = step("merged", lambda: {"p": few._random_rows()})["p"]
+        else:
+            with phase("learn", len(self.spans)) as each:
+                merged = step("merged", lambda: {"p": self._merged(rho, each)})["p"]
+            with phase("merge"):
+                pass
+            with phase("assign", passes) as each:
+                p = step("settled", lambda: {"p": self._with_residual(merged, rho, each)})["p"]
+        moved = False
+        if few is not None:
+            start, rho, moved = p, EVERY_ROW, True
+            p = step("converged", lambda: {"p": few._lloyd(start)})["p"]
+        with phase("recentre", (plan.recentre + 1) * passes) as each:
+            for turn in range(plan.recentre):
+
+                def centred(p: Matrix = p, moved: bool = moved) -> Arrays:
+                    return {"p": self._centred(p, rho, moved, each)}
+
+                p, moved = step(f"recentred {turn}", centred)["p"], True
+            counted = driver.assign(self.part, p, rho, moved=moved, after=each)
+            found, kept = len(p), surviving(counted.sizes, plan.min_size)
+            if (counted.sizes[~kept] > 0).any():
                 p = p[kept]
-                winner, score, passes, _ = self.assign(p, rho, path, n)
-        return _Settled(p, winner, score, passes, found)
+                counted = driver.assign(self.part, p, rho, moved=True)
+        return p, counted.sizes, found
 
-    def fit_scaling(self, vectors: npt.NDArray[Any], learnt_places: I64, order: I64) -> Scaling:
-        rows = order[learnt_places]
-        for start in range(0, len(rows), BLOCK):
-            part = rows[start : start + BLOCK]
-            bad = tasks.first_bad_row(vectors[part])
-            self.check_finite([int(part[bad])] if bad >= 0 else [])
-        return SphericalScaling.fit(vectors, rows)
+    def _merged(self, rho: float, after: Callable[..., None]) -> Matrix:
+        learner = self.plan.learner
+        work = [(self.learnt, learner, *span, rho) for span in self.spans]
+        parts = self.driver.executor.map(tasks.learn, work, after)
+        with blas().limit(limits=1, user_api="blas"):
+            merged = merge_all(parts, lambda some: learner.merge(some, rho), learner.size)
+        return canonical(learner.frozen(merged))
 
-    def learn(self, rho: float) -> list[Categories]:
-        rho_shard = rho + self.settings.shard_tightening * (1 - rho)
-        spans = [(self.learnt_path, *span, rho_shard) for span in self.shard_spans()]
-        return self.executor.map(tasks.learn_spherical, spans)
-
-    def merge(self, parts: Sequence[Categories], rho: float) -> Categories:
-        return merge_all(parts, lambda some: spherical_art.merge(some, rho), lambda part: len(part.counts))
-
-    def learn_residual(self, path: Path, residual: I64, order: I64, rho: float) -> Categories:
-        """The residual rows of smallest hash, at most learn_rows, learn at rho in hash order."""
-        chosen = residual[np.argsort(order[residual])][: self.settings.learn_rows]
-        np.save(self.residual_path, np.load(path, mmap_mode="r")[chosen])
-        return self.executor.map(tasks.learn_spherical, [(self.residual_path, 0, len(chosen), rho)])[0]
-
-    def assign(
-        self, p: npt.NDArray[np.int8], rho: float, path: Path, n: int, with_sums: bool = False
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.bool_], I64]:
-        """Assign the n rows of `path` to the frozen p; sums are all-reduced exactly."""
-        sums = np.zeros(p.shape, np.int64)
-        if not len(p):
-            return np.full(n, -1, np.int32), np.zeros(n, np.float32), np.zeros(n, np.bool_), sums
-        with self.stored(p) as frozen:
-            spans = [(path, frozen, *span, rho, with_sums) for span in self.ranges(n)]
-            done = self.executor.map(tasks.assign_spherical, spans)
-        for *_, part in done:
-            if part is not None:
-                sums += part
-        winner, score, passes = (np.concatenate([part[k] for part in done]) for k in range(3))
-        return winner, score, passes, sums
-
-
-def _frozen(categories: Categories) -> npt.NDArray[np.int8]:
-    p: npt.NDArray[np.int8] = canonical(spherical_art.freeze(categories.sums))
-    return p
-
-
-def recentred(p: npt.NDArray[np.int8], sums: I64) -> npt.NDArray[np.int8]:
-    """Prototypes of the sums of all their rows; one whose rows are none or cancel stays where it is."""
-    moved: npt.NDArray[np.int8] = canonical(
-        np.where(sums.any(axis=1, keepdims=True), spherical_art.freeze(sums), p) if len(p) else p
-    )
-    return moved
-
-
-def surviving(winner: npt.NDArray[np.int32], n: int, min_size: int) -> npt.NDArray[np.bool_]:
-    """Which of n patterns have at least min_size rows; the largest (lowest index) if none has. (n,) bool."""
-    sizes = np.bincount(winner[winner >= 0], minlength=n)
-    kept: npt.NDArray[np.bool_] = sizes >= min_size
-    if n and not kept.any():
-        kept[np.argmax(sizes)] = True
-    return kept
-
-
-class _Fuzzy(_Run):
-    dtype = np.float32
-
-    def cluster(self, n_classes: int | None) -> Clustering:
-        with self.phase("prepare"):
-            self.prepare()
-        rho = self.find_vigilance(n_classes, self.count, possible=True)
-        w, winner, score = self.settle(rho, self.prepared_path, self.order_of_row, self.phase)
-        with self.phase("recentre"):
-            pass  # boxes that follow their rows' mean would no longer cover them
-        with self.phase("finish"):
-            return self.result(rho, winner, score, np.zeros(self.n, np.bool_), w)
-
-    def count(self, rho: float) -> tuple[int, bool]:
-        """Boxes that hold some of the rows to learn."""
-        return len(self.settle(rho, self.learnt_path, self.order_of_row[self.learnt], _quietly)[0]), False
-
-    def settle(
-        self, rho: float, path: Path, order: I64, phase: Phase
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """Learn at rho; boxes that hold rows, in canonical order, with winner and score of the rows of `path`."""
-        with phase("learn", 1):
-            parts = self.learn(rho)
-        with phase("merge", 1):
-            w = self.merge(parts, rho)
-        with phase("assign", 2) as step:
-            winner, score = self.assign(w, rho, path, len(order))
-            step()
-            residual = np.flatnonzero(winner < 0)
-            if len(residual):
-                w = canonical(np.concatenate([w, self.learn_residual(path, residual, order, rho)]))
-                winner, score = self.assign(w, rho, path, len(order))
-            used = np.bincount(winner, minlength=len(w)) > 0
-            place = np.cumsum(used) - 1
-        return w[used], place[winner].astype(np.int32), score
-
-    def fit_scaling(self, vectors: npt.NDArray[Any], learnt_places: I64, order: I64) -> Scaling:
-        done = self.executor.map(tasks.extremes, [(self.vectors_path, *span) for span in self.ranges(self.n)])
-        self.check_finite([bad for bad, _, _ in done])
-        return MinMaxScaling.combine([(low, high) for _, low, high in done])
-
-    def learn(self, rho: float) -> list[Boxes]:
-        rho_shard = rho + FUZZY_SHARD_TIGHTENING * (1 - rho)
-        rest = (rho_shard, self.settings.choice, self.settings.learning_rate)
-        return self.executor.map(tasks.learn_fuzzy, [(self.learnt_path, *span, *rest) for span in self.shard_spans()])
-
-    def merge(self, parts: Sequence[Boxes], rho: float) -> npt.NDArray[np.float64]:
-        rho_merge = rho + FUZZY_MERGE_TIGHTENING * (1 - rho)
-        boxes = merge_all(
-            parts,
-            lambda some: fuzzy_art.merge(some, rho_merge, choice=self.settings.choice),
-            lambda part: len(part.counts),
-        )
-        w: npt.NDArray[np.float64] = canonical(boxes.weights)
-        return w
-
-    def learn_residual(self, path: Path, residual: I64, order: I64, rho: float) -> npt.NDArray[np.float64]:
-        """Boxes over all residual rows in hash order, merged like the shards': each covers its rows."""
-        chosen = residual[np.argsort(order[residual])]
-        rows = np.load(path, mmap_mode="r")
-        shape = (len(chosen), rows.shape[1])
-        residuals = np.lib.format.open_memmap(self.residual_path, mode="w+", dtype=rows.dtype, shape=shape)
+    def _with_residual(self, p: Matrix, rho: float, after: Callable[..., None]) -> Matrix:
+        """p and the prototypes of the rows that none of them takes."""
+        driver, learner, part = self.driver, self.plan.learner, self.part
+        residual = driver.assign(part, p, rho, moved=False, after=after).residual if len(p) else np.arange(part.n)
+        if not len(residual):
+            return p
+        chosen = part.in_order(residual)
+        if not learner.learns_all_residual:
+            chosen = chosen[: self.plan.learn_rows]
+        source, path = np.load(part.path, mmap_mode="r"), driver.folder / "residual.npy"
+        rows = np.lib.format.open_memmap(path, "w+", source.dtype, (len(chosen), source.shape[1]))
         for start in range(0, len(chosen), BLOCK):
-            residuals[start : start + BLOCK] = rows[chosen[start : start + BLOCK]]
-        residuals.flush()
-        task = (self.residual_path, 0, len(chosen), rho, self.settings.choice, 1.0)
-        return self.merge(self.executor.map(tasks.learn_fuzzy, [task]), rho)
+            rows[start : start + BLOCK] = source[chosen[start : start + BLOCK]]
+        rows.flush()
+        [more] = driver.executor.map(tasks.residual, [(path, learner, rho)])
+        path.unlink()
+        return canonical(np.concatenate([p, more]) if len(p) else more)
 
-    def assign(
-        self, w: npt.NDArray[np.float64], rho: float, path: Path, n: int
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        with self.stored(w) as frozen:
-            spans = [(path, frozen, *span, rho, self.settings.choice) for span in self.ranges(n)]
-            done = self.executor.map(tasks.assign_fuzzy, spans)
-        return np.concatenate([winner for winner, _ in done]), np.concatenate([score for _, score in done])
+    def _centred(self, p: Matrix, rho: float, moved: bool, after: Callable[..., None]) -> Matrix:
+        counted = self.driver.assign(self.part, p, rho, moved=moved, with_sums=True, after=after)
+        return canonical(self.plan.learner.centres(p, counted.sums, counted.sizes))
+
+    def _lloyd(self, p: Matrix) -> Matrix:
+        """k-means from p until nothing moves (Lloyd), at most MOST_TURNS times."""
+        for _ in range(MOST_TURNS):
+            before, p = p, self._centred(p, EVERY_ROW, True, _ignored)
+            if np.array_equal(before, p):
+                break
+        return p
+
+    def _random_rows(self) -> Matrix:
+        """The first n_patterns distinct rows with a direction in hash order."""
+        rows = np.load(self.learnt, mmap_mode="r")[self.part.in_order(np.arange(self.part.n))]
+        rows = rows[rows.any(axis=1)]
+        _, first = np.unique(rows, axis=0, return_index=True)
+        return canonical(rows[np.sort(first)[: self.plan.n_patterns]])

@@ -1,4 +1,4 @@
-"""Spherical ART: the match and choice of ART 2-A on int8 vectors, in exact integer arithmetic."""
+"""Spherical ART: the match and choice of ART 2-A on int8 vectors, in exact integer arithmetic, or on floats."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
 
-from csrms_dist.art import kernels
+from csrms_dist.art import int8_products, spherical_kernels
 from csrms_dist.config import ClusterSettings, check_value
 from csrms_dist.errors import ConfigError, DataError
 
@@ -21,14 +21,14 @@ F64 = npt.NDArray[np.float64]
 
 #: Rows that may be learnt in all: with int8 vectors it keeps every product of two sums inside 63 bits.
 MAX_LEARNT_ROWS = 1_000_000
-_EXACT_IN_FLOAT32 = 1000  # 127 * 127 * 1000 < 2**24: any partial sum of an int8 product is a float32
-_BLOCK_CELLS = 1 << 22  # rows x categories of one matrix product of the assignment
+_EXACT = 2.0**53  # whole numbers below it are float64
+_BLOCK = 8192  # rows whose products with all categories are in memory at once
 
 
 class Categories(NamedTuple):
-    """J categories: sums s (J, D) int64 of their members, and their numbers of members n (J,) int64."""
+    """J categories: sums s (J, D) of their members, int64 or float64, and their numbers of members n (J,) int64."""
 
-    sums: I64
+    sums: npt.NDArray[Any]
     counts: I64
 
 
@@ -68,11 +68,27 @@ def extend(
     known: Categories, q: npt.NDArray[np.integer[Any]], vigilance: float, weights: I64 | None = None
 ) -> Categories:
     """`learn`, going on from the categories `known`."""
-    m = np.ones(len(q), np.int64) if weights is None else np.asarray(weights, np.int64)
-    _check_bounds(known, q, int(m.sum()) + int(known.counts.sum()))
-    rows = np.ascontiguousarray(q)
-    sums, counts = kernels.spherical_learn(rows, m, float(vigilance), known.sums, known.counts)
-    return Categories(sums, counts)
+    return learn_with_labels(known, q, vigilance, weights)[0]
+
+
+def learn_with_labels(
+    known: Categories, rows: npt.NDArray[Any], vigilance: float, weights: I64 | None = None
+) -> tuple[Categories, I32]:
+    """`extend`, and the category that each row joined, (N,) int32; -1 for a row of zeros.
+
+    rows: whole numbers, or float32 of length 1 for `known` with float64 sums: then products are float32.
+    """
+    m = np.ones(len(rows), np.int64) if weights is None else np.asarray(weights, np.int64)
+    whole = known.sums.dtype == np.int64
+    if whole:
+        _check_bounds(known, rows, int(m.sum()) + int(known.counts.sum()))
+    scratch = np.zeros((spherical_kernels.BATCH, rows.shape[1]), np.float64 if whole else np.float32)
+    labels = np.empty(len(rows), np.int32)
+    sums, counts = spherical_kernels.spherical_learn(
+        int8_products.plain(rows), m, float(vigilance), known.sums, known.counts, scratch,
+        _EXACT if whole else np.inf, labels,
+    )  # fmt: skip
+    return Categories(sums, counts), labels
 
 
 def _check_bounds(known: Categories, q: npt.NDArray[np.integer[Any]], rows: int) -> None:
@@ -108,69 +124,39 @@ def freeze(sums: I64) -> I8:
     return np.rint(127 * sums / scale).astype(np.int8)
 
 
-def assign(q: I8, p: I8) -> tuple[I32, F32]:
+def assign(q: I8, p: I8, *, threads: int = 1) -> tuple[I32, F32]:
     """The nearest prototype of each row: max over j of q . p_j / sqrt(p_j . p_j), ties to the highest index.
 
     Parameters
     ----------
-    q: (N, D) int8. p: (J, D) int8, J >= 1.
+    q: (N, D) int8, may be memory-mapped. p: (J, D) int8, J >= 1. threads: over how many rows are divided.
 
     Returns
     -------
     winner: (N,) int32. score: (N,) float32, the cosine to the winner; 0 for a row of zeros.
     """
-    # One integer matrix product: every partial sum is a whole number that the float type holds, in whatever order.
-    exact: type[np.floating[Any]] = np.float32 if q.shape[1] <= _EXACT_IN_FLOAT32 else np.float64
-    transposed = np.ascontiguousarray(p.astype(exact).T)
-    roots = np.sqrt(_squares(p).astype(np.float64))
-    roots[roots == 0] = 1
-    winner, value = np.empty(len(q), np.int32), np.empty(len(q), np.float64)
-    block = max(1, min(8192, _BLOCK_CELLS // max(1, len(p))))
-    for start in range(0, len(q), block):
-        part = slice(start, start + block)
-        kernels.best_cosine(q[part].astype(exact) @ transposed, roots, winner[part], value[part])
-    own = np.sqrt(_squares(q).astype(np.float64))
-    return winner, (value / np.where(own > 0, own, 1)).astype(np.float32)
+    return int8_products.nearest(q, p, threads=threads)
 
 
 def joins(q: I8, p: I8, winner: I32, vigilance: float) -> npt.NDArray[np.bool_]:
     """Which rows pass the vigilance of their winner: q . p_j >= vigilance * sqrt((q . q) (p_j . p_j)). (N,) bool."""
-    passes = np.empty(len(q), np.bool_)
-    for start in range(0, len(q), 8192):
-        part = slice(start, start + 8192)
-        rows, chosen = q[part].astype(np.int64), p[winner[part]].astype(np.int64)
-        dot = (rows * chosen).sum(axis=1).astype(np.float64)
-        square = (rows * rows).sum(axis=1).astype(np.float64) * (chosen * chosen).sum(axis=1).astype(np.float64)
-        passes[part] = dot >= vigilance * np.sqrt(square)
-    return passes
-
-
-def _squares(x: I8) -> I64:
-    squares = np.empty(len(x), np.int64)
-    for start in range(0, len(x), 8192):
-        block = x[start : start + 8192].astype(np.int64)
-        squares[start : start + 8192] = (block * block).sum(axis=1)
-    return squares
+    return int8_products.reaches(q, p, winner, vigilance)
 
 
 def quantise(x: npt.NDArray[np.floating[Any]]) -> I8:
-    """The estimator's rule: rint(127 x / |x|) as int8, of each row alone, so that any cut of a stream is equal."""
-    if not np.isfinite(x).all():
-        row = int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0])
-        raise DataError(f"row {row} of X", got="NaN or infinite values", expected="finite numbers", remedy="remove it")
-    wide = x.astype(np.float64)
+    """Rows as int8 directions: rint(127 x / |x|) of each row alone, so that any cut of a stream is equal."""
+    wide = finite(x).astype(np.float64)
     largest = np.abs(wide).max(axis=1, initial=0, keepdims=True)
     wide = wide / np.where(largest > 0, largest, 1)  # before squaring, so that nothing overflows or vanishes
     norm = np.sqrt((wide * wide).sum(axis=1, keepdims=True))
     return np.rint(127 * wide / np.where(norm > 0, norm, 1)).astype(np.int8)
 
 
-class SphericalART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
+class SphericalART(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]
     r"""Adaptive resonance on the sphere: categories are sums of their members, resemblance is the cosine.
 
     A row x joins the category s with the largest :math:`x \cdot s / \lVert s \rVert` if its cosine reaches the
-    vigilance, and founds a category otherwise; the number of categories is a result. Arithmetic is exact (int8 rows,
-    int64 sums), so the same rows in the same order give the same bytes on every machine, however the stream is cut.
+    vigilance, and founds a category otherwise; the number of categories is a result.
 
     Parameters
     ----------
@@ -178,17 +164,19 @@ class SphericalART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes
     ----------
-    sums_: (J, D) int64, the sum of each category's members as they were learnt.
+    sums_: (J, D) the sum of each category's members: int64 for int8 rows, else float64 of rows of length 1.
     counts_: (J,) int64, how many rows each category learnt.
-    prototypes_: (J, D) int8, the frozen directions that `predict` uses.
-    labels_: (N,) int32, `predict` of the rows of the last `fit` or `partial_fit`.
+    prototypes_: (J, D) the frozen directions that `predict` uses: int8 for int8 rows, else float32 of length 1.
+    labels_: (N,) int32, the category that each row of the last `fit` or `partial_fit` joined, -1 for rows of zeros.
     n_features_in_: D.
 
     Notes
     -----
     ART 2-A with inputs L2-normalised and learning by plain sums in place of a learning rate; there is no choice
-    parameter. Floating input is normalised and quantised to int8 here, without centring; `art.scaling` prepares deep
-    features better. Rows of zeros learn nothing and are predicted into the largest category.
+    parameter. The input's type chooses the arithmetic. int8 rows are exact (int64 sums): the same rows in the same
+    order give the same bytes on every machine, however the stream is cut. Other numbers are L2-normalised here, without
+    centring, and multiplied as float32 by the BLAS library: the same on the same kind of processor and libraries.
+    `art.scaling` prepares deep features better. Rows of zeros learn nothing.
 
     References
     ----------
@@ -213,36 +201,93 @@ class SphericalART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         return self.partial_fit(X)
 
     def partial_fit(self, X: npt.ArrayLike, y: object = None) -> Self:
-        """Go on learning; several calls equal one `fit` of all the rows."""
+        """Go on learning; of int8 rows several calls equal one `fit` of all. X must be of the kind of the first."""
         rho = check_vigilance(self.vigilance)
-        q = self._rows(X)
+        rows = self._rows(X)
         if not hasattr(self, "sums_"):
-            self.n_features_in_ = q.shape[1]
-            self.sums_, self.counts_ = np.zeros((0, q.shape[1]), np.int64), np.zeros(0, np.int64)
-        self.sums_, self.counts_ = extend(Categories(self.sums_, self.counts_), q, rho)
-        self.prototypes_ = freeze(self.sums_)
-        self.labels_ = self._nearest(q)
+            self.n_features_in_ = rows.shape[1]
+            self.sums_: npt.NDArray[Any] = np.zeros(
+                (0, rows.shape[1]), np.int64 if rows.dtype == np.int8 else np.float64
+            )
+            self.counts_ = np.zeros(0, np.int64)
+        known = Categories(self.sums_, self.counts_)
+        (self.sums_, self.counts_), self.labels_ = learn_with_labels(known, rows, rho)
+        self.prototypes_ = freeze(self.sums_) if rows.dtype == np.int8 else unit_rows(self.sums_)
         return self
 
     def predict(self, X: npt.ArrayLike) -> I32:
-        """The category with the largest cosine, (N,) int32, whether or not it reaches the vigilance."""
+        """The category with the largest cosine, (N,) int32; -1 where that is below the vigilance, or nothing."""
+        self._check_fitted()
+        rho, rows, p = check_vigilance(self.vigilance), self._rows(X), self.prototypes_
+        if not len(p):
+            return np.full(len(rows), -1, np.int32)
+        winner, passes = np.empty(len(rows), np.int32), np.empty(len(rows), np.bool_)
+        whole = rows.dtype == np.int8
+        # Whole numbers below 2^53, whatever is summed first: |x| |s| bounds every partial sum.
+        s: npt.NDArray[Any] = self.sums_.astype(np.float64) if whole else p
+        squares = (self.sums_ * self.sums_).sum(axis=1).astype(np.float64) if whole else np.ones(len(p))
+        for start in range(0, len(rows), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            some: npt.NDArray[Any] = rows[part].astype(s.dtype)
+            dots = some @ s.T
+            own = (some * some).sum(axis=1, dtype=np.float64)
+            winner[part] = best_of_all(dots, squares)
+            chosen = np.take_along_axis(dots, winner[part, None], axis=1)[:, 0].astype(np.float64)
+            passes[part] = chosen >= (rho * np.sqrt(own * squares[winner[part]]) if whole else np.float32(rho))
+        return np.where(passes & rows.any(axis=1), winner, -1).astype(np.int32)
+
+    def choice_values(self, X: npt.ArrayLike) -> F32:
+        """What `predict` compares: the cosine of each row to each category, (N, J) float32; 0 for rows of zeros."""
+        self._check_fitted()
+        rows, p = (unit_rows(x.astype(np.float64)) for x in (self._rows(X), self.prototypes_))
+        cosines: F32 = rows @ p.T
+        return cosines
+
+    def transform(self, X: npt.ArrayLike) -> F32:
+        """The cosine distance of each row to each category, 1 - cosine, (N, J) float32."""
+        distances: F32 = np.float32(1) - self.choice_values(X)
+        return distances
+
+    def _check_fitted(self) -> None:
         if not hasattr(self, "prototypes_"):
             raise DataError("SphericalART.predict", got="an estimator without categories", remedy="call fit first")
-        return self._nearest(self._rows(X))
 
-    def _nearest(self, q: I8) -> I32:
-        if not len(self.prototypes_):  # only rows of zeros so far: one nameless category
-            return np.zeros(len(q), np.int32)
-        winner = assign(q, self.prototypes_)[0]
-        winner[~q.any(axis=1)] = np.argmax(self.counts_)
-        return winner
-
-    def _rows(self, X: npt.ArrayLike) -> I8:
+    def _rows(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         x = as_matrix(X)
         expected = getattr(self, "n_features_in_", x.shape[1])
         if x.shape[1] != expected:
             raise DataError("X", got=f"{x.shape[1]} columns", expected=f"{expected} as in fit")
-        return x.astype(np.int8) if x.dtype == np.int8 else quantise(x.astype(np.float64))
+        whole = getattr(self, "sums_", None)
+        if whole is not None and (x.dtype == np.int8) != (whole.dtype == np.int64):
+            kind = "int8" if whole.dtype == np.int64 else "numbers of another type than int8"
+            raise DataError("X", got=str(x.dtype), expected=f"{kind} as in fit")
+        return x if x.dtype == np.int8 else unit_rows(finite(x))
+
+
+def best_of_all(dots: npt.NDArray[Any], squares: F64) -> I32:
+    """argmax_j of dots (B, J) / sqrt(squares (J,)), ties to the highest index. (B,) int32."""
+    winner, score = np.empty(len(dots), np.int32), np.empty(len(dots), np.float32)
+    roots = np.sqrt(np.maximum(squares, 1))
+    int8_products.choose(dots, roots, (1 / roots).astype(np.float32), np.ones(len(dots), np.int64), winner, score)
+    return winner
+
+
+def unit_rows(x: npt.NDArray[Any]) -> F32:
+    """Rows of length 1 as float32; rows of zeros stay. The largest value is divided out first, against overflow."""
+    wide = x.astype(np.float64)
+    largest = np.abs(wide).max(axis=1, initial=0, keepdims=True)
+    wide = wide / np.where(largest > 0, largest, 1)
+    norm = np.sqrt((wide * wide).sum(axis=1, keepdims=True))
+    unit: F32 = (wide / np.where(norm > 0, norm, 1)).astype(np.float32)
+    return unit
+
+
+def finite(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """x, or DataError naming the first row that has NaN or infinite values."""
+    if not np.isfinite(x).all():
+        row = int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0])
+        raise DataError(f"row {row} of X", got="NaN or infinite values", expected="finite numbers", remedy="remove it")
+    return x
 
 
 def as_matrix(X: npt.ArrayLike) -> npt.NDArray[Any]:

@@ -1,30 +1,35 @@
-"""The units of work of the sharded clustering: top-level functions of paths, ranges and numbers.
+"""The units of work of the sharded clustering: top-level functions of paths, ranges, learners and numbers.
 
-Each task reads a range of rows from a .npy file that never changes and returns a small result, so that it can run in
-any process, in any order, and again after a failure. Rows are counted by the dense index.
+Each task reads a range of rows from a file that never changes, and returns a small result or writes the same range of
+an output file, so that it can run in any process, in any order, and again after a failure.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from csrms_dist.art import fuzzy_art, kernels, spherical_art
-from csrms_dist.art.clustering import COVER_TOLERANCE
-from csrms_dist.art.fuzzy_art import Boxes
-from csrms_dist.art.scaling import BLOCK, MinMaxScaling, blas, load_scaling
-from csrms_dist.art.spherical_art import Categories
+from csrms_dist.art import kernels
+from csrms_dist.art.learners import Learner
+from csrms_dist.art.rows import open_rows
+from csrms_dist.art.scaling import BLOCK, MinMaxScaling, Transform, blas, load_scaling
 
-I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
-F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
-_FUZZY_BLOCK = 1024  # rows whose complement codes are in memory at once
+#: The files of an assignment: winner int32, score float32, passes bool, each (N,).
+OUTPUTS = {"winner": np.int32, "score": np.float32, "passes": np.bool_}
+
+
+class Counted(NamedTuple):
+    """Of a range: rows of each prototype (J,), their sums (J, D), (J, 0) where not asked for, rows that none took."""
+
+    sizes: I64
+    sums: I64
+    residual: I64
 
 
 def first_bad_row(block: npt.NDArray[Any]) -> int:
@@ -33,12 +38,12 @@ def first_bad_row(block: npt.NDArray[Any]) -> int:
     return int(np.argmax(bad)) if bad.any() else -1
 
 
-def extremes(vectors: Path, start: int, stop: int) -> tuple[int, F64, F64]:
+def extremes(rows: Path, start: int, stop: int) -> tuple[int, F64, F64]:
     """Minimum and maximum of the L2-normalised rows, each (D,), after the first bad row (-1: none)."""
-    source = np.load(vectors, mmap_mode="r")
+    source = open_rows(rows)
     parts = []
     for first in range(start, stop, BLOCK):
-        block = source[first : min(stop, first + BLOCK)]
+        block = np.asarray(source[first : min(stop, first + BLOCK)])
         bad = first_bad_row(block)
         if bad >= 0:
             return first + bad, np.zeros(0), np.zeros(0)
@@ -46,65 +51,65 @@ def extremes(vectors: Path, start: int, stop: int) -> tuple[int, F64, F64]:
     return -1, np.min([low for low, _ in parts], axis=0), np.max([high for _, high in parts], axis=0)
 
 
-def prepare(vectors: Path, scaling_folder: Path, prepared: Path, start: int, stop: int) -> tuple[int, int]:
-    """Scale rows start..stop into the same rows of `prepared`. Returns the first bad row (-1: none) and the zero rows.
+def prepare(rows: Path, transform: Transform | Path, prepared: Path, start: int, stop: int) -> tuple[int, int]:
+    """Transform rows start..stop into the same rows of `prepared`. Returns the first bad row (-1: none) and zero rows.
 
-    Running it twice writes the same bytes twice.
+    transform: or the folder of a saved scaling. Running it twice writes the same bytes twice.
     """
-    source, scaling = np.load(vectors, mmap_mode="r"), load_scaling(scaling_folder)
+    source = open_rows(rows)
+    transform = load_scaling(transform) if isinstance(transform, Path) else transform
     target = np.load(prepared, mmap_mode="r+")
     empty = 0
     for first in range(start, stop, BLOCK):
-        block = source[first : min(stop, first + BLOCK)]
+        block = np.asarray(source[first : min(stop, first + BLOCK)])
         bad = first_bad_row(block)
         if bad >= 0:
             return first + bad, 0
-        rows = scaling.transform_block(block)
-        target[first : first + len(rows)] = rows
-        empty += int((~(rows if rows.dtype == np.int8 else np.asarray(block)).any(axis=1)).sum())
+        out = transform.transform_block(block)
+        target[first : first + len(out)] = out
+        empty += int((~(out if out.dtype == np.int8 else block).any(axis=1)).sum())
     target.flush()
     return -1, empty
 
 
-def learn_spherical(rows: Path, start: int, stop: int, vigilance: float) -> Categories:
+def learn(rows: Path, learner: Learner, start: int, stop: int, vigilance: float) -> Any:
     """The categories of one virtual shard."""
-    return spherical_art.learn(np.load(rows, mmap_mode="r")[start:stop], vigilance)
-
-
-def learn_fuzzy(rows: Path, start: int, stop: int, vigilance: float, choice: float, learning_rate: float) -> Boxes:
-    """The boxes of one virtual shard."""
-    points, boxes = np.load(rows, mmap_mode="r"), None
-    for first in range(start, stop, BLOCK):
-        codes = fuzzy_art.complement_code(points[first : min(stop, first + BLOCK)])
-        boxes = fuzzy_art.learn(codes, vigilance, choice=choice, learning_rate=learning_rate, known=boxes)[0]
-    return boxes if boxes is not None else fuzzy_art.learn(fuzzy_art.complement_code(points[:0]), vigilance)[0]
-
-
-def assign_spherical(
-    rows: Path, prototypes: Path, start: int, stop: int, vigilance: float, with_sums: bool
-) -> tuple[I32, F32, Flags, I64 | None]:
-    """Winner (-1: no direction), cosine and whether it reaches the vigilance, each (stop - start,).
-
-    With sums: also the int64 sum of the rows of each prototype, (J, D), for the all-reduce of recentring.
-    """
-    q = np.ascontiguousarray(np.load(rows, mmap_mode="r")[start:stop])
-    p = np.load(prototypes)
     with blas().limit(limits=1, user_api="blas"):
-        winner, score = spherical_art.assign(q, p)
-    passes = spherical_art.joins(q, p, winner, vigilance)
-    winner[~q.any(axis=1)] = -1
-    sums = None
-    if with_sums:
-        sums = np.zeros(p.shape, np.int64)
-        kernels.add_members(q, winner, sums)
-    return winner, score, passes, sums
+        return learner.learn(np.load(rows, mmap_mode="r")[start:stop], vigilance)
 
 
-def assign_fuzzy(rows: Path, boxes: Path, start: int, stop: int, vigilance: float, choice: float) -> tuple[I32, F32]:
-    """Winner (-1: none passes the vigilance, with the declared tolerance) and choice value, each (stop - start,)."""
-    points, w = np.load(rows, mmap_mode="r"), np.load(boxes)
-    parts = []
-    for first in range(start, stop, _FUZZY_BLOCK):
-        codes = fuzzy_art.complement_code(points[first : min(stop, first + _FUZZY_BLOCK)])
-        parts.append(fuzzy_art.assign(codes, w, vigilance - COVER_TOLERANCE, choice=choice))
-    return np.concatenate([winner for winner, _ in parts]), np.concatenate([score for _, score in parts])
+def residual(rows: Path, learner: Learner, vigilance: float) -> npt.NDArray[Any]:
+    """Prototypes of rows that none took."""
+    with blas().limit(limits=1, user_api="blas"):
+        return learner.residual(np.load(rows, mmap_mode="r"), vigilance)
+
+
+def assign(
+    rows: Path,
+    learner: Learner,
+    prototypes: Path,
+    output: Path,
+    start: int,
+    stop: int,
+    vigilance: float,
+    moved: bool,
+    with_sums: bool,
+) -> Counted:
+    """Write winner, score and passes of rows start..stop into the files of `output`; count, and sum if asked to."""
+    source, p = np.load(rows, mmap_mode="r"), np.load(prototypes)
+    written = {name: np.load(output / f"{name}.npy", mmap_mode="r+") for name in OUTPUTS}
+    sizes, sums = np.zeros(len(p), np.int64), np.zeros((len(p), source.shape[1] if with_sums else 0), np.int64)
+    left = [np.zeros(0, np.int64)]
+    with blas().limit(limits=1, user_api="blas"):
+        for first in range(start, stop, BLOCK):
+            block = np.ascontiguousarray(source[first : min(stop, first + BLOCK)])
+            found = learner.assign(block, p, vigilance, moved=moved)
+            for name, values in found._asdict().items():
+                written[name][first : first + len(block)] = values
+            sizes += np.bincount(found.winner[found.winner >= 0], minlength=len(p))
+            if with_sums:
+                kernels.add_members(learner.integers(block), found.winner, sums)
+            left.append(first + np.flatnonzero(learner.is_residual(found)))
+    for array in written.values():
+        array.flush()
+    return Counted(sizes, sums, np.concatenate(left))

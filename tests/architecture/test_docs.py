@@ -196,9 +196,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         FeatureTable(features, rows, parts, ids, table.membership[rows], table.label_space).save(target)
     facts: dict[str, Any] = {}
     with run.writing("cluster", inputs["cluster"], facts) as target:
-        (work := target / ".work").mkdir()
-        found = cluster(run.open("features") / "vectors.npy", ids.to_pylist(), settings.cluster, 10, work)
-        work.rmdir()
+        found = cluster(run.open("features") / "vectors.npy", ids.to_pylist(), settings.cluster, 10, target / ".work")
         found.save(target)
         facts.update(patterns=found.n_patterns, vigilance=found.vigilance, outliers=int(found.outlier.sum()))
     assert run_stages(settings, run.uri, until="graph").done == ("graph",)

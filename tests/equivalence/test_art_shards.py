@@ -17,8 +17,10 @@ from hypothesis.extra import numpy as hnp
 from sklearn.datasets import load_digits
 
 from csrms_dist.art import Clustering, cluster
+from csrms_dist.art.executors import SerialExecutor
 from csrms_dist.art.scaling import SphericalScaling
-from csrms_dist.art.sharding import PHASES, SerialExecutor, learning_rows, merge_all
+from csrms_dist.art.selection import RowKeys, learning_rows
+from csrms_dist.art.sharding import PHASES, merge_all
 from csrms_dist.config import ClusterSettings
 from csrms_dist.errors import DataError
 from csrms_dist.hashing import hash_ids, hash_order
@@ -32,13 +34,15 @@ class ShuffledExecutor:
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
 
-    def map(self, function, tasks):
+    def map(self, function, tasks, after=lambda number: None):
         results = [None] * len(tasks)
         for k in [*self.rng.permutation(len(tasks)), *self.rng.integers(0, max(1, len(tasks)), 1)]:
             if len(tasks):
                 again, task = pickle.loads(pickle.dumps((function, tasks[k])))  # noqa: S301
                 assert len(pickle.dumps(task)) < 2000  # paths and numbers, never arrays
                 results[k] = pickle.loads(pickle.dumps(again(*task)))  # noqa: S301
+        for k in range(len(tasks)):
+            after(k)
         return results
 
 
@@ -46,8 +50,12 @@ class ProcessExecutor:
     def __init__(self, pool: ProcessPoolExecutor) -> None:
         self.pool = pool
 
-    def map(self, function, tasks):
-        return [future.result() for future in [self.pool.submit(function, *task) for task in tasks]]
+    def map(self, function, tasks, after=lambda number: None):
+        results = []
+        for number, future in enumerate([self.pool.submit(function, *task) for task in tasks]):
+            results.append(future.result())
+            after(number)
+        return results
 
 
 def run(X, ids=None, n_classes=None, executor=None, **kwargs):
@@ -55,7 +63,7 @@ def run(X, ids=None, n_classes=None, executor=None, **kwargs):
     chosen = kwargs.pop("settings", None) or ClusterSettings(**kwargs)
     with TemporaryDirectory() as folder:
         np.save(Path(folder) / "vectors.npy", X)
-        result = cluster(Path(folder) / "vectors.npy", ids, chosen, n_classes, Path(folder), executor)
+        result = cluster(Path(folder) / "vectors.npy", ids, chosen, n_classes, Path(folder) / "work", executor)
         assert [path.name for path in Path(folder).iterdir()] == ["vectors.npy"]  # it cleans up after itself
     return result
 
@@ -104,19 +112,21 @@ def check_spherical(result: Clustering, X, min_size: int) -> None:
 
 
 def check_fuzzy(result: Clustering, X) -> None:
+    """Exact in whole numbers: 255 stands for 1."""
     check_any(result, X)
     assert not result.outlier.any()
-    x = result.scaling.transform_block(X).astype(np.float64)
-    codes, w, dimension = np.concatenate([x, 1 - x], axis=1), result.prototypes, x.shape[1]
-    assert (w.sum(axis=1) >= result.vigilance * dimension - 1e-8).all()
-    assert (w[:, :dimension] + w[:, dimension:] <= 1 + 1e-12).all()
+    x = result.scaling.transform_block(X).astype(np.int64)
+    codes, w, dimension = np.concatenate([x, 255 - x], axis=1), result.prototypes.astype(np.int64), x.shape[1]
+    assert result.prototypes.dtype == np.uint8
+    assert (w.sum(axis=1) >= np.float64(255 * dimension) * result.vigilance - 1e-9).all()
+    assert (w[:, :dimension] + w[:, dimension:] <= 255).all()
     for row, k, score in zip(codes, result.pattern, result.score, strict=True):
         common = np.minimum(row, w).sum(axis=1)
-        assert common[k] / dimension >= result.vigilance - 1e-8  # cover
-        choice = common / (result.choice + w.sum(axis=1))
-        passing = common / dimension >= result.vigilance + 1e-8
-        assert choice[k] >= choice[passing].max(initial=0) - 1e-12  # optimal
-        assert score == pytest.approx(choice[k], rel=1e-6)
+        passing = common >= result.vigilance * (255 * dimension)
+        assert passing[k]  # cover
+        choice = common / (255 * result.choice + w.sum(axis=1))
+        assert choice[k] == choice[passing].max()  # optimal
+        assert score == np.float32(choice[k])
 
 
 def matrices(max_rows=24):
@@ -157,6 +167,9 @@ def test_spherical_invariants(X, choices, random):
 @given(matrices(), CHOICES, st.randoms(use_true_random=False))
 def test_fuzzy_invariants(X, choices, random):
     ids = [f"row{i}" for i in range(len(X))]
+    choices["recentre"] = "auto"
+    choices["adaptation"] = random.choice(["none", "am", "cm", "hi"])
+    choices["scaling"] = random.choice(["min_max", "clipped_min_max"])
     result = run(X, ids, 2, algorithm="fuzzy", **choices)
     check_fuzzy(result, X)
     order = list(range(len(X)))
@@ -166,6 +179,25 @@ def test_fuzzy_invariants(X, choices, random):
     assert other.prototypes.tobytes() == result.prototypes.tobytes()
     assert other.pattern.tolist() == result.pattern[order].tolist()
     assert other.tried == result.tried
+
+
+@PROPERTY
+@given(matrices(), CHOICES, st.sampled_from(["fuzzy", "kmeans"]), st.sampled_from(["art", "random"]))
+def test_what_holds_where_covering_is_given_up(X, choices, algorithm, start):
+    """Re-centred boxes and k-means: rows are with their nearest, small patterns are gone, schedules change nothing."""
+    if algorithm == "fuzzy":
+        choices["recentre"] = max(1, choices["recentre"])
+    else:
+        choices.update(kmeans_start=start, n_patterns=3, vigilance="auto")
+    result = run(X, n_classes=2, algorithm=algorithm, **choices)
+    check_any(result, X)
+    assert saved(run(X, None, 2, ShuffledExecutor(1), algorithm=algorithm, **choices)) == saved(result)
+    directed = result.scaling.transform_block(X).any(axis=1) if algorithm == "kmeans" else np.ones(len(X), bool)
+    if directed.sum() >= choices["min_size"]:
+        assert np.bincount(result.pattern[directed], minlength=result.n_patterns).min() >= choices["min_size"]
+    if algorithm == "kmeans":
+        assert not result.outlier.any()
+        assert result.n_patterns <= max(3, len(X))
 
 
 @PROPERTY
@@ -313,7 +345,7 @@ def test_learning_rows_are_those_of_smallest_hash_in_each_shard():
     ids = [f"image{i}" for i in range(200)]
     order, shard = hash_ids(ids, "order"), hash_ids(ids, "shard") % np.uint64(3)
     for learn_rows, quota in ((200, 200), (60, 20), (2, 1)):
-        rows, first = learning_rows(ids, 3, learn_rows)
+        rows, first = learning_rows(RowKeys(200, ids), 3, learn_rows)
         for k in range(3):
             expected = sorted((i for i in range(200) if shard[i] == k), key=lambda i: order[i])[:quota]
             assert rows[first[k] : first[k + 1]].tolist() == expected
@@ -340,7 +372,7 @@ def test_phases_are_reported_in_order_and_the_hook_follows_each(tmp_path, digits
             ids,
             ClusterSettings(algorithm=algorithm),
             10,
-            tmp_path,
+            tmp_path / "work",
             SerialExecutor(),
             lambda *event, seen=seen: seen.append(event),
             after.append,
@@ -354,23 +386,47 @@ def test_phases_are_reported_in_order_and_the_hook_follows_each(tmp_path, digits
             assert [done for done, _ in steps] == sorted({done for done, _ in steps})
 
 
-def test_the_hook_may_stop_the_run_and_leaves_no_files(tmp_path, digits):
-    np.save(tmp_path / "vectors.npy", digits[0][:50])
+class StoppedError(Exception):
+    pass
 
-    def stop(name):
-        if name == "merge":
-            raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        cluster(
-            tmp_path / "vectors.npy",
-            [str(i) for i in range(50)],
-            ClusterSettings(),
-            None,
-            tmp_path,
-            after_phase=stop,
-        )
+@pytest.mark.parametrize("algorithm", ["spherical", "fuzzy", "kmeans"])
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_stopped_run_goes_on_from_its_last_phase(algorithm, phase, tmp_path, digits):
+    np.save(tmp_path / "vectors.npy", digits[0][:400])
+    ids, chosen = [str(i) for i in range(400)], ClusterSettings(algorithm=algorithm, learn_rows=200)
+
+    class Counting(SerialExecutor):
+        ran = ()
+
+        def map(self, function, tasks, after=lambda number: None):
+            self.ran = (*self.ran, function.__name__)
+            return super().map(function, tasks, after)
+
+    def go(executor=None, stop="", inputs=None):
+        def after_phase(name):
+            if name == stop:
+                raise StoppedError
+
+        where = (tmp_path / "vectors.npy", ids, chosen, 10, tmp_path / "work", executor)
+        return saved(cluster(*where, after_phase=after_phase, inputs=inputs))
+
+    whole = Counting()
+    expected = go(whole)
+    with pytest.raises(StoppedError):
+        go(stop=phase)
+    assert (tmp_path / "work").exists()
+    rest = Counting()
+    assert go(rest) == expected
+    assert len(rest.ran) < len(whole.ran)
+    if phase in ("learn", "merge", "assign", "recentre", "finish"):
+        assert not {"prepare", "learn"} & set(rest.ran)
     assert [path.name for path in tmp_path.iterdir()] == ["vectors.npy"]
+    with pytest.raises(StoppedError):
+        go(stop=phase)
+    other = Counting()
+    assert go(other, inputs="other rows") == expected  # what others left is not used
+    assert other.ran == whole.ran
 
 
 # --- the saved clustering ---
@@ -407,7 +463,7 @@ def test_the_scaling_is_fitted_on_the_learnt_rows_in_hash_order(digits):
     X = digits[0][:400]
     ids = [f"row{i}" for i in range(400)]
     result = run(X, ids, vigilance=0.6, learn_rows=100)
-    rows = set(learning_rows(ids, 4, 100)[0].tolist())
+    rows = set(learning_rows(RowKeys(400, ids), 4, 100)[0].tolist())
     order = [k for k in hash_order(hash_ids(ids, "order"), ids).tolist() if k in rows]
     expected = SphericalScaling.fit(X, np.array(order))
     assert expected.mean.tobytes() == result.scaling.mean.tobytes()

@@ -52,7 +52,7 @@ class Stage:
 AT_WORK = {
     "pretrain": Stage(".checkpoints/*/state.pt", "RayTrainWorker", "TrainController", STAGES[1:]),
     "features": Stage(".features.*", "ray::IDLE", "_Encoder", STAGES[2:]),
-    "cluster": Stage(".cluster.*/.work", "ray::IDLE", "ray::_Worker", STAGES[3:]),
+    "cluster": Stage(".checkpoints/*/inputs.json", "ray::IDLE", "ray::_Worker", STAGES[3:]),
     # Clustering is done again too, so that Ray is there while the graph is built.
     "graph": Stage("store/.build.*", "graphstore", "ray::IDLE", STAGES[3:]),
     "train": Stage(".checkpoints/*/state.pt", "RayTrainWorker", "TrainController", STAGES[5:]),

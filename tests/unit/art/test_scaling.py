@@ -64,7 +64,7 @@ def test_rows_beyond_the_fitted_range_are_clipped():
     far = np.array([[-np.sqrt(1 - height**2), height]])  # centred, this lies on an axis
     assert scaling.scale > 179
     assert scaling.transform_block(far).tolist() == [[-127, 0]]
-    assert MinMaxScaling.fit(X).transform_block(np.array([[-1.0, 7.0]])).tolist() == [[0, 1]]
+    assert MinMaxScaling.fit(X).transform_block(np.array([[-1.0, 7.0]])).tolist() == [[0, 255]]
 
 
 def test_rows_without_direction_become_zeros():
@@ -94,12 +94,24 @@ def test_min_max_is_the_formula_and_constant_dimensions_are_zero():
     x = unit(X)
     expected = (x - x.min(axis=0)) / (x.max(axis=0) - x.min(axis=0))
     got = MinMaxScaling.fit(X).transform_block(X)
-    assert got.dtype == np.float32
-    assert np.abs(got - expected).max() < 1e-6
+    assert got.dtype == np.uint8
+    assert np.abs(got / 255 - expected).max() <= 0.5 / 255 + 1e-9
     assert got.min() == 0
-    assert got.max() == 1
+    assert got.max() == 255
     line = MinMaxScaling.fit(np.array([[1.0], [2.0]])).transform_block(np.array([[3.0]]))
     assert line.tolist() == [[0]]
+
+
+def test_clipping_takes_the_quantiles_of_the_rows_that_are_given():
+    X = features(300)
+    X[5] = [1000, -1000, 0, 0, 0, 1]
+    rows = np.arange(0, 300, 2)
+    scaling = MinMaxScaling.fit_quantiles(X, rows)
+    expected = np.quantile(unit(X)[rows], [0.01, 0.99], axis=0)
+    assert np.allclose([scaling.low, scaling.high], expected)
+    q = scaling.transform_block(X)
+    assert 0.005 < (q == 0).mean() < 0.03
+    assert 0.005 < (q == 255).mean() < 0.03
 
 
 def test_min_max_does_not_depend_on_the_blocks():

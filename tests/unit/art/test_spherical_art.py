@@ -13,9 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.metrics import adjusted_mutual_info_score
 
 from csrms_dist.art import SphericalART, kernels
-from csrms_dist.art.spherical_art import assign, freeze, joins, learn, merge, quantise
+from csrms_dist.art.scaling import SphericalScaling
+from csrms_dist.art.spherical_art import (
+    Categories,
+    assign,
+    freeze,
+    joins,
+    learn,
+    learn_with_labels,
+    merge,
+    quantise,
+)
 from csrms_dist.errors import ConfigError, DataError
 
 QUICK = settings(deadline=None, max_examples=60)
@@ -27,13 +39,15 @@ def rows_of(low=-4, high=4, max_rows=14):
     return shape.flatmap(lambda s: hnp.arrays(np.int8, s, elements=st.integers(low, high)))
 
 
-def oracle_learn(inputs, rho, weights=None):
+def oracle_learn(inputs, rho, weights=None, labels=None):
     """ART 2-A with sums, one row at a time, in Python's unbounded integers."""
     sums, counts = [], []
+    labels = [] if labels is None else labels
     for i, v in enumerate(inputs):
         v = [int(x) for x in v]
         vv = sum(x * x for x in v)
         if vv == 0:
+            labels.append(-1)
             continue
         best, best_value, best_dot = None, None, None
         for j, s in enumerate(sums):
@@ -46,7 +60,9 @@ def oracle_learn(inputs, rho, weights=None):
         if best is not None and float(best_dot) >= rho * math.sqrt(float(vv) * float(square)):
             sums[best] = [a + b for a, b in zip(sums[best], v, strict=True)]
             counts[best] += m
+            labels.append(best)
         else:
+            labels.append(len(sums))
             sums.append(v)
             counts.append(m)
     return sums, counts
@@ -168,33 +184,122 @@ def test_products_that_could_leave_63_bits_are_refused(q, weights, what):
 def test_a_stream_can_be_cut_anywhere(q, rho, cut):
     whole = SphericalART(rho).fit(q)
     cut = min(cut, len(q) - 1)
-    parts = SphericalART(rho)
+    parts, labels = SphericalART(rho), []
     for part in (q[:cut], q[cut:]):
         if len(part):
-            parts.partial_fit(part)
+            labels += parts.partial_fit(part).labels_.tolist()
     assert parts.sums_.tolist() == whole.sums_.tolist()
-    assert parts.predict(q).tolist() == whole.predict(q).tolist() == whole.labels_.tolist()
+    assert labels == whole.labels_.tolist()
+    assert parts.predict(q).tolist() == whole.predict(q).tolist()
 
 
-def test_the_estimator_takes_floats_clones_and_pickles():
+@QUICK
+@given(rows_of(), RHO)
+def test_labels_are_the_online_winners_and_predictions_those_of_the_sums(q, rho):
+    model = SphericalART(rho).fit(q)
+    labels = []
+    sums, _ = oracle_learn(q, rho, labels=labels)
+    assert model.labels_.tolist() == labels
+    expected = []
+    for row in q.tolist():
+        square, best, value = sum(x * x for x in row), -1, -math.inf
+        for j, s in enumerate(sums):
+            dot, length = sum(a * b for a, b in zip(row, s, strict=True)), float(sum(b * b for b in s))
+            candidate = float(dot) / math.sqrt(max(length, 1.0))
+            if candidate >= value:
+                best, value, passes = j, candidate, float(dot) >= rho * math.sqrt(float(square) * length)
+        expected.append(best if best >= 0 and passes and square else -1)
+    assert model.predict(q).tolist() == expected
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.4, 0.8, 0.95])
+@pytest.mark.parametrize(("n", "dimension"), [(63, 3), (64, 70), (65, 1), (300, 20)])
+def test_batches_change_nothing(n, dimension, rho):
+    """Longer than a batch, with repeated rows, rows of zeros, and the largest values."""
+    draw = np.random.default_rng(n)
+    q = draw.integers(-127, 128, (n, dimension)).astype(np.int8)
+    q[n // 3] = 0
+    q[n // 2 :: 5] = q[n // 4]
+    labels = []
+    sums, counts = oracle_learn(q, rho, labels=labels)
+    known, found = learn_with_labels(Categories(np.zeros((0, dimension), np.int64), np.zeros(0, np.int64)), q, rho)
+    assert known.sums.tolist() == sums
+    assert known.counts.tolist() == counts
+    assert found.tolist() == labels
+
+
+def test_sums_beyond_53_bits_are_learnt_in_whole_numbers():
+    draw = np.random.default_rng(0)
+    v = draw.integers(-(2**26), 2**26, (5, 2)) + np.array([2**26, 0])
+    v = np.concatenate([v, v[:2] + 1])
+    sums, counts = oracle_learn(v, 0.9)
+    found = learn(v, 0.9)
+    assert int(np.abs(v).max()) * int(np.abs(found.sums).max()) > 2**53
+    assert found.sums.tolist() == sums
+    assert found.counts.tolist() == counts
+
+
+def test_floats_are_learnt_as_directions():
+    X = np.random.default_rng(2).normal(size=(300, 5)) * np.random.default_rng(3).uniform(1e-3, 1e3, (300, 1))
+    model = SphericalART(vigilance=0.8).fit(X)
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    sums, labels = np.zeros((0, 5)), []
+    for row in unit:  # no two cosines are near enough for rounding to decide
+        cosines = sums @ row / np.linalg.norm(sums, axis=1)
+        if len(sums) and cosines.max() >= 0.8:
+            labels.append(int(cosines.argmax()))
+            sums[labels[-1]] += row
+        else:
+            labels.append(len(sums))
+            sums = np.concatenate([sums, [row]])
+    assert model.labels_.tolist() == labels
+    assert np.allclose(model.sums_, sums, atol=1e-5)
+    assert model.prototypes_.dtype == np.float32
+    assert np.allclose(model.choice_values(X), unit @ (sums / np.linalg.norm(sums, axis=1, keepdims=True)).T, atol=1e-5)
+    assert np.allclose(model.transform(X), 1 - model.choice_values(X))
+    best = model.choice_values(X).max(axis=1)
+    expected = np.where(best >= 0.8, model.choice_values(X).argmax(axis=1), -1)
+    clear = np.abs(best - 0.8) > 1e-5
+    assert (model.predict(X) == expected)[clear].all()
+    assert SphericalART(0.8).fit(X * 1e-200).labels_.tolist() == labels  # only the direction counts
+
+
+def test_the_estimator_clones_and_pickles():
     X = np.random.default_rng(2).normal(size=(60, 5))
     model = SphericalART(vigilance=0.8).fit(X)
-    assert model.sums_.tolist() == learn(quantise(X), 0.8).sums.tolist()
     assert clone(model).get_params() == {"vigilance": 0.8}
     assert not hasattr(clone(model), "sums_")
     again = pickle.loads(pickle.dumps(model))  # noqa: S301
-    assert (again.predict(X) == model.labels_).all()
+    assert (again.predict(X) == model.predict(X)).all()
     assert (SphericalART(0.8).fit_predict(X) == model.labels_).all()
     assert (model.fit(X).counts_.sum()) == 60  # fit starts anew
-    assert (SphericalART(0.8).fit(X * 1e-200).sums_ == model.sums_).all()  # only the direction counts
+    assert model.fit(quantise(X)).prototypes_.tolist() == freeze(model.sums_).tolist()
 
 
-def test_rows_of_zeros_learn_nothing_and_are_predicted_into_the_largest_category():
+def test_bytes_and_floats_find_the_same_digits():
+    X, y = load_digits(return_X_y=True)
+    q = SphericalScaling.fit(X).transform_block(X)
+    pairs = [adjusted_mutual_info_score(y, SphericalART(0.55).fit(rows).labels_) for rows in (q, q.astype(np.float32))]
+    assert pairs[0] > 0.5
+    assert pairs[1] == pytest.approx(pairs[0], abs=0.01)
+
+
+def test_rows_of_zeros_learn_nothing():
     X = np.array([[0, 1], [1, 0], [1, 0], [0, 0]], np.int8)
-    model = SphericalART(0.9).fit(X)
-    assert model.counts_.tolist() == [1, 2]
-    assert model.labels_.tolist() == [0, 1, 1, 1]
-    assert SphericalART().fit(np.zeros((3, 2))).labels_.tolist() == [0, 0, 0]
+    for rows in (X, X.astype(float)):
+        model = SphericalART(0.9).fit(rows)
+        assert model.counts_.tolist() == [1, 2]
+        assert model.labels_.tolist() == [0, 1, 1, -1]
+        assert model.predict(rows).tolist() == [0, 1, 1, -1]
+        empty = SphericalART().fit(np.zeros((3, 2), rows.dtype))
+        assert empty.labels_.tolist() == empty.predict(np.zeros((3, 2), rows.dtype)).tolist() == [-1, -1, -1]
+
+
+def test_the_kind_of_rows_stays():
+    with pytest.raises(DataError, match="int8 as in fit"):
+        SphericalART().fit(np.eye(2, dtype=np.int8)).partial_fit(np.eye(2))
+    with pytest.raises(DataError, match="another type than int8 as in fit"):
+        SphericalART().fit(np.eye(2)).predict(np.eye(2, dtype=np.int8))
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.5, float("nan"), None, "auto", "much"])
@@ -205,7 +310,7 @@ def test_an_illegal_vigilance_is_refused_at_fit(value):
 
 @pytest.mark.parametrize(
     ("X", "what"),
-    [(np.ones(3), "shape"), (np.ones((0, 3)), "shape"), (np.array([["a"]]), "numbers"), ([[1.0], [np.nan]], "row 1")],
+    [(np.ones(3), "shape"), (np.ones((0, 3)), "shape"), (np.array([["a"]]), "numbers"), ([[1.0], [np.inf]], "row 1")],
 )
 def test_illegal_rows_are_refused(X, what):
     with pytest.raises(DataError, match=what):
@@ -225,7 +330,20 @@ def test_a_kernel_compiles_where_its_code_cannot_be_cached():
     assert kernels.compiled(scope["double"])(21) == 42
 
 
-@pytest.mark.parametrize("name", ["", ".spherical_art", ".fuzzy_art", ".vigilance", ".calibration"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".spherical_art",
+        ".int8_products",
+        ".fuzzy_art",
+        ".adaptive_vigilance",
+        ".kmeans",
+        ".sharded_art",
+        ".vigilance",
+        ".calibration",
+    ],
+)
 def test_the_examples_in_the_docstrings_run(name):
     result = doctest.testmod(importlib.import_module("csrms_dist.art" + name))
     assert result.attempted

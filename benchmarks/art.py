@@ -1,0 +1,404 @@
+"""How fast and how good is ART? Against artlib, plain NumPy and scikit-learn's k-means, on one thread.
+
+    python benchmarks/art.py fit                 # spherical ART against KMeans and MiniBatchKMeans: time and AMI
+    python benchmarks/art.py fit --run runs/cifar            # the same on the features of a run
+    python benchmarks/art.py learn               # Fuzzy ART against artlib and a vectorised NumPy reference
+    python benchmarks/art.py assign              # frozen assignment against a bare float32 product and the raw kernels
+    python benchmarks/art.py actors              # one against two Ray actors, of one assignment and of a whole fit
+    python benchmarks/art.py scale --rows 10000 100000 1000000 10000000
+
+Every part prints a table; --json PATH writes the figures. What is compared runs in turn within one process, round after
+round; the minimum of the rounds counts, and the spread is that of the rounds' ratios. `scale` runs each size in a
+process of its own and notes its peak private memory (RssAnon); the exponent is the slope of log time against log rows.
+"""
+
+# ruff: noqa: B023 - what is compared is called in the same turn of the loop
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.datasets import load_digits
+from sklearn.metrics import adjusted_mutual_info_score
+from threadpoolctl import threadpool_limits
+
+from csrms_dist.art import FuzzyART, ShardedART, SphericalART, SphericalKMeans, fuzzy_art, spherical_art
+from csrms_dist.art.scaling import MinMaxScaling, SphericalScaling
+from csrms_dist.art.vigilance import bisect
+from csrms_dist.feature_table import FeatureTable
+
+Matrix = npt.NDArray[Any]
+Table = list[dict[str, Any]]
+
+
+def rounds(contenders: Mapping[str, Callable[[], Any]], n: int) -> dict[str, list[float]]:
+    """Seconds of each contender in each of n rounds, one after the other."""
+    taken: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(n):
+        for name, work in contenders.items():
+            started = time.perf_counter()
+            work()
+            taken[name].append(time.perf_counter() - started)
+    return taken
+
+
+def ratio(slow: list[float], fast: list[float]) -> dict[str, float]:
+    """Best against best, and the extremes of the rounds."""
+    each = sorted(a / b for a, b in zip(slow, fast, strict=True))
+    return {"ratio": min(slow) / min(fast), "low": each[0], "high": each[-1]}
+
+
+def planted(n: int, dimension: int, centres: int, noise: float, seed: int = 0) -> tuple[Matrix, Matrix]:
+    """Rows around random centres, float32 (n, D), and the centre of each."""
+    draw = np.random.default_rng(seed)
+    middle = draw.normal(size=(centres, dimension)).astype(np.float32)
+    label = draw.integers(0, centres, n)
+    rows = middle[label]
+    rows += np.float32(noise) * draw.standard_normal((n, dimension), np.float32)
+    return rows, label
+
+
+def purity(pattern: Matrix, label: Matrix) -> float:
+    table = np.zeros((int(pattern.max()) + 1, int(label.max()) + 1), np.int64)
+    np.add.at(table, (pattern, label), 1)
+    return float(table.max(axis=1).sum() / len(label))
+
+
+def vigilance_for(rows: Matrix, patterns: int, fit: Callable[[Matrix, float], int]) -> float:
+    """The vigilance that gives about so many categories."""
+    return bisect(lambda rho: (fit(rows, rho), False), patterns)[0]
+
+
+# ------------------------------------------------------------------------------------------------------------ spherical
+
+
+def sets(run: str | None) -> dict[str, tuple[Matrix, Matrix, int]]:
+    """Feature sets by name: (rows, labels, patterns)."""
+    if run:
+        table = FeatureTable.load(Path(run) / "features")
+        if table.membership is None:
+            raise SystemExit(f"{run}: features without labels")
+        label = np.asarray(table.membership.indices[table.membership.indptr[:-1]])
+        return {Path(run).name: (np.asarray(table.vectors[:20_000]), label[:20_000], 120)}
+    digits = load_digits(return_X_y=True)
+    return {
+        "digits": (digits[0].astype(np.float32), digits[1], 120),
+        "planted 60": (*planted(20_000, 64, 60, 0.6), 120),
+        "planted 300": (*planted(20_000, 64, 300, 0.9), 120),
+    }
+
+
+def fit(given: argparse.Namespace) -> Table:
+    """Whole fits at equal numbers of clusters: seconds, AMI and purity. int8 rows; k-means gets them as float32."""
+    found: Table = []
+    for name, (x, label, patterns) in sets(given.run).items():
+        q = SphericalScaling.fit(x).transform_block(x)
+        wide = q.astype(np.float32)
+        units = wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-9)
+        rho = vigilance_for(q, patterns, lambda rows, rho: len(SphericalART(rho).fit(rows).counts_))
+        sharded = ShardedART(SphericalART(), n_patterns=patterns, min_size=3).fit(q)
+        fixed = SphericalART(sharded.vigilance_)
+        j = len(sharded.sizes_)
+        contenders: dict[str, Callable[[], Any]] = {
+            "SphericalART, int8": lambda: SphericalART(rho).fit(q),
+            "SphericalART, float32": lambda: SphericalART(rho).fit(units),
+            "ShardedART, int8": lambda: ShardedART(fixed, min_size=3).fit(q),
+            "ShardedART, 4 recentrings": lambda: ShardedART(fixed, min_size=3, recentre=4).fit(q),
+            "SphericalKMeans": lambda: SphericalKMeans(j).fit(q),
+            "KMeans": lambda: KMeans(j, n_init=1, random_state=0).fit(units),
+            "MiniBatchKMeans": lambda: MiniBatchKMeans(j, n_init=1, random_state=0).fit(units),
+        }
+        results = {contender: work() for contender, work in contenders.items()}  # compiles, and gives the labels
+        taken = rounds(contenders, given.rounds)
+        for contender, estimator in results.items():
+            labels = np.maximum(estimator.labels_, 0)
+            found.append(
+                {
+                    "set": name, "rows": len(q), "dimension": q.shape[1], "contender": contender,
+                    "clusters": len(np.unique(labels)), "seconds": min(taken[contender]),
+                    "faster than KMeans": ratio(taken["KMeans"], taken[contender])["ratio"],
+                    "than MiniBatch": ratio(taken["MiniBatchKMeans"], taken[contender])["ratio"],
+                    "AMI": float(adjusted_mutual_info_score(label, labels)), "purity": purity(labels, label),
+                }
+            )  # fmt: skip
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------------- fuzzy
+
+
+def vectorised_fuzzy(x: Matrix, vigilance: float, choice: float = 0.01, rate: float = 0.5) -> int:
+    """Fuzzy ART in float64, a row at a time, all categories at once; returns how many there are."""
+    codes = np.concatenate([x, 1 - x], axis=1).astype(np.float64)
+    weights = np.empty((64, codes.shape[1]))
+    used = 0
+    for row in codes:
+        common = np.minimum(row, weights[:used]).sum(axis=1)
+        value = np.where(common >= vigilance * x.shape[1], common / (choice + weights[:used].sum(axis=1)), -1.0)
+        best = used - 1 - int(np.argmax(value[::-1])) if used else -1
+        if used and value[best] >= 0:
+            weights[best] = rate * np.minimum(row, weights[best]) + (1 - rate) * weights[best]
+            continue
+        if used == len(weights):
+            weights = np.concatenate([weights, np.empty_like(weights)])
+        weights[used] = row
+        used += 1
+    return used
+
+
+def learn(given: argparse.Namespace) -> Table:
+    """Rows a second while learning, at about the same number of categories. artlib gets the first rows alone."""
+    found: Table = []
+    for dimension in given.dimensions:
+        x, _ = planted(given.learn_rows, dimension, 300, 0.8)
+        q = MinMaxScaling.fit(x).transform_block(x)
+        floats = (q / 255).astype(np.float32)
+        for patterns in given.patterns:
+            rho = vigilance_for(q, patterns, lambda rows, rho: len(FuzzyART(rho).fit(rows).counts_))
+            few = floats[: given.few]
+            contenders: dict[str, tuple[int, Callable[[], Any]]] = {
+                "uint8": (len(q), lambda: FuzzyART(rho).fit(q)),
+                "float32": (len(q), lambda: FuzzyART(rho).fit(floats)),
+                "vectorised NumPy": (len(few), lambda: vectorised_fuzzy(few, rho)),
+            }
+            if (artlib := _artlib(few, rho)) is not None:
+                contenders["artlib"] = (len(few), artlib)
+            for _, work in contenders.values():
+                work()
+            taken = rounds({name: work for name, (_, work) in contenders.items()}, given.rounds)
+            speed = {name: rows / min(taken[name]) for name, (rows, _) in contenders.items()}
+            for name in contenders:
+                found.append(
+                    {
+                        "dimension": dimension, "categories": len(FuzzyART(rho).fit(q).counts_), "contender": name,
+                        "rows a second": speed[name], "x NumPy": speed[name] / speed["vectorised NumPy"],
+                        "x artlib": speed[name] / speed["artlib"] if "artlib" in speed else None,
+                    }
+                )  # fmt: skip
+    return found
+
+
+def _artlib(x: Matrix, rho: float) -> Callable[[], Any] | None:
+    """artlib's FuzzyART on prepared rows, or None where it is not installed."""
+    try:
+        from artlib import FuzzyART as Theirs
+    except ImportError:
+        print("artlib is not installed: pip install artlib", file=sys.stderr)
+        return None
+    codes = np.concatenate([x, 1 - x], axis=1).astype(np.float64)
+    return lambda: Theirs(rho=rho, alpha=0.01, beta=0.5).fit(codes)
+
+
+# --------------------------------------------------------------------------------------------------- frozen assignment
+
+
+def assign(given: argparse.Namespace) -> Table:
+    """Rows a second of the frozen pass, and its share of a bare float32 product of the same shapes."""
+    found: Table = []
+    draw = np.random.default_rng(0)
+    for dimension in given.dimensions:
+        n = max(8192, min(100_000, 50_000_000 // dimension))
+        q = draw.integers(-127, 128, (n, dimension)).astype(np.int8)
+        points = draw.integers(0, 256, (n, dimension)).astype(np.uint8)
+        wide = q.astype(np.float32)
+        for patterns in given.patterns:
+            p = draw.integers(-127, 128, (patterns, dimension)).astype(np.int8)
+            corner = draw.integers(0, 200, (patterns, dimension))
+            boxes = np.concatenate([corner, 255 - corner - draw.integers(0, 56, corner.shape)], axis=1).astype(np.uint8)
+            turned = np.ascontiguousarray(p.T.astype(np.float32))
+            model = SphericalART(0.0).fit(p[:1].astype(np.float32))
+            model.prototypes_ = spherical_art.unit_rows(p)
+            contenders: dict[str, Callable[[], Any]] = {
+                "float32 product": lambda: _product(wide, turned),
+                "spherical, float32": lambda: model.predict(wide),
+                "spherical, int8": lambda: spherical_art.assign(q, p),
+                "fuzzy, uint8": lambda: fuzzy_art.assign_points(points, boxes, 0.0),
+            }
+            for work in contenders.values():
+                work()
+            taken = rounds(contenders, given.rounds)
+            for name in contenders:
+                found.append(
+                    {
+                        "dimension": dimension, "patterns": patterns, "contender": name,
+                        "rows a second": n / min(taken[name]),
+                        "x float32 product": ratio(taken["float32 product"], taken[name])["ratio"],
+                    }
+                )  # fmt: skip
+    return found
+
+
+def _product(wide: Matrix, turned: Matrix) -> None:
+    """The product alone, in blocks that stay in the cache."""
+    out = np.empty((1024, turned.shape[1]), np.float32)
+    for start in range(0, len(wide) - 1023, 1024):
+        np.matmul(wide[start : start + 1024], turned, out=out)
+
+
+# ---------------------------------------------------------------------------------------------------------- processes
+
+
+def actors(given: argparse.Namespace) -> Table:
+    """One against two Ray actors: a whole fit, and its passes over all rows alone."""
+    from ray_jobs.actors import ActorPool
+    from ray_jobs.session import ray_session
+
+    class Timed(ActorPool):
+        """Adds up what the assignment passes take."""
+
+        passes = 0.0
+
+        def map(self, function: Any, tasks: Any, after: Any = lambda number: None) -> Any:
+            started = time.perf_counter()
+            done = super().map(function, tasks, after)
+            self.passes += (time.perf_counter() - started) * (function.__name__ == "assign")
+            return done
+
+    found: Table = []
+    with tempfile.TemporaryDirectory() as folder, ray_session(3):
+        for kind, path, estimator in _files(Path(folder), given.actor_rows, 512):
+            pools = {n: Timed(n) for n in (1, 2)}
+            passes: dict[int, list[float]] = {n: [] for n in pools}
+
+            def run(n: int, path: Path = path, estimator: Any = estimator) -> None:
+                pools[n].passes = 0.0
+                ShardedART(estimator, executor=pools[n]).fit(path)
+                passes[n].append(pools[n].passes)
+
+            for n in pools:
+                run(n)
+                passes[n].clear()
+            taken = rounds({str(n): lambda n=n: run(n) for n in pools}, given.rounds)  # type: ignore[misc]
+            whole, alone = ratio(taken["1"], taken["2"]), ratio(passes[1], passes[2])
+            found.append(
+                {
+                    "kind": kind, "rows": given.actor_rows, "seconds with one": min(taken["1"]),
+                    "whole fit": whole["ratio"], "low": whole["low"], "high": whole["high"],
+                    "assignment": alone["ratio"],
+                }
+            )  # fmt: skip
+            for pool in pools.values():
+                pool.close()
+    return found
+
+
+def _files(folder: Path, n: int, dimension: int) -> list[tuple[str, Path, Any]]:
+    """Prepared rows on disk, written in pieces: (kind, file, estimator)."""
+    draw = np.random.default_rng(0)
+    middle = draw.normal(size=(200, dimension)).astype(np.float32)
+    found: list[tuple[str, Path, Any]] = []
+    for kind, dtype, estimator in (("spherical", np.int8, SphericalART(0.35)), ("fuzzy", np.uint8, FuzzyART(0.8))):
+        path = folder / f"{kind}.npy"
+        out = np.lib.format.open_memmap(path, "w+", np.dtype(dtype), (n, dimension))
+        for start in range(0, n, 65536):
+            stop = min(n, start + 65536)
+            rows = middle[draw.integers(0, 200, stop - start)]
+            rows += np.float32(0.6) * draw.standard_normal(rows.shape, np.float32)
+            if dtype is np.int8:
+                out[start:stop] = np.clip(np.rint(30 * rows), -127, 127)
+            else:
+                out[start:stop] = np.clip(np.rint(128 + 32 * rows), 0, 255)
+        out.flush()
+        found.append((kind, path, estimator))
+    return found
+
+
+_ONE = """
+import json, sys, threading, time
+from pathlib import Path
+from csrms_dist.art import FuzzyART, ShardedART, SphericalART
+kind, path, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
+peak = [0]
+def watch():
+    while True:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("RssAnon:"):
+                peak[0] = max(peak[0], int(line.split()[1]) * 1024)
+        time.sleep(0.05)
+threading.Thread(target=watch, daemon=True).start()
+from csrms_dist.art.executors import SerialExecutor, ThreadExecutor
+executor = ThreadExecutor(threads) if threads > 1 else SerialExecutor()
+estimator = SphericalART(0.35) if kind == "spherical" else FuzzyART(0.8)
+started = time.perf_counter()
+found = ShardedART(estimator, executor=executor).fit(path)
+print(json.dumps([time.perf_counter() - started, peak[0] / 1e6, len(found.sizes_)]))
+"""
+
+
+def scale(given: argparse.Namespace) -> Table:
+    """Time and peak private memory against the number of rows, 512 columns, 20,000 learnt."""
+    found: Table = []
+    where = given.folder or tempfile.gettempdir()
+    for n in given.rows:
+        with tempfile.TemporaryDirectory(dir=where) as folder:
+            for kind, path, _ in _files(Path(folder), n, 512):
+                said = subprocess.run(
+                    [sys.executable, "-c", _ONE, kind, str(path), str(given.threads)],
+                    check=True, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+                )  # fmt: skip
+                seconds, peak, patterns = json.loads(said.stdout)
+                found.append({"kind": kind, "rows": n, "patterns": patterns, "seconds": seconds, "peak MB": peak})
+                print(found[-1], file=sys.stderr)
+                path.unlink()
+    for kind in ("spherical", "fuzzy"):
+        some = [row for row in found if row["kind"] == kind and row["rows"] >= 100_000]
+        if len(some) > 1:
+            slope = np.polyfit(np.log([row["rows"] for row in some]), np.log([row["seconds"] for row in some]), 1)[0]
+            found.append({"kind": kind, "rows": 0, "exponent": float(slope)})
+    return found
+
+
+def show(table: Table) -> None:
+    """Print rows of equal columns."""
+    names = list(dict.fromkeys(name for row in table for name in row))
+    lines = [names, *([_text(row.get(name)) for name in names] for row in table)]
+    widths = [max(len(line[k]) for line in lines) for k in range(len(names))]
+    for line in lines:
+        print("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("part", choices=["fit", "learn", "assign", "actors", "scale"])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--run", help="fit: the features of this run in the place of the built-in sets")
+    parser.add_argument("--dimensions", nargs="+", type=int, default=[64, 512, 768])
+    parser.add_argument("--patterns", nargs="+", type=int, default=[50, 350, 450, 2000])
+    parser.add_argument("--learn-rows", type=int, default=10_000, help="learn: rows")
+    parser.add_argument("--few", type=int, default=1500, help="learn: rows of the slow contenders")
+    parser.add_argument("--actor-rows", type=int, default=500_000, help="actors: rows")
+    parser.add_argument("--rows", nargs="+", type=int, default=[10_000, 100_000, 1_000_000], help="scale: rows")
+    parser.add_argument("--threads", type=int, default=1, help="scale: threads")
+    parser.add_argument("--folder", help="scale: where the rows are written (10 million take 5 GB)")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    with threadpool_limits(1):
+        table = {"fit": fit, "learn": learn, "assign": assign, "actors": actors, "scale": scale}[given.part](given)
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, numpy {np.__version__}")
+    show(table)
+    if given.json:
+        given.json.write_text(json.dumps({"part": given.part, "table": table}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

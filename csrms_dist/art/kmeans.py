@@ -1,0 +1,136 @@
+"""k-means on the sphere, with the exact int8 arithmetic of spherical ART."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClusterMixin
+
+from csrms_dist.art import kernels, spherical_art
+from csrms_dist.art.prototypes import canonical
+from csrms_dist.art.selection import RowKeys
+from csrms_dist.config import ClusterSettings, check_value
+from csrms_dist.errors import DataError
+
+I8 = npt.NDArray[np.int8]
+I32 = npt.NDArray[np.int32]
+F64 = npt.NDArray[np.float64]
+
+MOST_TURNS = 100
+
+
+class SphericalKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
+    r"""k-means of directions: each row belongs to the prototype of largest cosine, a prototype is its rows' direction.
+
+    .. math:: p_j \leftarrow \mathrm{freeze}\bigl(\textstyle\sum_{i: w(i) = j} q_i\bigr), \qquad
+              w(i) = \arg\max_j \; q_i \cdot p_j / \lVert p_j \rVert
+
+    until no prototype moves (Lloyd's iteration), at most 100 times. Rows and prototypes are int8, sums int64, so equal
+    rows give equal bytes on every machine.
+
+    Parameters
+    ----------
+    n_clusters: int >= 1, how many prototypes. Fewer come out where there are fewer distinct rows.
+    start: 'random', the distinct rows of smallest hash of their row number; or 'art', as many of spherical ART's
+        categories as the search for its vigilance finds nearest to n_clusters.
+
+    Attributes
+    ----------
+    prototypes_: (J, D) int8. labels_: (N,) int32, -1 for rows of zeros. n_iter_: turns. n_features_in_: D.
+
+    References
+    ----------
+    I. S. Dhillon, D. S. Modha, "Concept decompositions for large sparse text data using clustering", Machine Learning
+    42 (2001) 143-175.
+
+    Examples
+    --------
+    >>> SphericalKMeans(2).fit([[1.0, 0.1], [1.0, 0.0], [0.0, 1.0]]).labels_
+    array([1, 1, 0], dtype=int32)
+    """
+
+    def __init__(self, n_clusters: int = 8, start: str = "random") -> None:
+        self.n_clusters = n_clusters
+        self.start = start
+
+    def fit(self, X: npt.ArrayLike, y: object = None) -> Self:
+        """Cluster X (N, D), int8 or finite numbers. Raises ConfigError or DataError."""
+        q = as_int8(X)
+        n_clusters = int(check_value(ClusterSettings, "n_patterns", self.n_clusters, "SphericalKMeans: "))
+        start = check_value(ClusterSettings, "kmeans_start", self.start, "SphericalKMeans: ")
+        self.n_features_in_ = q.shape[1]
+        p = random_rows(q, n_clusters) if start == "random" else self._by_art(q, n_clusters)
+        self.n_iter_ = 0
+        for turn in range(MOST_TURNS):
+            winner = self._nearest(q, p)
+            sums = np.zeros(p.shape, np.int64)
+            kernels.add_members(q, winner, sums)
+            before, p = p, moved(p, sums)
+            self.n_iter_ = turn + 1
+            if np.array_equal(before, p):
+                break
+        winner = self._nearest(q, p)
+        used, numbers = np.unique(winner[winner >= 0], return_inverse=True)
+        self.prototypes_ = p[used]
+        self.labels_ = winner
+        self.labels_[winner >= 0] = numbers
+        return self
+
+    def predict(self, X: npt.ArrayLike) -> I32:
+        """The prototype of largest cosine, (N,) int32; -1 for a row of zeros."""
+        return self._nearest(self._rows(X), self.prototypes_)
+
+    def transform(self, X: npt.ArrayLike) -> F64:
+        """(N, J) cosine distances, 1 - cos."""
+        q, p = self._rows(X).astype(np.float64), self.prototypes_.astype(np.float64)
+        lengths = np.sqrt((q * q).sum(axis=1))[:, None] * np.sqrt((p * p).sum(axis=1))
+        distances: F64 = 1 - (q @ p.T) / np.where(lengths > 0, lengths, 1)
+        return distances
+
+    def _rows(self, X: npt.ArrayLike) -> I8:
+        if not hasattr(self, "prototypes_"):
+            raise DataError("SphericalKMeans.predict", got="an estimator without prototypes", remedy="call fit first")
+        q = as_int8(X)
+        if q.shape[1] != self.n_features_in_:
+            raise DataError("X", got=f"{q.shape[1]} columns", expected=f"{self.n_features_in_} as in fit")
+        return q
+
+    @staticmethod
+    def _nearest(q: I8, p: I8) -> I32:
+        winner = spherical_art.assign(q, p)[0] if len(p) else np.zeros(len(q), np.int32)
+        winner[~q.any(axis=1)] = -1
+        return winner
+
+    @staticmethod
+    def _by_art(q: I8, n_clusters: int) -> I8:
+        from csrms_dist.art.vigilance import bisect
+
+        order = RowKeys(len(q), None).in_order(np.arange(len(q)))
+
+        def categories(rho: float) -> I8:
+            return canonical(spherical_art.freeze(spherical_art.learn(q[order], rho).sums))
+
+        rho, _ = bisect(lambda rho: (len(categories(rho)), False), n_clusters)
+        return categories(rho)
+
+
+def as_int8(X: npt.ArrayLike) -> I8:
+    """int8 rows as they are; others L2-normalised and rounded to int8, each by itself."""
+    x = spherical_art.as_matrix(X)
+    return x if x.dtype == np.int8 else spherical_art.quantise(x.astype(np.float64))
+
+
+def random_rows(q: npt.NDArray[Any], n: int) -> I8:
+    """The first n distinct rows with a direction in the order of their row numbers' hashes, in canonical order."""
+    rows = q[RowKeys(len(q), None).in_order(np.arange(len(q)))]
+    rows = rows[rows.any(axis=1)]
+    _, first = np.unique(rows, axis=0, return_index=True)
+    return canonical(rows[np.sort(first)[:n]])
+
+
+def moved(p: I8, sums: npt.NDArray[np.int64]) -> I8:
+    """Prototypes of the sums of their rows; one whose rows are none or cancel stays where it is."""
+    found: I8 = np.where(sums.any(axis=1, keepdims=True), spherical_art.freeze(sums), p)
+    return canonical(found) if len(p) else p

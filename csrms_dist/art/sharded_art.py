@@ -1,0 +1,303 @@
+"""Sharded clustering as an estimator: any of the single ones, on two levels, over rows that need not fit in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClusterMixin
+
+from csrms_dist.art import spherical_art
+from csrms_dist.art.adaptive_vigilance import AdaptiveVigilanceART
+from csrms_dist.art.executors import Executor
+from csrms_dist.art.fuzzy_art import FuzzyART
+from csrms_dist.art.incremental import Drift, Growth, grown
+from csrms_dist.art.kmeans import SphericalKMeans
+from csrms_dist.art.learners import FuzzyLearner, Learner, SphericalLearner
+from csrms_dist.art.patterns import prepare_rows
+from csrms_dist.art.prototypes import canonical_order
+from csrms_dist.art.rows import open_rows
+from csrms_dist.art.scaling import BLOCK
+from csrms_dist.art.selection import RowKeys
+from csrms_dist.art.sharding import Driver, TwoLevel
+from csrms_dist.art.spherical_art import SphericalART, as_matrix, check_vigilance
+from csrms_dist.config import ClusterSettings, check_value
+from csrms_dist.errors import ConfigError, DataError
+from csrms_dist.hashing import Texts
+
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
+F32 = npt.NDArray[np.float32]
+Single = SphericalART | FuzzyART | AdaptiveVigilanceART | SphericalKMeans
+Matrix = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Finite rows -> int8 directions, each by itself: rint(127 x / |x|)."""
+
+    dtype = np.int8
+
+    def width(self, dimension: int) -> int:
+        return dimension
+
+    def transform_block(self, block: Matrix) -> Matrix:
+        return block if block.dtype == np.int8 else spherical_art.quantise(block.astype(np.float64))
+
+
+@dataclass(frozen=True)
+class UnitInterval:
+    """Rows in [0, 1] as float32, or uint8 as they are. Raises DataError for values outside."""
+
+    dtype: Any = np.float32
+
+    def width(self, dimension: int) -> int:
+        return dimension
+
+    def transform_block(self, block: Matrix) -> Matrix:
+        if block.dtype == np.uint8:
+            return block
+        if ((block < 0) | (block > 1)).any():
+            raise DataError(
+                "X", got=f"values from {block.min():.3g} to {block.max():.3g}", expected="numbers in [0, 1]",
+                remedy="scale the rows with art.scaling.MinMaxScaling",
+            )  # fmt: skip
+        return block.astype(np.float32)
+
+
+class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
+    """Two-level clustering over virtual shards, for a single estimator of this package.
+
+    Each row belongs to a virtual shard by a hash of its id. From each shard a few rows learn in hash order, the shards'
+    categories merge, the merged ones are frozen, and every row is assigned; rows that none takes learn once more.
+    Shards, not workers, decide the result: it does not depend on who computes what, or in which order.
+
+    Parameters
+    ----------
+    estimator: SphericalART, FuzzyART, AdaptiveVigilanceART or SphericalKMeans; its parameters count, it is not fitted.
+    n_shards: virtual shards.
+    learn_rows: rows learnt in all; the number of patterns grows with it, and the others are assigned.
+    n_patterns: how many patterns to aim at, by a search for the vigilance; None takes the estimator's vigilance.
+    recentre: how many times patterns move to the mean of their rows; more even sizes, but boxes cover no longer.
+    min_size: patterns with fewer rows are dissolved. Boxes that cover their rows allow 1 alone.
+    executor: who runs the tasks (`executors.ThreadExecutor(2)`, a pool of Ray actors); this process by default.
+    folder: where work is kept while fit runs, so that the same fit goes on after a stop; a temporary folder by default.
+
+    Attributes
+    ----------
+    labels_: (N,) int32, the pattern of each row, numbered by (size descending, prototype); nothing is left over.
+    scores_: (N,) float32, cosine or choice value. outliers_: (N,) bool, resemblance below the vigilance.
+    prototypes_: (J, D) int8 directions or (J, 2D) boxes. sizes_: (J,) int64. vigilance_: the value used.
+    tried_: (vigilance, patterns) of each step of the search. n_features_in_: D. drift_: after partial_fit.
+
+    Notes
+    -----
+    Spherical rows are int8; other numbers are L2-normalised and rounded, without centring. Fuzzy rows are uint8
+    (value / 255), which give the same bytes on every machine, or floats in [0, 1]. See docs/clustering.md.
+
+    Examples
+    --------
+    >>> X = np.repeat(np.eye(3), 4, axis=0)
+    >>> ShardedART(SphericalART(vigilance=0.9), n_shards=2).fit(X).sizes_
+    array([4, 4, 4])
+    """
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        n_shards: int = 4,
+        *,
+        learn_rows: int = 20_000,
+        n_patterns: int | None = None,
+        recentre: int = 0,
+        min_size: int = 1,
+        executor: Executor | None = None,
+        folder: str | Path | None = None,
+    ) -> None:
+        self.estimator = estimator
+        self.n_shards = n_shards
+        self.learn_rows = learn_rows
+        self.n_patterns = n_patterns
+        self.recentre = recentre
+        self.min_size = min_size
+        self.executor = executor
+        self.folder = folder
+
+    def fit(self, X: npt.ArrayLike | str | Path, y: object = None, *, ids: Texts | None = None) -> Self:
+        """Cluster X (N, D): an array, or the path of a .npy file or of Parquet with a column `vector`.
+
+        ids: (N,) distinct names, str, Arrow strings or whole numbers; the row number by default. The same rows under
+        the same ids give the same patterns in whatever order they lie. Raises ConfigError or DataError.
+        """
+        plan = self._plan()
+        kept = Path(self.folder) if self.folder is not None else Path(tempfile.mkdtemp(prefix="art-"))
+        try:
+            source = X if isinstance(X, str | Path) else as_matrix(X)
+            path, facts = _on_disk(source, kept)
+            rows = open_rows(path)
+            keys = RowKeys(len(rows), ids)
+            keys.refuse_repeated()
+            driver = Driver(plan, keys, kept / "steps", [facts, _digest(ids)], self.executor)
+            prepared = self._prepared(driver, path)
+            found = driver.cluster(prepared)
+        finally:
+            if self.folder is None:
+                shutil.rmtree(kept, ignore_errors=True)
+        driver.remove()
+        self.n_features_in_ = rows.shape[1]
+        self.labels_: I32 = np.maximum(found.pattern, 0)
+        self.scores_: F32 = found.score
+        directed = found.pattern >= 0
+        self.outliers_ = np.where(directed, ~found.passes, found.vigilance > 0)
+        self.prototypes_ = found.prototypes
+        self.sizes_ = np.bincount(self.labels_, minlength=len(found.prototypes)).astype(np.int64)
+        self.vigilance_, self.tried_ = found.vigilance, found.tried
+        self._moved = plan.recentre > 0 or bool(plan.kmeans)
+        return self
+
+    def predict(self, X: npt.ArrayLike, *, nearest: bool = False) -> I32:
+        """The pattern of each row, (M,) int32; -1 where the vigilance is not reached. nearest: the nearest then."""
+        winner, _, passes = self._assigned(X, nearest)
+        return np.where(passes | nearest, winner, -1).astype(np.int32)
+
+    def score_samples(self, X: npt.ArrayLike) -> F32:
+        """How much each row resembles its nearest pattern, (M,) float32: the cosine, or the choice value."""
+        return self._assigned(X, True)[1]
+
+    def partial_fit(self, X: npt.ArrayLike, y: object = None, *, ids: Texts | None = None) -> Self:
+        """Add rows without moving what is there.
+
+        They join the patterns that take them; the rest learn at the vigilance and found patterns, which are numbered
+        after the others. Afterwards labels_, scores_ and outliers_ are those of the new rows, and drift_ says how the
+        new rows differ from the old. Before any fit it is fit.
+        """
+        if not hasattr(self, "prototypes_"):
+            return self.fit(X, ids=ids)
+        rows = self._transform().transform_block(self._matrix(X))
+        before = Growth(self.prototypes_, self.sizes_, float(self.outliers_.mean()), float(self.scores_.mean()))
+        plan = self._plan()
+        keys = RowKeys(len(rows), ids)
+        found, self.drift_ = grown(
+            plan.learner, before, rows, keys, self.vigilance_, moved=self._moved, learn_rows=plan.learn_rows,
+            min_size=plan.min_size,
+        )  # fmt: skip
+        self.prototypes_, self.sizes_ = found.prototypes, found.sizes
+        self.labels_, self.scores_, self.outliers_ = found.pattern, found.score, found.outlier
+        return self
+
+    drift_: Drift
+
+    def _plan(self) -> TwoLevel:
+        """The parameters, checked."""
+        single = SphericalART() if self.estimator is None else self.estimator
+        if not isinstance(single, Single):
+            known = "SphericalART, FuzzyART, AdaptiveVigilanceART or SphericalKMeans"
+            raise ConfigError("ShardedART: estimator", got=type(single).__name__, expected=known)
+
+        def checked(name: str, value: Any) -> Any:
+            return check_value(ClusterSettings, name, value, "ShardedART: ")
+
+        n_patterns = None if self.n_patterns is None else int(checked("n_patterns", self.n_patterns))
+        kmeans, vigilance = "", None
+        if isinstance(single, SphericalKMeans):
+            n_patterns = n_patterns or int(checked("n_patterns", single.n_clusters))
+            kmeans = checked("kmeans_start", single.start)
+        elif n_patterns is None:
+            vigilance = check_vigilance(single.vigilance)
+        recentre, min_size = int(checked("recentre", self.recentre)), int(checked("min_size", self.min_size))
+        learner = _learner(single)
+        if isinstance(learner, FuzzyLearner) and min_size > 1 and not recentre:
+            raise ConfigError(
+                "ShardedART: min_size", got=str(min_size), expected="1, because boxes cover their rows",
+                remedy="set recentre above 0, which gives that up",
+            )  # fmt: skip
+        shards, learn_rows = int(checked("shards", self.n_shards)), int(checked("learn_rows", self.learn_rows))
+        return TwoLevel(learner, vigilance, n_patterns or 1, kmeans, shards, learn_rows, recentre, min_size)
+
+    def _transform(self) -> Directions | UnitInterval:
+        if isinstance(_learner(self.estimator or SphericalART()), SphericalLearner):
+            return Directions()
+        return UnitInterval(np.uint8 if self.prototypes_.dtype == np.uint8 else np.float32)
+
+    def _prepared(self, driver: Driver, path: Path) -> Path:
+        """The rows in the learner's type: the file itself where it has it."""
+        rows = open_rows(path)
+        spherical = isinstance(driver.plan.learner, SphericalLearner)
+        transform = Directions() if spherical else UnitInterval(np.uint8 if rows.dtype == np.uint8 else np.float32)
+        if path.suffix == ".npy" and rows.dtype == transform.dtype and rows.dtype.kind != "f":
+            return path
+        prepared = driver.folder / "prepared.npy"
+        driver.steps.step(
+            "prepared", lambda: {"zero_rows": np.array(prepare_rows(driver, path, rows, transform, prepared))}
+        )
+        return prepared
+
+    def _matrix(self, X: npt.ArrayLike) -> Matrix:
+        if not hasattr(self, "prototypes_"):
+            raise DataError("ShardedART.predict", got="an estimator without patterns", remedy="call fit first")
+        x = as_matrix(X)
+        if x.shape[1] != self.n_features_in_:
+            raise DataError("X", got=f"{x.shape[1]} columns", expected=f"{self.n_features_in_} as in fit")
+        if not np.isfinite(x).all():
+            row = int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0])
+            raise DataError(f"row {row} of X", got="NaN or infinite values", expected="finite numbers")
+        if self.prototypes_.dtype == np.uint8 and x.dtype != np.uint8:
+            raise DataError("X", got=str(x.dtype), expected="uint8 as in fit")
+        return x
+
+    def _assigned(self, X: npt.ArrayLike, nearest: bool) -> tuple[I32, F32, npt.NDArray[np.bool_]]:
+        x, transform, learner = self._matrix(X), self._transform(), _learner(self.estimator or SphericalART())
+        order = canonical_order(self.prototypes_)  # ties go as they went in fit
+        frozen = self.prototypes_[order]
+        winner, score = np.empty(len(x), np.int32), np.empty(len(x), np.float32)
+        passes = np.empty(len(x), np.bool_)
+        for start in range(0, len(x), BLOCK):
+            part = slice(start, start + BLOCK)
+            rows = transform.transform_block(x[part])
+            found = learner.assign(rows, frozen, self.vigilance_, moved=self._moved or nearest)
+            winner[part] = np.where(found.winner >= 0, order[found.winner], 0 if nearest else -1)
+            score[part], passes[part] = found.score, found.passes
+        return winner, score, passes
+
+
+def _learner(single: Single) -> Learner:
+    if isinstance(single, SphericalART | SphericalKMeans):
+        return SphericalLearner()
+    if isinstance(single, AdaptiveVigilanceART):
+        return FuzzyLearner(single.choice, single.learning_rate, single.kind, single.sigma, single.delta)
+    return FuzzyLearner(
+        check_value(ClusterSettings, "choice", single.choice),
+        check_value(ClusterSettings, "learning_rate", single.learning_rate),
+    )
+
+
+def _on_disk(source: Any, folder: Path) -> tuple[Path, Any]:
+    """The rows as a file, and what names them."""
+    if isinstance(source, str | Path):
+        path = Path(source)
+        files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+        stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
+        return path, [str(path), stats]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "rows.npy"
+    contiguous = np.ascontiguousarray(source)
+    digest = hashlib.blake2b(contiguous.data.cast("B"), digest_size=16).hexdigest()
+    if not (path.exists() and (folder / digest).exists()):
+        np.save(path, contiguous)
+        (folder / digest).touch()
+    return path, [digest, str(source.dtype), list(source.shape)]
+
+
+def _digest(ids: Any) -> str:
+    if ids is None:
+        return ""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in ids:
+        digest.update(f"{name}\0".encode())
+    return digest.hexdigest()
