@@ -16,6 +16,7 @@ process of its own and notes its peak private memory (RssAnon); the exponent is 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import platform
@@ -139,50 +140,62 @@ def fit(given: argparse.Namespace) -> Table:
 # ---------------------------------------------------------------------------------------------------------------- fuzzy
 
 
-def vectorised_fuzzy(x: Matrix, vigilance: float, choice: float = 0.01, rate: float = 0.5) -> int:
-    """Fuzzy ART in float64, a row at a time, all categories at once; returns how many there are."""
-    codes = np.concatenate([x, 1 - x], axis=1).astype(np.float64)
-    weights = np.empty((64, codes.shape[1]))
-    used = 0
-    for row in codes:
-        common = np.minimum(row, weights[:used]).sum(axis=1)
-        value = np.where(common >= vigilance * x.shape[1], common / (choice + weights[:used].sum(axis=1)), -1.0)
-        best = used - 1 - int(np.argmax(value[::-1])) if used else -1
-        if used and value[best] >= 0:
-            weights[best] = rate * np.minimum(row, weights[best]) + (1 - rate) * weights[best]
-            continue
-        if used == len(weights):
-            weights = np.concatenate([weights, np.empty_like(weights)])
-        weights[used] = row
-        used += 1
-    return used
+class VectorisedFuzzy:
+    """Fuzzy ART in float64, a row at a time, all categories at once."""
+
+    def __init__(self, vigilance: float, choice: float = 0.01, rate: float = 0.5) -> None:
+        self.vigilance, self.choice, self.rate = vigilance, choice, rate
+        self.weights, self.used = np.empty((64, 0)), 0
+
+    def partial_fit(self, codes: Matrix) -> VectorisedFuzzy:
+        if not self.used:
+            self.weights = np.empty((64, codes.shape[1]))
+        least = self.vigilance * codes.shape[1] / 2
+        for row in codes:
+            known = self.weights[: self.used]
+            common = np.minimum(row, known).sum(axis=1)
+            value = np.where(common >= least, common / (self.choice + known.sum(axis=1)), -1.0)
+            best = self.used - 1 - int(np.argmax(value[::-1])) if self.used else -1
+            if self.used and value[best] >= 0:
+                known[best] = self.rate * np.minimum(row, known[best]) + (1 - self.rate) * known[best]
+                continue
+            if self.used == len(self.weights):
+                self.weights = np.concatenate([self.weights, np.empty_like(self.weights)])
+            self.weights[self.used] = row
+            self.used += 1
+        return self
 
 
 def learn(given: argparse.Namespace) -> Table:
-    """Rows a second while learning, at about the same number of categories. artlib gets the first rows alone."""
+    """Rows a second of learning that goes on from about so many categories, the same for all contenders."""
     found: Table = []
     for dimension in given.dimensions:
-        x, _ = planted(given.learn_rows, dimension, 300, 0.8)
+        x, _ = planted(given.learn_rows + given.more, dimension, 300, 0.8)
         q = MinMaxScaling.fit(x).transform_block(x)
         floats = (q / 255).astype(np.float32)
+        codes = np.concatenate([floats, 1 - floats], axis=1).astype(np.float64)
+        before, more, few = (slice(0, given.learn_rows), slice(given.learn_rows, None), slice(-given.few, None))
         for patterns in given.patterns:
-            rho = vigilance_for(q, patterns, lambda rows, rho: len(FuzzyART(rho).fit(rows).counts_))
-            few = floats[: given.few]
-            contenders: dict[str, tuple[int, Callable[[], Any]]] = {
-                "uint8": (len(q), lambda: FuzzyART(rho).fit(q)),
-                "float32": (len(q), lambda: FuzzyART(rho).fit(floats)),
-                "vectorised NumPy": (len(few), lambda: vectorised_fuzzy(few, rho)),
+            rho = vigilance_for(q[before], patterns, lambda rows, rho: len(FuzzyART(rho).fit(rows).counts_))
+            starts: dict[str, tuple[Any, Matrix]] = {
+                "uint8": (FuzzyART(rho).fit(q[before]), q[more]),
+                "float32": (FuzzyART(rho).fit(floats[before]), floats[more]),
+                "vectorised NumPy": (VectorisedFuzzy(rho).partial_fit(codes[before]), codes[few]),
             }
-            if (artlib := _artlib(few, rho)) is not None:
-                contenders["artlib"] = (len(few), artlib)
-            for _, work in contenders.values():
-                work()
-            taken = rounds({name: work for name, (_, work) in contenders.items()}, given.rounds)
-            speed = {name: rows / min(taken[name]) for name, (rows, _) in contenders.items()}
-            for name in contenders:
+            if (theirs := _artlib(rho)) is not None:
+                starts["artlib"] = (theirs.fit(codes[before]), codes[few])
+            taken: dict[str, list[float]] = {name: [] for name in starts}
+            for _ in range(given.rounds):
+                for name, (start, rows) in starts.items():
+                    model = copy.deepcopy(start)
+                    started = time.perf_counter()
+                    model.partial_fit(rows)
+                    taken[name].append(time.perf_counter() - started)
+            speed = {name: len(rows) / min(taken[name]) for name, (_, rows) in starts.items()}
+            for name in starts:
                 found.append(
                     {
-                        "dimension": dimension, "categories": len(FuzzyART(rho).fit(q).counts_), "contender": name,
+                        "dimension": dimension, "categories": len(starts["uint8"][0].counts_), "contender": name,
                         "rows a second": speed[name], "x NumPy": speed[name] / speed["vectorised NumPy"],
                         "x artlib": speed[name] / speed["artlib"] if "artlib" in speed else None,
                     }
@@ -190,15 +203,14 @@ def learn(given: argparse.Namespace) -> Table:
     return found
 
 
-def _artlib(x: Matrix, rho: float) -> Callable[[], Any] | None:
-    """artlib's FuzzyART on prepared rows, or None where it is not installed."""
+def _artlib(rho: float) -> Any:
+    """artlib's FuzzyART, or None where it is not installed."""
     try:
         from artlib import FuzzyART as Theirs
     except ImportError:
         print("artlib is not installed: pip install artlib", file=sys.stderr)
         return None
-    codes = np.concatenate([x, 1 - x], axis=1).astype(np.float64)
-    return lambda: Theirs(rho=rho, alpha=0.01, beta=0.5).fit(codes)
+    return Theirs(rho=rho, alpha=0.01, beta=0.5)
 
 
 # --------------------------------------------------------------------------------------------------- frozen assignment
@@ -384,8 +396,9 @@ def main() -> None:
     parser.add_argument("--run", help="fit: the features of this run in the place of the built-in sets")
     parser.add_argument("--dimensions", nargs="+", type=int, default=[64, 512, 768])
     parser.add_argument("--patterns", nargs="+", type=int, default=[50, 350, 450, 2000])
-    parser.add_argument("--learn-rows", type=int, default=10_000, help="learn: rows")
-    parser.add_argument("--few", type=int, default=1500, help="learn: rows of the slow contenders")
+    parser.add_argument("--learn-rows", type=int, default=10_000, help="learn: rows that make the categories")
+    parser.add_argument("--more", type=int, default=20_000, help="learn: rows that are timed")
+    parser.add_argument("--few", type=int, default=1000, help="learn: how many of these the slow contenders get")
     parser.add_argument("--actor-rows", type=int, default=500_000, help="actors: rows")
     parser.add_argument("--rows", nargs="+", type=int, default=[10_000, 100_000, 1_000_000], help="scale: rows")
     parser.add_argument("--threads", type=int, default=1, help="scale: threads")
