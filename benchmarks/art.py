@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -280,7 +280,7 @@ def actors(given: argparse.Namespace) -> Table:
 
     found: Table = []
     with tempfile.TemporaryDirectory() as folder, ray_session(3):
-        for kind, path, estimator in _files(Path(folder), given.actor_rows, 512):
+        for kind, path, estimator in _files(Path(folder), given.actor_rows, 512, given.kinds):
             pools = {n: Timed(n) for n in (1, 2)}
             passes: dict[int, list[float]] = {n: [] for n in pools}
 
@@ -306,12 +306,13 @@ def actors(given: argparse.Namespace) -> Table:
     return found
 
 
-def _files(folder: Path, n: int, dimension: int) -> list[tuple[str, Path, Any]]:
+def _files(folder: Path, n: int, dimension: int, kinds: list[str]) -> Iterator[tuple[str, Path, Any]]:
     """Prepared rows on disk, written in pieces: (kind, file, estimator)."""
     draw = np.random.default_rng(0)
     middle = draw.normal(size=(200, dimension)).astype(np.float32)
-    found: list[tuple[str, Path, Any]] = []
     for kind, dtype, estimator in (("spherical", np.int8, SphericalART(0.35)), ("fuzzy", np.uint8, FuzzyART(0.8))):
+        if kind not in kinds:
+            continue
         path = folder / f"{kind}.npy"
         out = np.lib.format.open_memmap(path, "w+", np.dtype(dtype), (n, dimension))
         for start in range(0, n, 65536):
@@ -323,8 +324,7 @@ def _files(folder: Path, n: int, dimension: int) -> list[tuple[str, Path, Any]]:
             else:
                 out[start:stop] = np.clip(np.rint(128 + 32 * rows), 0, 255)
         out.flush()
-        found.append((kind, path, estimator))
-    return found
+        yield kind, path, estimator
 
 
 _ONE = """
@@ -355,7 +355,7 @@ def scale(given: argparse.Namespace) -> Table:
     where = given.folder or tempfile.gettempdir()
     for n in given.rows:
         with tempfile.TemporaryDirectory(dir=where) as folder:
-            for kind, path, _ in _files(Path(folder), n, 512):
+            for kind, path, _ in _files(Path(folder), n, 512, given.kinds):
                 said = subprocess.run(
                     [sys.executable, "-c", _ONE, kind, str(path), str(given.threads)],
                     check=True, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -401,6 +401,7 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=1000, help="learn: how many of these the slow contenders get")
     parser.add_argument("--actor-rows", type=int, default=500_000, help="actors: rows")
     parser.add_argument("--rows", nargs="+", type=int, default=[10_000, 100_000, 1_000_000], help="scale: rows")
+    parser.add_argument("--kinds", nargs="+", default=["spherical", "fuzzy"], help="actors, scale: which")
     parser.add_argument("--threads", type=int, default=1, help="scale: threads")
     parser.add_argument("--folder", help="scale: where the rows are written (10 million take 5 GB)")
     parser.add_argument("--json", type=Path)

@@ -55,8 +55,11 @@ _EXACT_IN_FLOAT32 = 1000  # 128 * 128 * 1000 < 2**24: any partial sum of an int8
 _BLOCK_CELLS = 1 << 18  # products of one block of the portable path: they stay in the cache
 _BLOCK_ROWS = 1 << 16  # rows that are copied at once where they do not lie one after the other
 
-#: Places rows (N, D): fills their winner (N,) and score (N,).
-_Place: TypeAlias = Callable[[I8, I32, F32], None]
+#: What a row's state says: its winner is below the vigilance, reaches it, or is none because the row is zero.
+BELOW, REACHES, NO_DIRECTION = 0, 1, 2
+
+#: Places rows (N, D): fills their winner (N,), score (N,) and, for a vigilance, state (N,).
+_Place: TypeAlias = Callable[[I8, float, I32, F32, I8], None]
 
 
 def nearest(q: I8, p: I8, *, path: str | None = None, threads: int = 1) -> tuple[I32, F32]:
@@ -81,18 +84,29 @@ def nearest(q: I8, p: I8, *, path: str | None = None, threads: int = 1) -> tuple
     >>> nearest(np.array([[3, 4], [-1, 0]], np.int8), np.array([[1, 0], [1, 1]], np.int8))
     (array([1, 1], dtype=int32), array([ 0.98994946, -0.70710677], dtype=float32))
     """
+    winner, score, _ = placed(q, p, 0.0, path=path, threads=threads)
+    return winner, score
+
+
+def placed(q: I8, p: I8, vigilance: float, *, path: str | None = None, threads: int = 1) -> tuple[I32, F32, I8]:
+    """`nearest`, and what `reaches` says of it, in one pass over the rows.
+
+    Returns winner, score and state, (N,) int8: BELOW or REACHES the vigilance, or NO_DIRECTION for a row of zeros.
+    """
     _check(q, p)
     place = _portable(p) if choose_path(path, p.shape[1]) == "portable" else _vectorised(p, SETS[path or PATHS[0]])
-    winner, score = np.empty(len(q), np.int32), np.empty(len(q), np.float32)
+    winner, score, state = np.empty(len(q), np.int32), np.empty(len(q), np.float32), np.empty(len(q), np.int8)
     step = max(1, min(_BLOCK_ROWS, -(-len(q) // max(1, threads))))
     parts = [slice(start, start + step) for start in range(0, len(q), step)]
     if threads <= 1 or len(parts) < 2:
         for part in parts:
-            place(q[part], winner[part], score[part])
+            place(q[part], vigilance, winner[part], score[part], state[part])
     else:
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda part: place(q[part], winner[part], score[part]), parts))
-    return winner, score
+            work = (pool.submit(place, q[part], vigilance, winner[part], score[part], state[part]) for part in parts)
+            for done in list(work):
+                done.result()
+    return winner, score, state
 
 
 def reaches(q: I8, p: I8, winner: I32, vigilance: float) -> npt.NDArray[np.bool_]:
@@ -136,11 +150,6 @@ def _squares(x: I8) -> I64:
     return squares
 
 
-def _roots(p: I8) -> F64:
-    """sqrt(p . p), and 1 for a prototype of zero."""
-    return np.sqrt(np.maximum(_squares(p), 1).astype(np.float64))
-
-
 def _vectorised(p: I8, simd: Instructions) -> _Place:
     """Pack the prototypes into tiles, whose number fills whole groups of 64 prototypes."""
     count, dim = p.shape
@@ -149,7 +158,8 @@ def _vectorised(p: I8, simd: Instructions) -> _Place:
     padded[:count, :dim] = p
     start = -simd.offset * padded.sum(axis=1, dtype=np.int64)  # modulo 2^32, as the accumulators count
     inverse = np.full(len(padded), np.inf, np.float32)
-    roots = _roots(p)
+    squares = _squares(p)
+    roots = np.sqrt(np.maximum(squares, 1).astype(np.float64))
     inverse[:count] = 1 / roots
     start[count:] = -1  # times an infinite inverse: prototypes that pad the last tiles are never near the largest
     table = simd.table(
@@ -158,9 +168,9 @@ def _vectorised(p: I8, simd: Instructions) -> _Place:
         inverse.reshape(tiles, simd.width),
     )
 
-    def place(q: I8, winner: I32, score: F32) -> None:
+    def place(q: I8, vigilance: float, winner: I32, score: F32, state: I8) -> None:
         rows = np.zeros((_PANEL, groups * simd.columns), simd.row_type)
-        _place(table, roots, plain(q), simd.offset, rows, winner, score)
+        _place(table, roots, squares, plain(q), simd.offset, rows, float(vigilance), winner, score, state)
 
     return place
 
@@ -168,22 +178,26 @@ def _vectorised(p: I8, simd: Instructions) -> _Place:
 def _portable(p: I8) -> _Place:
     exact: type[np.floating[Any]] = np.float32 if p.shape[1] <= _EXACT_IN_FLOAT32 else np.float64
     transposed = np.ascontiguousarray(p.astype(exact).T)
-    roots = _roots(p)
+    squares = _squares(p)
+    roots = np.sqrt(np.maximum(squares, 1).astype(np.float64))
     inverse = (1 / roots).astype(np.float32)
     block = max(1, min(1024, _BLOCK_CELLS // len(p)))
 
-    def place(q: I8, winner: I32, score: F32) -> None:
+    def place(q: I8, vigilance: float, winner: I32, score: F32, state: I8) -> None:
         dots = np.empty((min(block, len(q)), len(p)), exact)
         for start in range(0, len(q), block):
             rows, part = np.asarray(q[start : start + block]), slice(start, start + block)
             products = np.matmul(rows.astype(exact), transposed, out=dots[: len(rows)])
-            choose(products, roots, inverse, _squares(rows), winner[part], score[part])
+            own = _squares(rows)
+            choose(products, roots, inverse, squares, own, float(vigilance), winner[part], score[part], state[part])
 
     return place
 
 
 @compiled
-def _place(table: Any, roots: Any, q: Any, offset: Any, rows: Any, winner: Any, score: Any) -> Any:
+def _place(
+    table: Any, roots: Any, squares: Any, q: Any, offset: Any, rows: Any, rho: Any, winner: Any, score: Any, state: Any
+) -> Any:
     """Panels of rows against all tiles; rows (B, G * E) is scratch, as the tiles read rows."""
     n, dim = q.shape
     tiles, width = table.start.shape
@@ -191,7 +205,7 @@ def _place(table: Any, roots: Any, q: Any, offset: Any, rows: Any, winner: Any, 
     dots = np.empty((panel, tiles * width), np.int32)
     estimates = np.empty((panel, tiles * width), np.float32)
     peaks = np.empty((panel, 16), np.float32)  # each lane's largest estimate
-    own = np.empty(panel, np.float64)
+    own = np.empty(panel, np.int64)
     for first in range(0, n, panel):
         here = min(panel, n - first)
         for i in range(here):
@@ -201,7 +215,7 @@ def _place(table: Any, roots: Any, q: Any, offset: Any, rows: Any, winner: Any, 
             for d in range(dim):
                 x = np.int32(q[first + i, d])
                 square = np.int32(square + x * x)
-            own[i] = np.sqrt(np.float64(square if square > 0 else 1))
+            own[i] = square
         peaks[:] = -np.inf
         for t in range(tiles):
             for i in range(0, here, TILE_ROWS):
@@ -209,12 +223,15 @@ def _place(table: Any, roots: Any, q: Any, offset: Any, rows: Any, winner: Any, 
         for i in range(here):
             best, value = best_of(dots[i], roots, estimates, i, tiles * width, largest_of_16(peaks, i))
             winner[first + i] = best
-            score[first + i] = np.float32(value / own[i])
+            score[first + i] = np.float32(value / np.sqrt(np.float64(max(own[i], 1))))
+            state[first + i] = _state(dots[i, best], own[i], squares[best], rho)
 
 
 @compiled
-def choose(dots: Any, roots: Any, inverse: Any, own: Any, winner: Any, score: Any) -> Any:
-    """The same for products dots (B, J) that are there already. own: (B,) the rows' squares."""
+def choose(
+    dots: Any, roots: Any, inverse: Any, squares: Any, own: Any, rho: Any, winner: Any, score: Any, state: Any
+) -> Any:
+    """The same for products dots (B, J) that are there already. own (B,), squares (J,): of rows and prototypes."""
     used = roots.shape[0]
     estimates = np.full((1, (used + 63) // 64 * 64), -np.inf, np.float32)
     for i in range(dots.shape[0]):
@@ -222,6 +239,14 @@ def choose(dots: Any, roots: Any, inverse: Any, own: Any, winner: Any, score: An
         best, value = best_of(dots[i], roots, estimates, 0, used, top)
         winner[i] = best
         score[i] = np.float32(value / np.sqrt(np.float64(max(own[i], 1))))
+        state[i] = _state(dots[i, best], own[i], squares[best], rho)
+
+
+@inlined  # type: ignore[untyped-decorator]
+def _state(dot: Any, own: Any, square: Any, rho: Any) -> Any:
+    if own == 0:
+        return NO_DIRECTION
+    return REACHES if np.float64(dot) >= rho * np.sqrt(np.float64(own) * np.float64(square)) else BELOW
 
 
 @compiled

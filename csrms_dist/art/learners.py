@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from csrms_dist.art import adaptive_vigilance, fuzzy_art, spherical_art
+from csrms_dist.art import adaptive_vigilance, fuzzy_art, int8_products, spherical_art
 from csrms_dist.art.fuzzy_art import Boxes
 from csrms_dist.art.spherical_art import Categories
 
@@ -106,10 +106,9 @@ class SphericalLearner:
         return (found.winner >= 0) & ~found.passes  # a row of zeros has no direction and never will
 
     def assign(self, rows: Matrix, prototypes: Matrix, vigilance: float, *, moved: bool) -> Assigned:
-        winner, score = spherical_art.assign(rows, prototypes)
-        passes = spherical_art.joins(rows, prototypes, winner, vigilance)
-        winner[~rows.any(axis=1)] = -1
-        return Assigned(winner, score, passes)
+        winner, score, state = int8_products.placed(rows, prototypes, vigilance)
+        winner[state == int8_products.NO_DIRECTION] = -1
+        return Assigned(winner, score, state == int8_products.REACHES)
 
     def integers(self, rows: Matrix) -> Matrix:
         return rows

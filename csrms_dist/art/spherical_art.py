@@ -225,16 +225,15 @@ class SphericalART(TransformerMixin, ClusterMixin, BaseEstimator):  # type: igno
         whole = rows.dtype == np.int8
         # Whole numbers below 2^53, whatever is summed first: |x| |s| bounds every partial sum.
         s: npt.NDArray[Any] = self.sums_.astype(np.float64) if whole else p
-        squares = (self.sums_ * self.sums_).sum(axis=1).astype(np.float64) if whole else np.ones(len(p))
+        squares = (self.sums_ * self.sums_).sum(axis=1) if whole else np.ones(len(p), np.int64)
         for start in range(0, len(rows), _BLOCK):
             part = slice(start, start + _BLOCK)
             some: npt.NDArray[Any] = rows[part].astype(s.dtype)
             dots = some @ s.T
-            own = (some * some).sum(axis=1, dtype=np.float64)
-            winner[part] = best_of_all(dots, squares)
-            chosen = np.take_along_axis(dots, winner[part, None], axis=1)[:, 0].astype(np.float64)
-            passes[part] = chosen >= (rho * np.sqrt(own * squares[winner[part]]) if whole else np.float32(rho))
-        return np.where(passes & rows.any(axis=1), winner, -1).astype(np.int32)
+            own: npt.NDArray[Any] = (some * some).sum(axis=1) if whole else some.any(axis=1)
+            winner[part], state = best_of_all(dots, squares, own.astype(np.int64), rho)
+            passes[part] = state == int8_products.REACHES
+        return np.where(passes, winner, -1).astype(np.int32)
 
     def choice_values(self, X: npt.ArrayLike) -> F32:
         """What `predict` compares: the cosine of each row to each category, (N, J) float32; 0 for rows of zeros."""
@@ -264,12 +263,13 @@ class SphericalART(TransformerMixin, ClusterMixin, BaseEstimator):  # type: igno
         return x if x.dtype == np.int8 else unit_rows(finite(x))
 
 
-def best_of_all(dots: npt.NDArray[Any], squares: F64) -> I32:
-    """argmax_j of dots (B, J) / sqrt(squares (J,)), ties to the highest index. (B,) int32."""
-    winner, score = np.empty(len(dots), np.int32), np.empty(len(dots), np.float32)
-    roots = np.sqrt(np.maximum(squares, 1))
-    int8_products.choose(dots, roots, (1 / roots).astype(np.float32), np.ones(len(dots), np.int64), winner, score)
-    return winner
+def best_of_all(dots: npt.NDArray[Any], squares: I64, own: I64, vigilance: float) -> tuple[I32, I8]:
+    """argmax_j of dots (B, J) / sqrt(squares (J,)), ties to the highest index, (B,) int32, and its state (B,) int8."""
+    winner, score, state = np.empty(len(dots), np.int32), np.empty(len(dots), np.float32), np.empty(len(dots), np.int8)
+    roots = np.sqrt(np.maximum(squares, 1).astype(np.float64))
+    inverse = (1 / roots).astype(np.float32)
+    int8_products.choose(dots, roots, inverse, squares, own, float(vigilance), winner, score, state)
+    return winner, state
 
 
 def unit_rows(x: npt.NDArray[Any]) -> F32:

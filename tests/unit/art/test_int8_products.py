@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from csrms_dist.art.int8_products import choose_path, nearest, reaches
+from csrms_dist.art.int8_products import NO_DIRECTION, REACHES, choose_path, nearest, placed, reaches
 from csrms_dist.art.vector_code import PATHS, TOO_WIDE
 from csrms_dist.errors import ConfigError, DataError
 
@@ -108,6 +108,19 @@ def test_reaching_the_vigilance_is_the_formula(seed, rho):
             float(dot) >= rho * math.sqrt(float(sum(a * a for a in row)) * float(sum(b * b for b in other)))
         )
     assert reaches(q, p, winner, rho).tolist() == expected
+
+
+@pytest.mark.parametrize("path", PATHS)
+@QUICK
+@given(st.integers(0, 2**32 - 1), st.sampled_from([-1.0, 0.0, 0.3, math.sqrt(0.5), 1.0]))
+def test_one_pass_says_as_much_as_two(path, seed, rho):
+    draw = np.random.default_rng(seed)
+    q, p = (draw.integers(-2, 3, (rows, 3)).astype(np.int8) for rows in (40, 4))
+    winner, score, state = placed(q, p, rho, path=path)
+    assert (winner.tolist(), score.tolist()) == tuple(part.tolist() for part in nearest(q, p, path=path))
+    directed = q.any(axis=1)
+    assert (state == NO_DIRECTION).tolist() == (~directed).tolist()
+    assert (state == REACHES)[directed].tolist() == reaches(q, p, winner, rho)[directed].tolist()
 
 
 def test_rows_too_wide_for_31_bits_take_the_portable_path():
