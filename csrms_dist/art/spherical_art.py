@@ -230,7 +230,7 @@ class SphericalART(TransformerMixin, ClusterMixin, BaseEstimator):  # type: igno
             part = slice(start, start + _BLOCK)
             some: npt.NDArray[Any] = rows[part].astype(s.dtype)
             dots = some @ s.T
-            own: npt.NDArray[Any] = (some * some).sum(axis=1) if whole else some.any(axis=1)
+            own = np.asarray((some * some).sum(axis=1) if whole else some.any(axis=1))
             winner[part], state = best_of_all(dots, squares, own.astype(np.int64), rho)
             passes[part] = state == int8_products.REACHES
         return np.where(passes, winner, -1).astype(np.int32)
