@@ -34,7 +34,7 @@ test-slow: $(VENV)/.test-installed
 
 # Stops every stage in every way: 30 kills, about 25 minutes.
 test-faults: $(VENV)/.test-installed
-	@$(BIN)/python -m pytest -m slow tests/faults/test_every_stop.py
+	@$(BIN)/python -m pytest -m slow tests/faults/test_every_stop.py tests/faults/test_clustering_kills.py
 
 # Builds an environment with Python 3.12 (PYTHON312=/path/to/python3.12 where it is not on the PATH).
 test-core-alone: $(VENV)/.test-installed

@@ -330,6 +330,7 @@ def _files(folder: Path, n: int, dimension: int, kinds: list[str]) -> Iterator[t
 _ONE = """
 import json, sys, threading, time
 from pathlib import Path
+import numpy as np
 from csrms_dist.art import FuzzyART, ShardedART, SphericalART
 kind, path, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
 peak = [0]
@@ -343,6 +344,7 @@ threading.Thread(target=watch, daemon=True).start()
 from csrms_dist.art.executors import SerialExecutor, ThreadExecutor
 executor = ThreadExecutor(threads) if threads > 1 else SerialExecutor()
 estimator = SphericalART(0.35) if kind == "spherical" else FuzzyART(0.8)
+ShardedART(estimator, executor=executor).fit(np.load(path, mmap_mode="r")[:3000])  # compiles
 started = time.perf_counter()
 found = ShardedART(estimator, executor=executor).fit(path)
 print(json.dumps([time.perf_counter() - started, peak[0] / 1e6, len(found.sizes_)]))
@@ -367,8 +369,18 @@ def scale(given: argparse.Namespace) -> Table:
     for kind in ("spherical", "fuzzy"):
         some = [row for row in found if row["kind"] == kind and row["rows"] >= 100_000]
         if len(some) > 1:
-            slope = np.polyfit(np.log([row["rows"] for row in some]), np.log([row["seconds"] for row in some]), 1)[0]
-            found.append({"kind": kind, "rows": 0, "exponent": float(slope)})
+            n, seconds = np.array([row["rows"] for row in some]), np.array([row["seconds"] for row in some])
+            each, fixed = np.polyfit(n, seconds, 1, w=1 / seconds)
+            exponent = float(np.polyfit(np.log(n), np.log(seconds), 1)[0])
+            found.append(
+                {
+                    "kind": kind,
+                    "rows": 0,
+                    "exponent": exponent,
+                    "fixed s": float(fixed),
+                    "s a million": 1e6 * float(each),
+                }
+            )
     return found
 
 
