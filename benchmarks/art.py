@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import numpy.typing as npt
 from sklearn.cluster import KMeans, MiniBatchKMeans
@@ -35,8 +36,10 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_mutual_info_score
 from threadpoolctl import threadpool_limits
 
-from csrms_dist.art import FuzzyART, ShardedART, SphericalART, SphericalKMeans, fuzzy_art, spherical_art
+from csrms_dist.art import FuzzyART, ShardedART, SphericalART, SphericalKMeans, fuzzy_art, int8_products, spherical_art
+from csrms_dist.art.absolute_differences import padded, pairs
 from csrms_dist.art.scaling import MinMaxScaling, SphericalScaling
+from csrms_dist.art.vector_code import PATHS, SETS, TILE_ROWS, tile
 from csrms_dist.art.vigilance import bisect
 from csrms_dist.feature_table import FeatureTable
 
@@ -237,7 +240,10 @@ def assign(given: argparse.Namespace) -> Table:
                 "spherical, float32": lambda: model.predict(wide),
                 "spherical, int8": lambda: spherical_art.assign(q, p),
                 "fuzzy, uint8": lambda: fuzzy_art.assign_points(points, boxes, 0.0),
+                "raw L1 distances, uint8": lambda: _raw_differences(boxes, n),
             }
+            if PATHS[0] != "portable":
+                contenders["raw products, int8"] = lambda: _raw_products(p, n)
             for work in contenders.values():
                 work()
             taken = rounds(contenders, given.rounds)
@@ -250,6 +256,34 @@ def assign(given: argparse.Namespace) -> Table:
                     }
                 )  # fmt: skip
     return found
+
+
+@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+def _products(table: Any, rows: Any, n: int, dots: Any) -> None:
+    for _ in range(0, n, len(rows)):
+        for t in range(table.start.shape[0]):
+            for i in range(0, len(rows), TILE_ROWS):
+                tile(table, t, rows, i, dots, None, None)
+
+
+def _raw_products(p: Matrix, n: int) -> None:
+    """The instructions of the product alone: the same 32 rows again and again, no winner."""
+    simd = SETS[PATHS[0]]
+    table = int8_products.packed(p, simd)[0]
+    rows = np.zeros((32, table.values.shape[1] * simd.columns), simd.row_type)
+    _products(table, rows, n, np.empty((32, table.start.size), np.int32))
+
+
+@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+def _differences(rows: Any, categories: Any, n: int, table: Any) -> None:
+    for _ in range(0, n, len(rows)):
+        pairs(rows, len(rows), categories, 0, len(categories), table)
+
+
+def _raw_differences(boxes: Matrix, n: int) -> None:
+    """The sums of absolute differences alone: the same 128 rows again and again, no winner."""
+    rows, categories = padded(np.zeros((128, boxes.shape[1]), np.uint8)), padded(boxes)
+    _differences(rows, categories, n, np.empty((128, len(categories)), np.int32))
 
 
 def _product(wide: Matrix, turned: Matrix) -> None:

@@ -33,6 +33,7 @@ from csrms_dist.art.vector_code import (
     TILE_ROWS,
     TOO_WIDE,
     Instructions,
+    Table,
     inlined,
     largest_of_16,
     lowest_bit,
@@ -150,8 +151,8 @@ def _squares(x: I8) -> I64:
     return squares
 
 
-def _vectorised(p: I8, simd: Instructions) -> _Place:
-    """Pack the prototypes into tiles, whose number fills whole groups of 64 prototypes."""
+def packed(p: I8, simd: Instructions) -> tuple[Table, F64, I64]:
+    """Prototypes (J, D) in tiles, whose number fills whole groups of 64; their lengths and squares, (J,)."""
     count, dim = p.shape
     tiles, groups = -(-count // 64) * (64 // simd.width), -(-dim // simd.columns)
     padded = np.zeros((tiles * simd.width, groups * simd.columns), simd.value_type)
@@ -167,9 +168,15 @@ def _vectorised(p: I8, simd: Instructions) -> _Place:
         start.astype(np.int32).reshape(tiles, simd.width),
         inverse.reshape(tiles, simd.width),
     )
+    return table, roots, squares
+
+
+def _vectorised(p: I8, simd: Instructions) -> _Place:
+    table, roots, squares = packed(p, simd)
+    columns = table.values.shape[1] * simd.columns
 
     def place(q: I8, vigilance: float, winner: I32, score: F32, state: I8) -> None:
-        rows = np.zeros((_PANEL, groups * simd.columns), simd.row_type)
+        rows = np.zeros((_PANEL, columns), simd.row_type)
         _place(table, roots, squares, plain(q), simd.offset, rows, float(vigilance), winner, score, state)
 
     return place

@@ -22,7 +22,7 @@ F64 = npt.NDArray[np.float64]
 #: Rows that may be learnt in all: with int8 vectors it keeps every product of two sums inside 63 bits.
 MAX_LEARNT_ROWS = 1_000_000
 _EXACT = 2.0**53  # whole numbers below it are float64
-_BLOCK = 8192  # rows whose products with all categories are in memory at once
+_BLOCK = 1024  # rows whose products with all categories are in memory at once
 
 
 class Categories(NamedTuple):
@@ -218,7 +218,7 @@ class SphericalART(TransformerMixin, ClusterMixin, BaseEstimator):  # type: igno
     def predict(self, X: npt.ArrayLike) -> I32:
         """The category with the largest cosine, (N,) int32; -1 where that is below the vigilance, or nothing."""
         self._check_fitted()
-        rho, rows, p = check_vigilance(self.vigilance), self._rows(X), self.prototypes_
+        rho, rows, p = check_vigilance(self.vigilance), self._checked(X), self.prototypes_
         if not len(p):
             return np.full(len(rows), -1, np.int32)
         winner, passes = np.empty(len(rows), np.int32), np.empty(len(rows), np.bool_)
@@ -228,7 +228,7 @@ class SphericalART(TransformerMixin, ClusterMixin, BaseEstimator):  # type: igno
         squares = (self.sums_ * self.sums_).sum(axis=1) if whole else np.ones(len(p), np.int64)
         for start in range(0, len(rows), _BLOCK):
             part = slice(start, start + _BLOCK)
-            some: npt.NDArray[Any] = rows[part].astype(s.dtype)
+            some: npt.NDArray[Any] = rows[part].astype(s.dtype) if whole else unit_rows(rows[part], start)
             dots = some @ s.T
             own = np.asarray((some * some).sum(axis=1) if whole else some.any(axis=1))
             winner[part], state = best_of_all(dots, squares, own.astype(np.int64), rho)
@@ -252,6 +252,10 @@ class SphericalART(TransformerMixin, ClusterMixin, BaseEstimator):  # type: igno
             raise DataError("SphericalART.predict", got="an estimator without categories", remedy="call fit first")
 
     def _rows(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
+        x = self._checked(X)
+        return x if x.dtype == np.int8 else unit_rows(x)
+
+    def _checked(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         x = as_matrix(X)
         expected = getattr(self, "n_features_in_", x.shape[1])
         if x.shape[1] != expected:
@@ -260,7 +264,7 @@ class SphericalART(TransformerMixin, ClusterMixin, BaseEstimator):  # type: igno
         if whole is not None and (x.dtype == np.int8) != (whole.dtype == np.int64):
             kind = "int8" if whole.dtype == np.int64 else "numbers of another type than int8"
             raise DataError("X", got=str(x.dtype), expected=f"{kind} as in fit")
-        return x if x.dtype == np.int8 else unit_rows(finite(x))
+        return x
 
 
 def best_of_all(dots: npt.NDArray[Any], squares: I64, own: I64, vigilance: float) -> tuple[I32, I8]:
@@ -272,22 +276,24 @@ def best_of_all(dots: npt.NDArray[Any], squares: I64, own: I64, vigilance: float
     return winner, state
 
 
-def unit_rows(x: npt.NDArray[Any]) -> F32:
-    """Rows of length 1 as float32; rows of zeros stay. The largest value is divided out first, against overflow."""
-    wide = x.astype(np.float64)
-    largest = np.abs(wide).max(axis=1, initial=0, keepdims=True)
-    wide = wide / np.where(largest > 0, largest, 1)
-    norm = np.sqrt((wide * wide).sum(axis=1, keepdims=True))
-    unit: F32 = (wide / np.where(norm > 0, norm, 1)).astype(np.float32)
+def unit_rows(x: npt.NDArray[Any], first: int = 0) -> F32:
+    """Rows at length 1 as float32; rows of zeros stay. DataError names a row that is not finite, counted from first."""
+    unit = np.empty(x.shape, np.float32)
+    bad = spherical_kernels.unit(int8_products.plain(x), unit)
+    if bad >= 0:
+        raise _not_finite(first + bad)
     return unit
 
 
 def finite(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """x, or DataError naming the first row that has NaN or infinite values."""
     if not np.isfinite(x).all():
-        row = int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0])
-        raise DataError(f"row {row} of X", got="NaN or infinite values", expected="finite numbers", remedy="remove it")
+        raise _not_finite(int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0]))
     return x
+
+
+def _not_finite(row: int) -> DataError:
+    return DataError(f"row {row} of X", got="NaN or infinite values", expected="finite numbers", remedy="remove it")
 
 
 def as_matrix(X: npt.ArrayLike) -> npt.NDArray[Any]:

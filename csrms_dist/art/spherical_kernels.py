@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
 
 from csrms_dist.art.int8_products import best_of, estimate_all
@@ -119,6 +120,29 @@ def spherical_learn(v: Any, m: Any, rho: Any, sums: Any, counts: Any, rows: Any,
             if j >= 0:
                 near[j] = s[j]
     return s[:used].copy(), c[:used].copy()
+
+
+# Floats are not promised to be the same everywhere: here the compiler may sum in any order.
+@numba.njit(nogil=True, error_model="numpy", fastmath={"reassoc", "nsz"})  # type: ignore[untyped-decorator]
+def unit(x: Any, out: Any) -> Any:
+    """Rows of x (N, D) at length 1 -> out (N, D) float32; zeros stay. Returns the first row that is not finite, or -1.
+
+    The largest value is divided out first, against overflow.
+    """
+    for i in range(x.shape[0]):
+        largest = 0.0
+        for d in range(x.shape[1]):
+            largest = max(largest, abs(np.float64(x[i, d])))
+        scale, total = (1 / largest if largest >= 1e-300 else 1e300), 0.0
+        for d in range(x.shape[1]):
+            value = np.float64(x[i, d]) * scale
+            total += value * value
+        if not np.isfinite(total) or largest == np.inf:
+            return i
+        scale = scale / np.sqrt(total) if total > 0 else 0.0
+        for d in range(x.shape[1]):
+            out[i, d] = np.float64(x[i, d]) * scale
+    return -1
 
 
 @inlined  # type: ignore[untyped-decorator]
