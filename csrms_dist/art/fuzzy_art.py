@@ -376,11 +376,16 @@ class FuzzyART(BoxEstimator):
     Notes
     -----
     The input's type chooses the arithmetic. uint8 stand for value / 255: every sum is an exact integer, the same on
-    every machine, about five times as fast as floats. Floats must lie in [0, 1] (`art.scaling.MinMaxScaling` prepares
-    deep features) and are computed in float32: rounded to multiples of 2^-24, with exact norms, so that a row matches
-    its own code exactly; distances are rounded sums, so that two almost equal choice values may change places against
-    other programs, and equality between machines is not promised. The vigilance filter comes before the choice, and
-    ties go to the highest index, as in the code released with CSRMS. The result depends on the rows' order.
+    every machine, and about five times as fast as floats. Its learning rate is rint(256 beta) / 256, and the halves of
+    what it rounds go to larger boxes, which makes some more categories than floats do.
+
+    Floats must lie in [0, 1] (`art.scaling.MinMaxScaling` prepares deep features); they are rounded to multiples of
+    2^-24. Exact are |I| = D, the norms of boxes, a distance of 0 inside a box, and so the match of a row with its own
+    code; distances to the outside are float32 sums, so that a match may be off by about 1e-6 and two almost equal
+    choice values may change places. That floats give the same on every machine is not promised.
+
+    The vigilance filter comes before the choice, and ties go to the highest index, as in the code released with CSRMS.
+    The result depends on the rows' order.
 
     References
     ----------

@@ -1,7 +1,7 @@
 """The compiled loops of Fuzzy ART and of its adaptive vigilance, for bytes and for floats.
 
 Both are fixed-point numbers, so that the norm |w| of a box is an exact number that no order of addition changes: bytes
-stand for value / 255, floats are float32 multiples of 2^-24 (UNIT), of which [x, 1 - x] and its sums hold every one.
+stand for value / 255, floats are float32 multiples of 2^-24 (UNIT), and so is 1 - x.
 What they share is written once: a table holds what `pairs` found between some rows and the categories, and `_common`
 turns its cells into |I ^ w|, the L1 norm of the element-wise minimum:
 
