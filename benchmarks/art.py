@@ -2,6 +2,7 @@
 
     python benchmarks/art.py fit                 # spherical ART against KMeans and MiniBatchKMeans: time and AMI
     python benchmarks/art.py fit --run runs/cifar            # the same on the features of a run
+    python benchmarks/art.py scalings            # algorithms and scalings of a run's clustering: AMI and purity
     python benchmarks/art.py learn               # Fuzzy ART against artlib and a vectorised NumPy reference
     python benchmarks/art.py assign              # frozen assignment against a bare float32 product and the raw kernels
     python benchmarks/art.py actors              # one against two Ray actors, of one assignment and of a whole fit
@@ -36,11 +37,21 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_mutual_info_score
 from threadpoolctl import threadpool_limits
 
-from csrms_dist.art import FuzzyART, ShardedART, SphericalART, SphericalKMeans, fuzzy_art, int8_products, spherical_art
+from csrms_dist.art import (
+    FuzzyART,
+    ShardedART,
+    SphericalART,
+    SphericalKMeans,
+    cluster,
+    fuzzy_art,
+    int8_products,
+    spherical_art,
+)
 from csrms_dist.art.absolute_differences import padded, pairs
 from csrms_dist.art.scaling import MinMaxScaling, SphericalScaling
 from csrms_dist.art.vector_code import PATHS, SETS, TILE_ROWS, tile
 from csrms_dist.art.vigilance import bisect
+from csrms_dist.config import ClusterSettings
 from csrms_dist.feature_table import FeatureTable
 
 Matrix = npt.NDArray[Any]
@@ -214,6 +225,36 @@ def _artlib(rho: float) -> Any:
         print("artlib is not installed: pip install artlib", file=sys.stderr)
         return None
     return Theirs(rho=rho, alpha=0.01, beta=0.5)
+
+
+def scalings(given: argparse.Namespace) -> Table:
+    """What a run's clustering makes of features at equal numbers of patterns: algorithms, scalings, re-centring."""
+    found: Table = []
+    for name, (x, label, patterns) in sets(given.run).items():
+        for options in (
+            {"algorithm": "spherical", "recentre": 0},
+            {"algorithm": "spherical", "recentre": 4},
+            {"algorithm": "kmeans"},
+            {"algorithm": "fuzzy", "scaling": "min_max", "recentre": 0},
+            {"algorithm": "fuzzy", "scaling": "clipped_min_max", "recentre": 0},
+            {"algorithm": "fuzzy", "scaling": "min_max", "recentre": 3},
+            {"algorithm": "fuzzy", "scaling": "clipped_min_max", "recentre": 3},
+            {"algorithm": "fuzzy", "adaptation": "hi", "recentre": 0},
+        ):
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "vectors.npy"
+                np.save(path, x)
+                ids = [f"row{n}" for n in range(len(x))]
+                settings = ClusterSettings.from_mapping({"n_patterns": patterns, **options})
+                result = cluster(path, ids, settings, None, Path(folder) / "work")
+            found.append(
+                {
+                    "set": name, **options, "patterns": result.n_patterns, "vigilance": result.vigilance,
+                    "AMI": float(adjusted_mutual_info_score(label, result.pattern)),
+                    "purity": purity(result.pattern, label), "largest": float(result.sizes()[0] / len(x)),
+                }
+            )  # fmt: skip
+    return found
 
 
 # --------------------------------------------------------------------------------------------------- frozen assignment
@@ -418,6 +459,11 @@ def scale(given: argparse.Namespace) -> Table:
     return found
 
 
+PARTS = {
+    "fit": fit, "scalings": scalings, "learn": learn, "assign": assign, "actors": actors, "scale": scale,
+}  # fmt: skip
+
+
 def show(table: Table) -> None:
     """Print rows of equal columns."""
     names = list(dict.fromkeys(name for row in table for name in row))
@@ -437,7 +483,7 @@ def _text(value: Any) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("part", choices=["fit", "learn", "assign", "actors", "scale"])
+    parser.add_argument("part", choices=list(PARTS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--run", help="fit: the features of this run in the place of the built-in sets")
     parser.add_argument("--dimensions", nargs="+", type=int, default=[64, 512, 768])
@@ -453,7 +499,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     with threadpool_limits(1):
-        table = {"fit": fit, "learn": learn, "assign": assign, "actors": actors, "scale": scale}[given.part](given)
+        table = PARTS[given.part](given)
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, numpy {np.__version__}")
     show(table)
     if given.json:

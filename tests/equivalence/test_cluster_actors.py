@@ -16,7 +16,7 @@ from tests.end_to_end.harness import ROOM, digests, execute
 
 pytestmark = ROOM
 
-ALGORITHMS = ("spherical", "fuzzy")
+ALGORITHMS = ("spherical", "fuzzy", "kmeans")
 ACTORS = (1, 2, 3)
 # One Ray session for all runs: starting it takes longer than they do.
 SCRIPT = f"""
