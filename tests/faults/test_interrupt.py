@@ -21,7 +21,7 @@ def training(run: Run) -> bool:
 
 
 def clustering(run: Run) -> bool:
-    return bool(list(run.directory.glob(".cluster.*/.work")))
+    return bool(list(run.directory.glob(".checkpoints/*/inputs.json")))
 
 
 @pytest.mark.parametrize(
