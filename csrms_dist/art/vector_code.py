@@ -18,6 +18,8 @@ Notes
 vpdpbusd takes unsigned by signed bytes. Rows are stored as q + 128 (0 to 255), and since
 (q + 128) . p = q . p + 128 sum(p), each accumulator starts at -128 sum(p) in place of 0. Accumulators wrap modulo 2^32,
 so only the result must fit 31 bits: |q . p| <= 2^14 D, which holds for D < 2^17 (`TOO_WIDE`).
+
+numba's cache on disk looks at the file of the compiled function alone: after a change here, empty `__pycache__`.
 """
 
 from __future__ import annotations
