@@ -29,9 +29,9 @@ EPOCH_S = 0.3  # a checkpoint and a report
 
 # Seconds of one core for a row, or for a row and what multiplies it.
 PREPARE_S = 6.0e-8  # a value of a vector, scaled and written
-LEARN_S = 1.0e-7  # a learnt row and a pattern, in each step of the search for the vigilance
+LEARN_S = 1.0e-8  # a learnt row and a pattern, in each step of the search for the vigilance
 SEARCH_STEPS = 6  # of the at most nine, in the mean
-ASSIGN_S = 1.0e-8  # a row and a pattern, in each pass over all rows
+ASSIGN_S = 1.0e-9  # a row and a pattern, in each pass over all rows
 GRAPH_ROW_S = 3.0e-5
 CANDIDATE_S = 1.5e-5
 CANDIDATE_KEY_S = 1.0e-8  # an anchor and a row of its pattern: ranked
