@@ -139,7 +139,7 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         kept = Path(self.folder) if self.folder is not None else Path(tempfile.mkdtemp(prefix="art-"))
         try:
             source = X if isinstance(X, str | Path) else as_matrix(X)
-            path, facts = _on_disk(source, kept)
+            path, facts = _on_disk(source, kept / "rows")
             rows = open_rows(path)
             keys = RowKeys(len(rows), ids)
             keys.refuse_repeated()
@@ -150,6 +150,7 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             if self.folder is None:
                 shutil.rmtree(kept, ignore_errors=True)
         driver.remove()
+        shutil.rmtree(kept / "rows", ignore_errors=True)
         self.n_features_in_ = rows.shape[1]
         self.labels_: I32 = np.maximum(found.pattern, 0)
         self.scores_: F32 = found.score
