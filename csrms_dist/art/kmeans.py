@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClusterMixin
 
 from csrms_dist.art import kernels, spherical_art
-from csrms_dist.art.prototypes import canonical
+from csrms_dist.art.learners import SphericalLearner
+from csrms_dist.art.prototypes import canonical, first_distinct
 from csrms_dist.art.selection import RowKeys
+from csrms_dist.art.vigilance import bisect
 from csrms_dist.config import ClusterSettings, check_value
 from csrms_dist.errors import DataError
 
@@ -61,13 +63,15 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         n_clusters = int(check_value(ClusterSettings, "n_patterns", self.n_clusters, "SphericalKMeans: "))
         start = check_value(ClusterSettings, "kmeans_start", self.start, "SphericalKMeans: ")
         self.n_features_in_ = q.shape[1]
-        p = random_rows(q, n_clusters) if start == "random" else self._by_art(q, n_clusters)
+        rows = q[RowKeys(len(q), None).in_order(np.arange(len(q)))]
+        p = first_distinct(rows, n_clusters) if start == "random" else _by_art(rows, n_clusters)
         self.n_iter_ = 0
         for turn in range(MOST_TURNS):
             winner = self._nearest(q, p)
             sums = np.zeros(p.shape, np.int64)
             kernels.add_members(q, winner, sums)
-            before, p = p, moved(p, sums)
+            sizes = np.bincount(winner[winner >= 0], minlength=len(p))
+            before, p = p, canonical(SphericalLearner().centres(p, sums, sizes))
             self.n_iter_ = turn + 1
             if np.array_equal(before, p):
                 break
@@ -103,34 +107,18 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         winner[~q.any(axis=1)] = -1
         return winner
 
-    @staticmethod
-    def _by_art(q: I8, n_clusters: int) -> I8:
-        from csrms_dist.art.vigilance import bisect
 
-        order = RowKeys(len(q), None).in_order(np.arange(len(q)))
+def _by_art(rows: I8, n_clusters: int) -> I8:
+    """About n_clusters categories of spherical ART."""
 
-        def categories(rho: float) -> I8:
-            return canonical(spherical_art.freeze(spherical_art.learn(q[order], rho).sums))
+    def categories(rho: float) -> I8:
+        return canonical(spherical_art.freeze(spherical_art.learn(rows, rho).sums))
 
-        rho, _ = bisect(lambda rho: (len(categories(rho)), False), n_clusters)
-        return categories(rho)
+    rho, _ = bisect(lambda rho: (len(categories(rho)), False), n_clusters)
+    return categories(rho)
 
 
 def as_int8(X: npt.ArrayLike) -> I8:
     """int8 rows as they are; others L2-normalised and rounded to int8, each by itself."""
     x = spherical_art.as_matrix(X)
     return x if x.dtype == np.int8 else spherical_art.quantise(x.astype(np.float64))
-
-
-def random_rows(q: npt.NDArray[Any], n: int) -> I8:
-    """The first n distinct rows with a direction in the order of their row numbers' hashes, in canonical order."""
-    rows = q[RowKeys(len(q), None).in_order(np.arange(len(q)))]
-    rows = rows[rows.any(axis=1)]
-    _, first = np.unique(rows, axis=0, return_index=True)
-    return canonical(rows[np.sort(first)[:n]])
-
-
-def moved(p: I8, sums: npt.NDArray[np.int64]) -> I8:
-    """Prototypes of the sums of their rows; one whose rows are none or cancel stays where it is."""
-    found: I8 = np.where(sums.any(axis=1, keepdims=True), spherical_art.freeze(sums), p)
-    return canonical(found) if len(p) else p

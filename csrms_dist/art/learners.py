@@ -138,10 +138,9 @@ class FuzzyLearner:
     def learn(self, rows: Matrix, vigilance: float) -> Boxes:
         rho = vigilance + FUZZY_SHARD_TIGHTENING * (1 - vigilance)
         if self.kind:
-            sigma = 1.0 / max(1, len(rows)) if isinstance(self.sigma, str) else self.sigma
             return adaptive_vigilance.learn(
                 fuzzy_art.complement_code(rows), rho, kind=self.kind, choice=self.choice,
-                learning_rate=self.learning_rate, sigma=sigma, delta=self.delta,
+                learning_rate=self.learning_rate, sigma=self.sigma, delta=self.delta,
             )[0]  # fmt: skip
         return self._learn(rows, rho, self.learning_rate)
 

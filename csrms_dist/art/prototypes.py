@@ -27,6 +27,13 @@ def canonical(prototypes: Matrix) -> Matrix:
     return ordered[distinct]
 
 
+def first_distinct(rows: Matrix, n: int) -> Matrix:
+    """The first n distinct rows that are not zero, in canonical order."""
+    some = np.asarray(rows)[np.asarray(rows).any(axis=1)]
+    _, first = np.unique(some, axis=0, return_index=True)
+    return canonical(some[np.sort(first)[:n]])
+
+
 def surviving(sizes: I64, min_size: int) -> npt.NDArray[np.bool_]:
     """Which prototypes (J,) have at least min_size rows; the largest (lowest index) if none has."""
     kept: npt.NDArray[np.bool_] = sizes >= min_size

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClusterMixin
 
 from csrms_dist.art import spherical_art
-from csrms_dist.art.adaptive_vigilance import AdaptiveVigilanceART
+from csrms_dist.art.adaptive_vigilance import AdaptiveVigilanceART, AdaptiveVigilanceSettings
 from csrms_dist.art.executors import Executor
 from csrms_dist.art.fuzzy_art import FuzzyART
 from csrms_dist.art.incremental import Drift, Growth, grown
@@ -270,12 +270,13 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
 def _learner(single: Single) -> Learner:
     if isinstance(single, SphericalART | SphericalKMeans):
         return SphericalLearner()
+    choice, rate = (check_value(ClusterSettings, name, getattr(single, name)) for name in ("choice", "learning_rate"))
     if isinstance(single, AdaptiveVigilanceART):
-        return FuzzyLearner(single.choice, single.learning_rate, single.kind, single.sigma, single.delta)
-    return FuzzyLearner(
-        check_value(ClusterSettings, "choice", single.choice),
-        check_value(ClusterSettings, "learning_rate", single.learning_rate),
-    )
+        adaptation = {name: getattr(single, name) for name in ("kind", "sigma", "delta")}
+        for name, value in adaptation.items():
+            check_value(AdaptiveVigilanceSettings, name, value)
+        return FuzzyLearner(choice, rate, **adaptation)
+    return FuzzyLearner(choice, rate)
 
 
 def _on_disk(source: Any, folder: Path) -> tuple[Path, Any]:

@@ -20,8 +20,9 @@ import numpy.typing as npt
 from csrms_dist.art import tasks
 from csrms_dist.art.checkpoint import Arrays, Checkpoint
 from csrms_dist.art.executors import Executor, SerialExecutor
+from csrms_dist.art.kmeans import MOST_TURNS
 from csrms_dist.art.learners import Learner
-from csrms_dist.art.prototypes import canonical, numbering, surviving
+from csrms_dist.art.prototypes import canonical, first_distinct, numbering, surviving
 from csrms_dist.art.scaling import BLOCK, blas
 from csrms_dist.art.selection import RowKeys, learning_rows
 from csrms_dist.art.vigilance import MAX_STEPS, bisect
@@ -36,7 +37,6 @@ PHASES = ("prepare", "vigilance", "learn", "merge", "assign", "recentre", "finis
 
 FLAT_MERGE = 100_000  # categories that are merged at once; above it neighbouring shards are merged first
 MAX_RANGES = 64  # tasks of one pass over the rows, so that the recentring sums of all of them fit in memory
-MOST_TURNS = 100  # of k-means over the learnt rows
 EVERY_ROW = -1.0  # the vigilance of k-means: no cosine is below it
 
 Progress = Callable[[str, int, int], None]
@@ -356,6 +356,4 @@ class _Settling:
     def _random_rows(self) -> Matrix:
         """The first n_patterns distinct rows with a direction in hash order."""
         rows = np.load(self.learnt, mmap_mode="r")[self.part.in_order(np.arange(self.part.n))]
-        rows = rows[rows.any(axis=1)]
-        _, first = np.unique(rows, axis=0, return_index=True)
-        return canonical(rows[np.sort(first)[: self.plan.n_patterns]])
+        return first_distinct(rows, self.plan.n_patterns)

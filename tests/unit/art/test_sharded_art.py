@@ -215,6 +215,10 @@ def test_degenerate_rows(rows, single):
         ({"n_patterns": 0}, "n_patterns"),
         ({"estimator": FuzzyART(), "min_size": 3}, "cover their rows"),
         ({"estimator": SphericalART(1.5)}, "vigilance"),
+        ({"estimator": FuzzyART(choice=-1)}, "choice"),
+        ({"estimator": AdaptiveVigilanceART(learning_rate=2)}, "learning_rate"),
+        ({"estimator": AdaptiveVigilanceART("best")}, "kind"),
+        ({"estimator": AdaptiveVigilanceART(sigma="much")}, "sigma"),
     ],
 )
 def test_wrong_parameters_are_refused(options, what):
