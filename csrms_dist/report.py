@@ -76,11 +76,16 @@ def _passes(passes: Mapping[str, int]) -> str:
     return f"{total:,.0f} encoder passes"
 
 
+def method_of(vigilance: float) -> str:
+    """How patterns were found. k-means, which has no vigilance, notes -1, below every cosine."""
+    return f"ART at vigilance {vigilance:.3f}" if vigilance >= 0 else "k-means"
+
+
 def pattern_lines(metrics: Mapping[str, Any], look_alikes: Sequence[LookAlike]) -> list[str]:
     """Patterns found, and which classes look alike and why."""
     hierarchy = metrics["hierarchy"]
     lines = [
-        f"Patterns: {metrics['patterns']} found by ART at vigilance {metrics['vigilance']:.3f}, "
+        f"Patterns: {metrics['patterns']} found by {method_of(metrics['vigilance'])}, "
         f"{hierarchy['dominated_patterns']} dominated by one class, {hierarchy['mixed_patterns']} mixed; "
         f"{hierarchy['outliers']} outlying images"
     ]

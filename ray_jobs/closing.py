@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from csrms_dist.report import LookAlike, accuracy_lines, pattern_lines
+from csrms_dist.report import LookAlike, accuracy_lines, method_of, pattern_lines
 from ray_jobs.query import query
 from ray_jobs.run import RunResult
 from ray_jobs.wiring import store_of
@@ -46,7 +46,7 @@ def closing_text(result: RunResult) -> str:
     if result.run.stamp("graph") is None:
         facts = result.run.facts("cluster")
         return (
-            f"{facts['patterns']} patterns at vigilance {facts['vigilance']:.3f}, {facts['outliers']} outliers, in "
+            f"{facts['patterns']} patterns found by {method_of(facts['vigilance'])}, {facts['outliers']} outliers, in "
             f"{result.run.uri}/cluster; the vectors have no labels, so there is no graph"
         )
     lines = []

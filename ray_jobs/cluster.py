@@ -7,6 +7,7 @@ from csrms_dist.art.calibration import calibrate
 from csrms_dist.art.sharding import PHASES
 from csrms_dist.feature_table import FeatureTable
 from csrms_dist.progress import Progress
+from csrms_dist.report import method_of
 from ray_jobs.actors import ActorPool
 from ray_jobs.session import ray_session
 from ray_jobs.stage import StageContext, passed, warn
@@ -44,7 +45,7 @@ def execute(context: StageContext) -> None:
                 progress=show,
                 after_phase=after_phase,
             )
-            progress.set(len(PHASES), f"{clustering.n_patterns} patterns at vigilance {clustering.vigilance:.3f}")
+            progress.set(len(PHASES), f"{clustering.n_patterns} patterns by {method_of(clustering.vigilance)}")
         if settings.vigilance != "auto":
             warning = calibrate(table.vectors, table.ids, settings.algorithm).warning(float(settings.vigilance))
             if warning:

@@ -132,7 +132,7 @@ def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Given:
 def test_without_labels_there_are_clusters_alone(unlabelled: Given) -> None:
     assert unlabelled.said.done == ("features", "cluster")
     [sentence] = unlabelled.said.out.splitlines()
-    assert " patterns at vigilance " in sentence
+    assert " patterns found by ART at vigilance " in sentence
     assert "runs/given/cluster" in sentence
     assert "the vectors have no labels, so there is no graph" in sentence
 

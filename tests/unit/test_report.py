@@ -81,6 +81,10 @@ def test_the_leak_verdict(leak: float | None, verdict: str) -> None:
     assert verdict in accuracy_lines(metrics(leak_check={"blank_image_accuracy": leak, "largest_class_share": 0.1}))[-1]
 
 
+def test_k_means_has_no_vigilance_to_name() -> None:
+    assert pattern_lines(metrics(vigilance=-1.0), [])[0].startswith("Patterns: 120 found by k-means, 110 dominated")
+
+
 def test_classes_that_look_alike_name_the_patterns_they_share() -> None:
     pairs = [LookAlike("3", "8", 0.0421, [(7, 12, 3), (9, 2, 5)])]
     assert pattern_lines(metrics(), pairs) == [
