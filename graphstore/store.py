@@ -3,8 +3,9 @@
 What every store may assume and must keep:
 - A stored run never changes. Its key is its fingerprint, so publishing it again confirms it and doubles nothing.
 - A run becomes visible whole or not at all; until then readers see the run that was live before.
-- Publishing makes a run live. Readers ask for the live run once and pass its key to every query, so a later publication
-  does not change what they see.
+- A store may hold several data sets, each with several runs, one of which is live. Publishing makes a run live as its
+  last act. Readers ask for the live run once and pass its key to every query, so a later publication does not change
+  what they see.
 - The graph holds topology, counts and scores. Vectors stay in their files, which the run names by URI.
 - A run publishes training instances: clustering, labels, counts, dominance and difficulty use nothing else.
 - Queries read. A user's values reach the database as parameters, never as text.
@@ -135,11 +136,25 @@ class GraphStore(Protocol):
         ...
 
     def runs(self) -> list[RunInfo]:
-        """The stored runs, oldest publication first."""
+        """The stored runs of all data sets, oldest publication first, those that are still loading included."""
         ...
 
-    def live_run(self) -> str | None:
-        """The key of the live run, or None when nothing is published."""
+    def live_run(self, dataset: str = "") -> str | None:
+        """The key of the live run of a data set (its key), or None when none is published.
+
+        Without `dataset`, of the only one: StoreError when there are several.
+        """
+        ...
+
+    def go_live(self, run: str) -> None:
+        """Send readers of the run's data set to this run, at once: back to an older one or on. Raises StoreError."""
+        ...
+
+    def retire(self, run: str) -> None:
+        """Remove a run's patterns and edges. Raises StoreError when it is live, because then readers would find nothing.
+
+        Instances, classes and labels belong to the data set and stay.
+        """
         ...
 
     def query(
@@ -158,8 +173,8 @@ class GraphStore(Protocol):
         """
         ...
 
-    def resolve_instance(self, source_id: str) -> str:
-        """The key, in the live run's dataset, of the instance that the user knows by this id. Raises StoreError."""
+    def resolve_instance(self, source_id: str, run: str) -> str:
+        """The key of the instance that the user knows by this id, in the run's data set. Raises StoreError."""
         ...
 
     def export(self, run: str) -> HierarchyGraph:
@@ -169,6 +184,11 @@ class GraphStore(Protocol):
     def close(self) -> None:
         """Release what is held open; the store can be used again."""
         ...
+
+
+def dataset_of(run: str) -> str:
+    """The key of a run's data set."""
+    return run.rpartition(":")[0]
 
 
 def with_limit(table: pa.Table, limit: int) -> pa.Table:

@@ -1,14 +1,12 @@
-"""What every graph store must do. A second store is one more entry of STORES."""
+"""What every graph store must do."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,87 +19,10 @@ from csrms_dist.hierarchy.graph import ROLE_NAMES, HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy, pattern_shares, top_shares
 from csrms_dist.hierarchy.relations import looks_like, r_id, r_is, r_mc
 from csrms_dist.hierarchy.snapshot import equal
-from csrms_dist.labels import LabelSpace, label_lists
+from csrms_dist.labels import label_lists
 from csrms_dist.progress import Progress
-from graphstore.embedded_store import EmbeddedStore
-from graphstore.queries import named_query
 from graphstore.store import GraphStore, Publication, is_truncated
-
-STORES: dict[str, Callable[[Path], GraphStore]] = {"embedded": lambda folder: EmbeddedStore(folder / "graph")}
-
-HOSTILE_NAMES = [
-    "it's",
-    'say "hi"',
-    "x'}) DETACH DELETE n //",
-    "MATCH (n) RETURN n;",
-    "tab\tnew\nline\x00nul\x01",
-    "日本語 🦄 é",
-    "‮right to left",
-    '{"json": 1}',
-    "$run",
-    "back\\slash `tick`",
-    " spaces ",
-    "",
-]
-
-
-@pytest.fixture(params=list(STORES))
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[GraphStore]:
-    made = STORES[request.param](tmp_path)
-    yield made
-    made.close()
-
-
-def hierarchy(
-    seed: int = 0, n: int = 60, n_classes: int = 4, n_patterns: int = 8, multi: bool = False
-) -> HierarchyGraph:
-    """Rows that keep to their class's patterns but for a third of them."""
-    rng = np.random.default_rng(seed)
-    first = rng.integers(0, n_classes, n)
-    labels = [sorted({int(y), *map(int, rng.integers(0, n_classes, rng.integers(0, 3)))}) for y in first]
-    if multi:
-        labels[n // 2] = []
-    pattern = np.where(rng.random(n) < 0.35, rng.integers(0, n_patterns, n), first * n_patterns // n_classes)
-    pattern[:n_patterns] = np.arange(n_patterns)
-    space = LabelSpace(tuple(map(str, range(n_classes))), multi)
-    return build_hierarchy(
-        pattern,
-        rng.uniform(-1, 1, n),
-        space.membership(labels if multi else [int(y) for y in first]),
-        np.cumsum(rng.integers(1, 5, n)),
-        dominance_threshold=0.6,
-        n_positives=3,
-        multi_label=multi,
-    )
-
-
-def publication(graph: HierarchyGraph | None = None, run: str = "a", **changes: Any) -> Publication:
-    graph = hierarchy() if graph is None else graph
-    parts: dict[str, Any] = {
-        "dataset": "animals",
-        "content_hash": "0123456789abcdef",
-        "class_names": [f"class {k}" for k in range(graph.n_classes)],
-        "ids": [f"img-{i}" for i in graph.instance],
-        "split": ["train"] * graph.n_rows,
-        "uris": [f"images/{i}.png" for i in graph.instance],
-        "hierarchy": graph,
-        "fingerprint": hashlib.sha256(run.encode()).hexdigest()[:32],
-        "params": {"vigilance": 0.5, "name": "é", "list": [1, 2]},
-        "vigilance": 0.75,
-        "features_uri": "features",
-        "prototypes_uri": "prototypes",
-        "created_ms": 1_700_000_000_000,
-    }
-    return Publication(**(parts | changes))
-
-
-def ask(store: GraphStore, name: str, limit: int = 10_000, **params: Any) -> list[dict[str, Any]]:
-    query = named_query(name)
-    table = store.query(query, params, limit=limit)
-    assert tuple(table.column_names) == query.columns
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return rows
-
+from tests.contract.hierarchies import HOSTILE_NAMES, ask, hierarchy, publication
 
 # -- publishing -----------------------------------------------------------------------------------------------------
 
@@ -189,7 +110,7 @@ def test_runs_may_hold_different_instances_of_one_dataset(store: GraphStore) -> 
     assert equal(store.export(first), half)
     assert equal(store.export(second), whole)
     assert store.query("MATCH (d:Dataset) RETURN d.n_instances AS n")["n"].to_pylist() == [60]
-    assert ask(store, "instance", run=first, instance=store.resolve_instance(ids[0]))[0]["uri"] == "images/" + (
+    assert ask(store, "instance", run=first, instance=store.resolve_instance(ids[0], first))[0]["uri"] == "images/" + (
         f"{whole.instance[0]}.png"
     )
 
@@ -320,7 +241,7 @@ def test_relations_equal_the_oracle_for_every_instance(store: GraphStore, multi:
     run = store.publish(publication(graph))
     found = {"r_id": 0, "r_is": 0, "r_mc": 0}
     for row in range(graph.n_rows):
-        key = store.resolve_instance(f"img-{graph.instance[row]}")
+        key = store.resolve_instance(f"img-{graph.instance[row]}", run)
         for name, oracle in (("r_id", r_id), ("r_is", r_is), ("r_mc", r_mc)):
             rows = ask(store, name, run=run, instance=key)
             assert [r["idx"] for r in rows] == graph.instance[oracle(graph, row)].tolist()
@@ -374,7 +295,7 @@ def test_named_queries_equal_the_arrays(store: GraphStore, multi: bool) -> None:
     assert [r["idx"] for r in ask(store, "outliers", run=run)] == graph.instance[np.argsort(graph.score)].tolist()
 
     for row, labels in enumerate(label_lists(graph.membership)):
-        key = store.resolve_instance(f"img-{graph.instance[row]}")
+        key = store.resolve_instance(f"img-{graph.instance[row]}", run)
         found = ask(store, "instance", run=run, instance=key)
         assert sorted(r["class"] for r in found if r["class"] is not None) == [f"class {k}" for k in labels]
         assert len(found) == max(1, len(labels))
@@ -393,20 +314,12 @@ def test_names_come_back_as_they_were_given(store: GraphStore) -> None:
         assert equal(store.export(run), graph)
     assert [r["class"] for r in ask(store, "dominance", run=run)] == HOSTILE_NAMES
     for row, name in enumerate(ids):
-        (found,) = ask(store, "instance", run=run, instance=store.resolve_instance(name))
+        (found,) = ask(store, "instance", run=run, instance=store.resolve_instance(name, run))
         assert (found["source_id"], found["uri"]) == (name, name)
         assert found["class"] == HOSTILE_NAMES[label_lists(graph.membership)[row][0]]
     for name in HOSTILE_NAMES:
         table = store.query("MATCH (c:Class {name: $name}) RETURN c.idx AS idx", {"name": name})
         assert table["idx"].to_pylist() == [HOSTILE_NAMES.index(name)]
-
-
-@pytest.fixture(scope="module", params=list(STORES))
-def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GraphStore]:
-    made = STORES[request.param](tmp_path_factory.mktemp("filled"))
-    made.publish(publication())
-    yield made
-    made.close()
 
 
 @pytest.mark.parametrize(
@@ -500,7 +413,7 @@ def test_answers_are_plain_values(filled: GraphStore) -> None:
 
 def test_an_unknown_instance_or_run_is_named(filled: GraphStore) -> None:
     with pytest.raises(StoreError, match="'nobody'"):
-        filled.resolve_instance("nobody")
+        filled.resolve_instance("nobody", filled.live_run() or "")
     with pytest.raises(StoreError, match="'nothing', expected one of animals@01234567"):
         filled.export("nothing")
     assert ask(filled, "instance", run="nothing", instance="nobody") == []

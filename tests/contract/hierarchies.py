@@ -1,0 +1,80 @@
+"""Small hierarchies and their publications, and how a named query is asked."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from csrms_dist.hierarchy.graph import HierarchyGraph
+from csrms_dist.hierarchy.pattern_counts import build_hierarchy
+from csrms_dist.labels import LabelSpace
+from graphstore.queries import named_query
+from graphstore.store import GraphStore, Publication
+
+HOSTILE_NAMES = [
+    "it's",
+    'say "hi"',
+    "x'}) DETACH DELETE n //",
+    "MATCH (n) RETURN n;",
+    "tab\tnew\nline\x00nul\x01",
+    "日本語 🦄 é",
+    "‮right to left",
+    '{"json": 1}',
+    "$run",
+    "back\\slash `tick`",
+    " spaces ",
+    "",
+]
+
+
+def hierarchy(
+    seed: int = 0, n: int = 60, n_classes: int = 4, n_patterns: int = 8, multi: bool = False
+) -> HierarchyGraph:
+    """Rows that keep to their class's patterns but for a third of them."""
+    rng = np.random.default_rng(seed)
+    first = rng.integers(0, n_classes, n)
+    labels = [sorted({int(y), *map(int, rng.integers(0, n_classes, rng.integers(0, 3)))}) for y in first]
+    if multi:
+        labels[n // 2] = []
+    pattern = np.where(rng.random(n) < 0.35, rng.integers(0, n_patterns, n), first * n_patterns // n_classes)
+    pattern[:n_patterns] = np.arange(n_patterns)
+    space = LabelSpace(tuple(map(str, range(n_classes))), multi)
+    return build_hierarchy(
+        pattern,
+        rng.uniform(-1, 1, n),
+        space.membership(labels if multi else [int(y) for y in first]),
+        np.cumsum(rng.integers(1, 5, n)),
+        dominance_threshold=0.6,
+        n_positives=3,
+        multi_label=multi,
+    )
+
+
+def publication(graph: HierarchyGraph | None = None, run: str = "a", **changes: Any) -> Publication:
+    graph = hierarchy() if graph is None else graph
+    parts: dict[str, Any] = {
+        "dataset": "animals",
+        "content_hash": "0123456789abcdef",
+        "class_names": [f"class {k}" for k in range(graph.n_classes)],
+        "ids": [f"img-{i}" for i in graph.instance],
+        "split": ["train"] * graph.n_rows,
+        "uris": [f"images/{i}.png" for i in graph.instance],
+        "hierarchy": graph,
+        "fingerprint": hashlib.sha256(run.encode()).hexdigest()[:32],
+        "params": {"vigilance": 0.5, "name": "é", "list": [1, 2]},
+        "vigilance": 0.75,
+        "features_uri": "features",
+        "prototypes_uri": "prototypes",
+        "created_ms": 1_700_000_000_000,
+    }
+    return Publication(**(parts | changes))
+
+
+def ask(store: GraphStore, name: str, limit: int = 10_000, **params: Any) -> list[dict[str, Any]]:
+    query = named_query(name)
+    table = store.query(query, params, limit=limit)
+    assert tuple(table.column_names) == query.columns
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
