@@ -3,7 +3,7 @@
 The folder holds
 
     current.json          which generation readers open: the one commit point, switched by os.replace
-    graph.<n>.lbug        a generation: one dataset with its newest runs; never changed after it is in place
+    graph.<n>.lbug        a generation: each data set with its newest runs; never changed after it is in place
     tables/<run>/*.parquet   the checked rows of each kept run, from which any generation can be built again
 
 A publication checks its rows in Arrow, writes them as Parquet, and lets a child process build the next generation
@@ -12,8 +12,8 @@ disk and moved to its place, and at last the pointer is switched. So a process k
 generation readable, and what it leaves behind is swept by the next publication. The engine demands this: a COPY killed
 inside a transaction tears the file, a duplicate key may crash the process, a writer beside readers makes them stale.
 
-Going back to an earlier run, that is publishing it again, also writes a new generation. A generation of another engine
-version is built again from the tables when it is first opened.
+Going back to an earlier run and retiring one also write a new generation. A generation of another engine version is
+built again from the tables when it is first opened.
 """
 
 from __future__ import annotations
@@ -44,10 +44,23 @@ from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.progress import Progress
 from csrms_dist.run_directory import canonical_json, disk_errors, write_whole
 from graphstore.cypher import reading
-from graphstore.export import INSTANCE_BY_ID, read_hierarchy, read_runs
+from graphstore.export import Columns, read_hierarchy, read_instance, read_runs
 from graphstore.queries import NamedQuery
 from graphstore.schema import SCHEMA, SCHEMA_VERSION, Schema
-from graphstore.store import ROW_LIMIT, TIMEOUT_S, Publication, RunInfo, with_limit
+from graphstore.store import (
+    ROW_LIMIT,
+    TIMEOUT_S,
+    Publication,
+    RunInfo,
+    check_limits,
+    check_version,
+    dataset_of,
+    ready_run,
+    refuse_retiring_live,
+    the_live_run,
+    unknown_run,
+    with_limit,
+)
 from graphstore.tables import Tables, content_fingerprint, count_rows, merged, publication_tables, write_rows
 
 KEPT_RUNS = 3
@@ -63,6 +76,7 @@ _ENGINE_ERRORS = (RuntimeError, ValueError, TypeError, ArithmeticError, IndexErr
 _MEANINGS = (
     ("Parser exception", "syntax error in the query", "correct it; the graph's schema is in the documentation"),
     ("Interrupted", "the query ran too long", "narrow it or add a LIMIT"),
+    ("Could not set lock", "the graph file is locked", "close the program that has it open for writing"),
     ("read-only", "the graph is read-only", "a run is changed by publishing another one"),
     ("Binder exception", "the query names something that is not there", "see the graph's schema"),
     ("Catalog exception", "the query names something that is not there", "see the graph's schema"),
@@ -94,13 +108,12 @@ class StoredRun:
 
 @dataclass(frozen=True)
 class Generation:
-    """What the pointer file says. runs: in order of publication, the newest last."""
+    """What the pointer file says. live: the live run of each data set; runs: the newest last."""
 
     number: int
     engine: str
     schema_version: int
-    dataset: str
-    live_run: str
+    live: Mapping[str, str]
     runs: tuple[StoredRun, ...]
 
     @property
@@ -109,6 +122,9 @@ class Generation:
 
     def find(self, key: str) -> StoredRun | None:
         return next((run for run in self.runs if run.key == key), None)
+
+    def of_dataset(self, dataset: str) -> tuple[StoredRun, ...]:
+        return tuple(run for run in self.runs if dataset_of(run.key) == dataset)
 
 
 class EmbeddedStore:
@@ -173,14 +189,38 @@ class EmbeddedStore:
                         expected="the same ones, because a stored run never changes",
                         remedy="publish under a fingerprint of all inputs",
                     )
-                if current.live_run == run.key and self._confirm(current, publication.hierarchy.n_rows):
+                if self._confirm(current, run.key, publication.hierarchy.n_rows):
                     return run.key
             else:
                 self._write_tables(run, tables)
-            older = current.runs if current and current.dataset == publication.dataset_key else ()
-            runs = (*(other for other in older if other.key != run.key), run)[-KEPT_RUNS:]
-            self._next_generation(current, publication.dataset_key, runs, run.key, progress)
+            others = tuple(other for other in (current.runs if current else ()) if other.key != run.key)
+            same = [other for other in others if dataset_of(other.key) == publication.dataset_key]
+            dropped = same[: max(0, len(same) - KEPT_RUNS + 1)]
+            runs = (*(other for other in others if other not in dropped), run)
+            live = {**(current.live if current else {}), publication.dataset_key: run.key}
+            self._next_generation(current, runs, live, progress)
         return run.key
+
+    def go_live(self, run: str) -> None:
+        """Make a stored run the live one, in a new generation; see GraphStore.go_live."""
+        with disk_errors(str(self.folder)), self._writing():
+            current = self._stored(run)
+            if current.live[dataset_of(run)] != run:
+                self._next_generation(current, current.runs, {**current.live, dataset_of(run): run})
+
+    def retire(self, run: str) -> None:
+        """Leave a run out of a new generation; see GraphStore.retire."""
+        with disk_errors(str(self.folder)), self._writing():
+            current = self._stored(run)
+            refuse_retiring_live(run, current.live[dataset_of(run)])
+            self._next_generation(current, tuple(other for other in current.runs if other.key != run), current.live)
+
+    def _stored(self, run: str) -> Generation:
+        """The current generation, which holds the run."""
+        current = self._pointer()
+        if current is None or current.find(run) is None:
+            raise unknown_run(run, [other.key for other in current.runs] if current else [])
+        return current
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -213,11 +253,11 @@ class EmbeddedStore:
             if path.name not in kept:
                 _remove(path)
 
-    def _confirm(self, current: Generation, n_rows: int) -> bool:
-        """Whether the current generation can be read and holds all instances of its live run."""
+    def _confirm(self, current: Generation, run: str, n_rows: int) -> bool:
+        """Whether the current generation can be read, and the run is live in it with all its instances."""
         try:
             return current.engine == _engine().__version__ and any(
-                info.key == current.live_run and info.status == "ready" and info.n_instances == n_rows
+                info.key == run and info.live and info.status == "ready" and info.n_instances == n_rows
                 for info in self.runs()
             )
         except StoreError:
@@ -242,17 +282,22 @@ class EmbeddedStore:
     def _next_generation(
         self,
         current: Generation | None,
-        dataset: str,
         runs: Sequence[StoredRun],
-        live_run: str,
+        live: Mapping[str, str],
         progress: Progress | None = None,
     ) -> Generation:
         number = current.number + 1 if current else 1
-        generation = Generation(number, _engine().__version__, SCHEMA_VERSION, dataset, live_run, tuple(runs))
-        folders = [self._tables_of(run) for run in reversed(runs)]
+        generation = Generation(number, _engine().__version__, SCHEMA_VERSION, dict(live), tuple(runs))
         staging = Path(tempfile.mkdtemp(prefix=".build.", dir=self.folder))
         try:
-            self._build(staging, merged(folders, self.schema, live_run, staging), progress)
+            files: dict[str, list[Path]] = {kind.table: [] for kind in self.schema.types}
+            for place, (dataset, live_run) in enumerate(live.items()):
+                folders = [self._tables_of(run) for run in reversed(generation.of_dataset(dataset))]
+                made = staging / str(place)
+                made.mkdir()
+                for table, of_table in merged(folders, self.schema, live_run, made).items():
+                    files[table] += of_table
+            self._build(staging, files, progress)
             (staging / _DATABASE).chmod(0o444)
             _flush(staging / _DATABASE)
             (staging / _DATABASE).replace(self.folder / generation.file)
@@ -323,6 +368,7 @@ class EmbeddedStore:
     def _pointer(self) -> Generation | None:
         try:
             facts = json.loads((self.folder / POINTER).read_text())
+            check_version(str(self.folder), facts["schema_version"])
             runs = tuple(StoredRun(**run) for run in facts.pop("runs"))
             return Generation(runs=runs, **facts)
         except (FileNotFoundError, NotADirectoryError):
@@ -342,7 +388,7 @@ class EmbeddedStore:
         if current.engine == _engine().__version__ and current.schema_version == SCHEMA_VERSION:
             return current
         with disk_errors(str(self.folder)), self._writing():
-            return self._next_generation(current, current.dataset, current.runs, current.live_run)
+            return self._next_generation(current, current.runs, current.live)
 
     def _open(self) -> Any:
         """The newest generation's read-only database, kept open until a newer one is there."""
@@ -387,8 +433,8 @@ class EmbeddedStore:
             except _ENGINE_ERRORS as error:
                 raise _meaning(error) from error
 
-    def _read(self, text: str, params: Mapping[str, Any]) -> pa.Table:
-        return self._answer(text, params, 0)
+    def _read(self, query: str | Columns, params: Mapping[str, Any]) -> pa.Table:
+        return self._answer(query.as_rows if isinstance(query, Columns) else query, params, 0)
 
     def query(
         self,
@@ -400,15 +446,14 @@ class EmbeddedStore:
     ) -> pa.Table:
         """Answer one reading query; see GraphStore.query. The engine looks at the clock between batches of rows."""
         text = query.text if isinstance(query, NamedQuery) else query
-        if limit < 1 or not timeout_s > 0:
-            raise StoreError("limit and timeout", got=f"{limit} and {timeout_s}", expected="more than 0")
+        check_limits(limit, timeout_s)
         given = dict(params or {})
         return with_limit(self._answer(reading(text, given), given, timeout_s), limit)
 
-    def live_run(self) -> str | None:
-        """The key of the live run, or None when nothing is published."""
+    def live_run(self, dataset: str = "") -> str | None:
+        """The key of a data set's live run; see GraphStore.live_run."""
         current = self._pointer()
-        return current.live_run if current else None
+        return the_live_run(current.live if current else {}, dataset)
 
     def runs(self) -> list[RunInfo]:
         """The stored runs, oldest publication first."""
@@ -419,26 +464,14 @@ class EmbeddedStore:
             order = [run.key for run in self._current().runs]
             return sorted(read_runs(self._read), key=lambda info: order.index(info.key))
 
-    def resolve_instance(self, source_id: str) -> str:
-        """The key of the instance with the user's own id `source_id`."""
-        dataset = self._current().dataset
-        found = self._read(INSTANCE_BY_ID, {"id": source_id, "dataset": dataset})
-        if not found.num_rows:
-            raise StoreError(
-                "the instance", got=repr(source_id), expected=f"an id of {dataset}", remedy="training images are stored"
-            )
-        return str(found["key"][0].as_py())
+    def resolve_instance(self, source_id: str, run: str) -> str:
+        """The key of the instance with the user's own id `source_id`; see GraphStore.resolve_instance."""
+        return read_instance(self._read, source_id, dataset_of(run))
 
     def export(self, run: str) -> HierarchyGraph:
         """The hierarchy of a run from its edges; see GraphStore.export."""
         with self._lock:
-            infos = self.runs()
-            info = next((info for info in infos if info.key == run), None)
-            if info is None:
-                raise StoreError(
-                    "the run", got=repr(run), expected="one of " + (", ".join(i.key for i in infos) or "none published")
-                )
-            return read_hierarchy(self._read, info)
+            return read_hierarchy(self._read, ready_run(self.runs(), run))
 
 
 def _engine() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,29 @@ import pyarrow as pa
 from csrms_dist.errors import StoreError
 from csrms_dist.hierarchy.graph import ROLE_NAMES, HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import Csr, assemble, canonical_csr
-from graphstore.store import RunInfo
+from graphstore.store import INSTANCE_DIGITS, RunInfo, instance_key
 
 RANGE = 1 << 16
 """Dense indices of instances whose edges are read at once."""
 
-Read = Callable[[str, Mapping[str, Any]], pa.Table]
+
+@dataclass(frozen=True)
+class Columns:
+    """A query that returns plain columns without nulls, so that an engine may send them as rows or as lists."""
+
+    match: str
+    columns: tuple[tuple[str, str], ...]
+
+    @property
+    def as_rows(self) -> str:
+        return self.match + "RETURN " + ", ".join(f"{value} AS {name}" for name, value in self.columns)
+
+    @property
+    def as_lists(self) -> str:
+        return self.match + "RETURN " + ", ".join(f"collect({value}) AS {name}" for name, value in self.columns)
+
+
+Read = Callable[[str | Columns, Mapping[str, Any]], pa.Table]
 """(Cypher, parameters) -> all rows."""
 
 _RUNS = """
@@ -33,27 +51,37 @@ ORDER BY created_ms, key
 """
 _FIRST = """
 MATCH (i:Instance)
-WHERE i.idx >= $start
-RETURN min(i.idx) AS first
+WHERE i.key >= $first AND i.key < $stop AND i.dataset = $dataset
+RETURN i.idx AS idx, i.key AS key
+ORDER BY key
+LIMIT 1
 """
-_IN_PATTERN = """
+_IN_PATTERN = Columns(
+    """
 MATCH (i:Instance)-[e:IN_PATTERN]->(p:Pattern {run: $run})
-WHERE i.idx >= $start AND i.idx < $stop AND i.split = 'train'
-RETURN i.idx AS instance, p.idx AS pattern, e.score AS score, e.difficulty AS difficulty
-"""
-_HAS_LABEL = """
+WHERE i.key >= $first AND i.key < $stop AND i.split = 'train'
+""",
+    (("instance", "i.idx"), ("pattern", "p.idx"), ("score", "e.score"), ("difficulty", "e.difficulty")),
+)
+_HAS_LABEL = Columns(
+    """
 MATCH (c:Class)<-[:HAS_LABEL]-(i:Instance)-[:IN_PATTERN]->(p:Pattern {run: $run})
-WHERE i.idx >= $start AND i.idx < $stop AND i.split = 'train'
-RETURN i.idx AS instance, c.idx AS class
-"""
-_COVERS = """
+WHERE i.key >= $first AND i.key < $stop AND i.split = 'train'
+""",
+    (("instance", "i.idx"), ("class", "c.idx")),
+)
+_COVERS = Columns(
+    """
 MATCH (p:Pattern {run: $run})-[e:COVERS]->(c:Class)
-RETURN p.idx AS pattern, c.idx AS class, e.n AS n, e.role AS role
-"""
-_PATTERNS = """
+""",
+    (("pattern", "p.idx"), ("class", "c.idx"), ("n", "e.n"), ("role", "e.role")),
+)
+_PATTERNS = Columns(
+    """
 MATCH (p:Pattern {run: $run})
-RETURN p.idx AS pattern, p.size AS size, p.dominated AS dominated
-"""
+""",
+    (("pattern", "p.idx"), ("size", "p.size"), ("dominated", "p.dominated")),
+)
 INSTANCE_BY_ID = """
 MATCH (i:Instance {source_id: $id})
 WHERE i.dataset = $dataset
@@ -65,6 +93,16 @@ def read_runs(read: Read) -> list[RunInfo]:
     """The runs of a store, in order of `created_ms`, then key."""
     rows = read(_RUNS, {}).to_pylist()
     return [RunInfo(params=json.loads(row.pop("params_json")), **row) for row in rows]
+
+
+def read_instance(read: Read, source_id: str, dataset: str) -> str:
+    """The key of the instance that the user knows by this id. Raises StoreError when the data set has none."""
+    found = read(INSTANCE_BY_ID, {"id": source_id, "dataset": dataset})
+    if not found.num_rows:
+        raise StoreError(
+            "the instance", got=repr(source_id), expected=f"an id of {dataset}", remedy="training images are stored"
+        )
+    return str(found["key"][0].as_py())
 
 
 def _sorted(table: pa.Table, *by: str) -> dict[str, npt.NDArray[Any]]:
@@ -89,7 +127,7 @@ def read_hierarchy(read: Read, run: RunInfo) -> HierarchyGraph:
     degrees = np.zeros(run.n_instances + 1, np.int64)
     labels: list[npt.NDArray[np.int32]] = []
     done = 0
-    for span in _spans(read):
+    for span in _spans(read, run.dataset_key):
         members = _sorted(read(_IN_PATTERN, params | span), "instance")
         found = len(members["instance"])
         if done + found > run.n_instances:
@@ -126,9 +164,14 @@ def read_hierarchy(read: Read, run: RunInfo) -> HierarchyGraph:
     return dataclasses.replace(graph, difficulty=difficulty, dominated=patterns["dominated"].astype(np.bool_))
 
 
-def _spans(read: Read) -> Iterator[dict[str, int]]:
-    """Ranges of dense indices that hold all instances: an answer of a store is as large as its range, at the most."""
-    start = 0
-    while (first := read(_FIRST, {"start": start})["first"][0].as_py()) is not None:
-        start = int(first) + RANGE
-        yield {"start": int(first), "stop": start}
+def _spans(read: Read, dataset: str) -> Iterator[dict[str, str]]:
+    """Ranges of keys that hold all instances: an answer of a store is as large as its range, at the most."""
+    start, end = 0, instance_key(dataset, 10**INSTANCE_DIGITS - 1) + "/"
+    while True:
+        found = read(_FIRST, {"dataset": dataset, "first": instance_key(dataset, start), "stop": end})
+        if not found.num_rows:
+            return
+        first = int(found["idx"][0].as_py())
+        start = first + RANGE
+        stop = instance_key(dataset, start) if start < 10**INSTANCE_DIGITS else end
+        yield {"first": instance_key(dataset, first), "stop": stop}

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Raised when a type changes. Version 2: Run.content."""
 
 KINDS: dict[str, pa.DataType] = {
     "STRING": pa.string(),
@@ -31,10 +32,15 @@ class Column:
 
 @dataclass(frozen=True)
 class NodeType:
-    """A label. The first column is the key, unique over the whole store."""
+    """A label. The first column is the key, unique over the whole store.
+
+    Nodes with a column `run` belong to that run; others are shared by all runs of a data set. indexed: columns by which
+    nodes are looked up, beside the key and `run`.
+    """
 
     label: str
     columns: tuple[Column, ...]
+    indexed: tuple[str, ...] = ()
 
     @property
     def table(self) -> str:
@@ -44,6 +50,11 @@ class NodeType:
     @property
     def key(self) -> str:
         return self.columns[0].name
+
+    @property
+    def run_column(self) -> str:
+        """The column that holds the key of the run to which a node belongs, or ''."""
+        return self.key if self.label == "Run" else _run_column(self.columns)
 
     def arrow(self) -> pa.Schema:
         """The Arrow schema of this type's table."""
@@ -68,8 +79,13 @@ class EdgeType:
         return f"{self.source}.{self.name}.{self.target}"
 
     @property
+    def run_column(self) -> str:
+        """The column that holds the key of the run to which an edge belongs, or '' if its ends say it."""
+        return _run_column(self.columns)
+
+    @property
     def unique_by(self) -> tuple[str, ...]:
-        return ("from", "to", *(column.name for column in self.columns if column.name == "run"))
+        return ("from", "to", self.run_column) if self.run_column else ("from", "to")
 
     def arrow(self) -> pa.Schema:
         """The Arrow schema of this type's table: `from` and `to` hold the keys of both ends."""
@@ -91,6 +107,33 @@ class Schema:
     def extended(self, nodes: tuple[NodeType, ...] = (), edges: tuple[EdgeType, ...] = ()) -> Schema:
         """This table with more types behind it."""
         return Schema((*self.nodes, *nodes), (*self.edges, *edges))
+
+    def node(self, label: str) -> NodeType:
+        return next(t for t in self.nodes if t.label == label)
+
+    def of_run(self, kind: NodeType | EdgeType) -> bool:
+        """Whether rows of this type belong to one run; else all runs of a data set share them."""
+        if isinstance(kind, EdgeType) and not kind.run_column:
+            return any(self.node(label).run_column for label in (kind.source, kind.target))
+        return bool(kind.run_column)
+
+    def constraints(self) -> list[str]:
+        """The statements that make keys unique, and look-ups fast, in Neo4j; each may be repeated."""
+        statements = []
+        for t in self.nodes:
+            statements.append(
+                f"CREATE CONSTRAINT {t.label}_{t.key} IF NOT EXISTS FOR (n:{t.label}) REQUIRE n.{t.key} IS UNIQUE"
+            )
+            statements += [
+                f"CREATE INDEX {t.label}_{column} IF NOT EXISTS FOR (n:{t.label}) ON (n.{column})"
+                for column in (t.run_column, *t.indexed)
+                if column not in ("", t.key)
+            ]
+        statements += [
+            f"CREATE INDEX {name}_run IF NOT EXISTS FOR ()-[e:{name}]-() ON (e.run)"
+            for name in dict.fromkeys(t.name for t in self.edges if t.run_column)
+        ]
+        return statements
 
     def ddl(self) -> list[str]:
         """The statements that make the tables in the embedded engine."""
@@ -115,6 +158,10 @@ class Schema:
         ]
 
 
+def _run_column(columns: tuple[Column, ...]) -> str:
+    return next((column.name for column in columns if column.name == "run"), "")
+
+
 def _declare(columns: tuple[Column, ...]) -> str:
     return ", ".join(f"{column.name} {column.kind}" for column in columns)
 
@@ -135,13 +182,16 @@ SCHEMA = Schema(
         ),
         NodeType("Class", _columns("key STRING, dataset STRING, idx INT64, name STRING")),
         NodeType(
-            "Instance", _columns("key STRING, dataset STRING, idx INT64, source_id STRING, split STRING, uri STRING")
+            "Instance",
+            _columns("key STRING, dataset STRING, idx INT64, source_id STRING, split STRING, uri STRING"),
+            indexed=("source_id",),
         ),
         NodeType(
             "Run",
             _columns(
                 "key STRING, dataset STRING, status STRING, created_ms INT64, params_json STRING, vigilance DOUBLE, "
-                "dominance_threshold DOUBLE, features_uri STRING, prototypes_uri STRING, n_patterns INT64"
+                "dominance_threshold DOUBLE, features_uri STRING, prototypes_uri STRING, n_patterns INT64, "
+                "content STRING"
             ),
         ),
         NodeType(

@@ -21,13 +21,16 @@ from typing import Any, Protocol, Self, TypeAlias, overload, runtime_checkable
 
 import pyarrow as pa
 
+from csrms_dist.errors import StoreError
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.progress import Progress
 from graphstore.queries import NamedQuery
+from graphstore.schema import SCHEMA_VERSION
 
 ROW_LIMIT = 10_000
 TIMEOUT_S = 10.0
 TRUNCATED = b"truncated"
+INSTANCE_DIGITS = 12
 
 Texts: TypeAlias = Any
 """A sequence of str, or Arrow strings (an Array or a ChunkedArray), which may be memory-mapped."""
@@ -151,7 +154,7 @@ class GraphStore(Protocol):
         ...
 
     def retire(self, run: str) -> None:
-        """Remove a run's patterns and edges. Raises StoreError when it is live, because then readers would find nothing.
+        """Remove a run that is not live, with its patterns and edges. Raises StoreError when it is.
 
         Instances, classes and labels belong to the data set and stay.
         """
@@ -186,9 +189,61 @@ class GraphStore(Protocol):
         ...
 
 
+def instance_key(dataset: str, idx: int) -> str:
+    """The key of an instance."""
+    return f"{dataset}/{idx:0{INSTANCE_DIGITS}d}"
+
+
 def dataset_of(run: str) -> str:
     """The key of a run's data set."""
     return run.rpartition(":")[0]
+
+
+def the_live_run(live: Mapping[str, str], dataset: str) -> str | None:
+    """What `GraphStore.live_run` answers, from the live run of each data set."""
+    if dataset or len(live) < 2:
+        return live.get(dataset or next(iter(live), ""))
+    raise StoreError("the live run", got=f"{len(live)} data sets", expected="one of " + ", ".join(sorted(live)))
+
+
+def unknown_run(run: str, known: Sequence[str]) -> StoreError:
+    """The error for a run that the store does not hold."""
+    return StoreError("the run", got=repr(run), expected="one of " + (", ".join(known) or "none published"))
+
+
+def ready_run(infos: Sequence[RunInfo], run: str) -> RunInfo:
+    """The stored run of this key. Raises StoreError when there is none, or when it is not wholly loaded."""
+    info = next((info for info in infos if info.key == run), None)
+    if info is None:
+        raise unknown_run(run, [info.key for info in infos])
+    if info.status != "ready":
+        raise StoreError(
+            f"run {run}", got=f"status {info.status}", expected="ready", remedy="publish it again to finish it"
+        )
+    return info
+
+
+def refuse_retiring_live(run: str, live: str | None) -> None:
+    """Raise StoreError when the run is live."""
+    if run == live:
+        raise StoreError(
+            f"run {run}", got="the live run of its data set", expected="another", remedy="make another one live first"
+        )
+
+
+def check_version(place: str, found: int) -> None:
+    """Raise StoreError when a newer version of this package wrote the graph."""
+    if found > SCHEMA_VERSION:
+        raise StoreError(
+            f"the graph in {place}", got=f"schema version {found}", expected=f"{SCHEMA_VERSION} or lower",
+            remedy="a newer csrms-dist wrote it: upgrade this one",
+        )  # fmt: skip
+
+
+def check_limits(limit: int, timeout_s: float) -> None:
+    """Raise StoreError unless both are more than 0."""
+    if limit < 1 or not timeout_s > 0:
+        raise StoreError("limit and timeout", got=f"{limit} and {timeout_s}", expected="more than 0")
 
 
 def with_limit(table: pa.Table, limit: int) -> pa.Table:

@@ -28,7 +28,7 @@ from csrms_dist.hierarchy.relations import looks_like
 from csrms_dist.hierarchy.snapshot import equal, fingerprint_of
 from csrms_dist.run_directory import canonical_json
 from graphstore.schema import SCHEMA_VERSION, EdgeType, NodeType, Schema
-from graphstore.store import Publication, Texts
+from graphstore.store import INSTANCE_DIGITS, Publication, Texts
 
 BLOCK = 1 << 16
 """Rows of a block, and of a row group of the files."""
@@ -57,7 +57,6 @@ class Rows:
 
 Tables: TypeAlias = dict[str, Rows]
 
-INSTANCE_DIGITS = 12
 _REMEDY = "nothing was written; correct what is published"
 
 
@@ -300,6 +299,7 @@ def _rows(publication: Publication) -> dict[str, Columns]:
             features_uri=[publication.features_uri],
             prototypes_uri=[publication.prototypes_uri],
             n_patterns=[graph.n_patterns],
+            content=[content_fingerprint(publication)],
         ),
         "Pattern": _whole(
             key=patterns,

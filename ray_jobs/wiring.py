@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -83,7 +84,11 @@ def fingerprints(stages: tuple[Stage, ...], settings: RunSettings) -> Mapping[st
 
 
 def store_of(run: RunDirectory) -> GraphStore:
-    """The run's graph store: the embedded engine below the run directory."""
+    """The run's graph store: Neo4j when NEO4J_URI is set, else the embedded engine below the run directory."""
+    if os.environ.get("NEO4J_URI"):
+        from graphstore.neo4j_store import Neo4jStore
+
+        return Neo4jStore.from_environment()
     from graphstore.embedded_store import EmbeddedStore
 
     return EmbeddedStore(run.path / "store")
