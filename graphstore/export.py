@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from csrms_dist.errors import StoreError
+from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.graph import ROLE_NAMES, HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import Csr, assemble, canonical_csr
-from graphstore.store import INSTANCE_DIGITS, RunInfo, instance_key
+from csrms_dist.run_directory import RunDirectory
+from graphstore.store import INSTANCE_DIGITS, GraphStore, RunInfo, instance_key
 
 RANGE = 1 << 16
 """Dense indices of instances whose edges are read at once."""
@@ -162,6 +165,21 @@ def read_hierarchy(read: Read, run: RunInfo) -> HierarchyGraph:
         dominance_threshold=run.dominance_threshold,
     )
     return dataclasses.replace(graph, difficulty=difficulty, dominated=patterns["dominated"].astype(np.bool_))
+
+
+def cached_snapshot(store: GraphStore, run: str, cache: str | Path) -> HierarchyGraph:
+    """The hierarchy of a run, memory-mapped from the folder `cache`; exported from the store the first time.
+
+    A stored run never changes, so what is cached under its fingerprint is right for ever, without a database. Raises
+    StoreError when the store does not hold the run, RunDirectoryError when the folder cannot be written.
+    """
+    directory = RunDirectory(cache)
+    name = run.rpartition("@")[2].replace(":", "-")
+    if not directory.is_done(name, run):
+        graph = store.export(run)
+        with directory.writing(name, run) as folder:
+            snapshot.save(graph, folder)
+    return snapshot.load(directory.open(name))
 
 
 def _spans(read: Read, dataset: str) -> Iterator[dict[str, str]]:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import signal
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -14,14 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from csrms_dist.errors import CsrmsError, DataError, StoreError
+from csrms_dist.errors import DataError, StoreError
 from csrms_dist.hierarchy.graph import ROLE_NAMES, HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy, pattern_shares, top_shares
 from csrms_dist.hierarchy.relations import looks_like, r_id, r_is, r_mc
 from csrms_dist.hierarchy.snapshot import equal
 from csrms_dist.labels import label_lists
 from csrms_dist.progress import Progress
-from graphstore.store import GraphStore, Publication, is_truncated
+from graphstore.embedded_store import EmbeddedStore
+from graphstore.export import cached_snapshot
+from graphstore.neo4j_store import Neo4jStore
+from graphstore.schema import SCHEMA
+from graphstore.store import GraphStore, is_truncated
 from tests.contract.hierarchies import HOSTILE_NAMES, ask, hierarchy, publication
 
 # -- publishing -----------------------------------------------------------------------------------------------------
@@ -89,7 +90,7 @@ def test_a_second_run_lies_beside_the_first_and_becomes_live(store: GraphStore) 
     assert store.live_run() == first
     second = store.publish(publication(graphs["b"], "b", created_ms=5))
     assert store.live_run() == second
-    assert [(info.key, info.live) for info in store.runs()] == [(first, False), (second, True)]
+    assert {(info.key, info.live) for info in store.runs()} == {(first, False), (second, True)}
     assert equal(store.export(first), graphs["a"])
     assert equal(store.export(second), graphs["b"])
     assert store.query("MATCH (i:Instance) RETURN count(*) AS n")["n"].to_pylist() == [60]
@@ -163,73 +164,95 @@ def counts_plus_one() -> Any:
     ],
 )
 def test_a_bad_publication_is_refused_before_anything_is_written(
-    store: GraphStore, tmp_path: Path, changes: dict[str, Any], words: str
+    store: GraphStore, tmp_path: Path, request: pytest.FixtureRequest, changes: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(DataError, match=words):
         store.publish(publication(**changes))
+    assert store.runs() == []
     assert list(tmp_path.iterdir()) == []
+    if isinstance(store, Neo4jStore):
+        assert request.getfixturevalue("neo4j_server").is_empty()
 
 
-# -- killed while publishing ------------------------------------------------------------------------------------------
+# -- several data sets and runs ----------------------------------------------------------------------------------------
 
 
-def children() -> set[int]:
-    found: set[int] = set()
-    for path in Path("/proc/self/task").glob("*/children"):
-        found.update(map(int, path.read_text().split()))
-    return found
+def several(store: GraphStore) -> dict[str, HierarchyGraph]:
+    """Two data sets with two runs each, by run key; the newest are live."""
+    graphs = {}
+    for dataset in ("cats", "dogs"):
+        for run, seed in (("a", 10), ("b", 11)):
+            base = hierarchy(10)
+            graph = build_hierarchy(
+                hierarchy(seed).pattern, hierarchy(seed).score, base.membership, base.instance,
+                dominance_threshold=0.6, n_positives=3, multi_label=False,
+            )  # fmt: skip
+            graphs[store.publish(publication(graph, f"{dataset} {run}", dataset=dataset, created_ms=seed))] = graph
+    return graphs
 
 
-def publish_and_kill(store: GraphStore, given: Publication, after: float | None) -> tuple[CsrmsError | None, float]:
-    """Publish in a thread, kill the process that writes `after` seconds after its start; its error and its life."""
-    failures: list[CsrmsError] = []
-
-    def publish() -> None:
-        try:
-            store.publish(given)
-        except CsrmsError as error:
-            failures.append(error)
-
-    before = children()
-    thread = threading.Thread(target=publish)
-    thread.start()
-    while thread.is_alive() and not children() - before:
-        time.sleep(0.002)
-    started = time.monotonic()
-    while thread.is_alive() and (children() - before):
-        if after is not None and time.monotonic() - started >= after:
-            for child in children() - before:
-                os.kill(child, signal.SIGKILL)
-            break
-        time.sleep(0.002)
-    life = time.monotonic() - started
-    thread.join()
-    return (failures[0] if failures else None), life
+def totals(store: GraphStore) -> dict[str, int]:
+    """How many nodes and edges of each kind there are."""
+    return {kind: store.query(text)["n"][0].as_py() for kind, text in SCHEMA.counting()}
 
 
-@pytest.mark.timeout(120)
-def test_a_killed_writer_leaves_the_old_run_and_a_retry_completes(store: GraphStore, tmp_path: Path) -> None:
-    graphs = [hierarchy(seed, n=20_000, n_patterns=100) for seed in range(2)]
-    facts = [
-        publication(graph, f"run {n}", content_hash=f"{n}" * 8, uris=[""] * graph.n_rows)
-        for n, graph in enumerate(graphs)
-    ]
-    failure, life = publish_and_kill(store, facts[0], None)
-    assert failure is None
-    live, killed = facts[0].run_key, 0
-    for moment in (0.0, 0.2, 0.4, 0.6, 0.8):
-        failure, _ = publish_and_kill(store, facts[1], moment * life)
-        if failure is None:  # on a machine that was slower the first time
-            break
-        killed += 1
-        assert isinstance(failure, StoreError)
-        assert "SIGKILL" in str(failure)
-        assert store.live_run() == live
-        assert equal(store.export(live), graphs[0])
-    assert killed >= 2
-    assert store.publish(facts[1]) == store.live_run() == facts[1].run_key
-    assert equal(store.export(facts[1].run_key), graphs[1])
-    assert list((tmp_path / "graph").glob(".build.*")) == []
+def test_data_sets_lie_side_by_side(store: GraphStore) -> None:
+    graphs = several(store)
+    assert {info.key for info in store.runs()} == set(graphs)
+    for key, graph in graphs.items():
+        assert equal(store.export(key), graph)
+    keys = list(graphs)
+    assert store.live_run("cats@01234567") == keys[1]
+    assert store.live_run("dogs@01234567") == keys[3]
+    assert store.live_run("birds@01234567") is None
+    with pytest.raises(StoreError, match="got 2 data sets, expected one of cats@01234567, dogs@01234567"):
+        store.live_run()
+    assert store.resolve_instance("img-1", keys[0]).startswith("cats@01234567/")
+    assert store.resolve_instance("img-1", keys[3]).startswith("dogs@01234567/")
+
+
+def test_going_back_and_retiring(store: GraphStore) -> None:
+    graphs = several(store)
+    old, new, *others = graphs
+    store.go_live(old)
+    assert store.live_run("cats@01234567") == old
+    assert store.live_run("dogs@01234567") == others[1]
+    with pytest.raises(StoreError, match="make another one live first"):
+        store.retire(old)
+    before = totals(store)
+    store.retire(new)
+    assert {info.key for info in store.runs()} == {old, *others}
+    gone = graphs[new]
+    left = totals(store)
+    assert before["Pattern"] - left["Pattern"] == gone.n_patterns
+    assert before["Instance.IN_PATTERN.Pattern"] - left["Instance.IN_PATTERN.Pattern"] == gone.n_rows
+    assert before["Pattern.COVERS.Class"] - left["Pattern.COVERS.Class"] == gone.counts.nnz
+    assert before["Class.LOOKS_LIKE.Class"] - left["Class.LOOKS_LIKE.Class"] == looks_like(gone).nnz
+    assert {name: left[name] for name in ("Dataset", "Class", "Instance", "Instance.HAS_LABEL.Class")} == {
+        name: before[name] for name in ("Dataset", "Class", "Instance", "Instance.HAS_LABEL.Class")
+    }
+    for key in (old, *others):
+        assert equal(store.export(key), graphs[key])
+    for call in (store.retire, store.go_live, store.export):
+        with pytest.raises(StoreError, match=r"the run: got .* expected one of"):
+            call(new)
+    again = publication(gone, "cats b", dataset="cats", created_ms=11)
+    assert store.publish(again) == new
+    assert totals(store) == before
+    assert store.live_run("cats@01234567") == new
+
+
+def test_a_snapshot_is_exported_once(store: GraphStore, tmp_path_factory: pytest.TempPathFactory) -> None:
+    graph, cache = hierarchy(12, multi=True), tmp_path_factory.mktemp("cache")
+    run = store.publish(publication(graph))
+    first = cached_snapshot(store, run, cache)
+    assert equal(first, graph)
+    assert not first.score.flags.writeable
+    store.close()
+    with EmbeddedStore(cache / "no store") as other:  # what is cached needs no database
+        assert equal(cached_snapshot(other, run, cache), graph)
+        with pytest.raises(StoreError, match="none published"):
+            cached_snapshot(other, f"{run[:-1]}x", cache)
 
 
 # -- queries ---------------------------------------------------------------------------------------------------------

@@ -1,0 +1,48 @@
+"""Publishes a made run, as a process that a test may kill: python -m tests.faults.publisher FOLDER NAME.
+
+FOLDER: of an embedded store; - for the Neo4j server that the environment names. Prints `begins` when the rows are made
+and `done` when the run is live. Ends with the exit code of the error.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from csrms_dist.errors import CsrmsError
+from csrms_dist.hierarchy.graph import HierarchyGraph
+from csrms_dist.hierarchy.pattern_counts import build_hierarchy
+from graphstore.embedded_store import EmbeddedStore
+from graphstore.neo4j_store import Neo4jStore
+from graphstore.store import GraphStore, Publication
+from tests.contract.hierarchies import hierarchy, publication
+
+N = 20_000
+RUNS = {"old": 0, "new": 1}
+
+
+def run_of(name: str) -> Publication:
+    """20,000 instances of one data set, in one of two clusterings."""
+    base, other = hierarchy(0, n=N, n_patterns=100), hierarchy(RUNS[name], n=N, n_patterns=100)
+    graph: HierarchyGraph = build_hierarchy(
+        other.pattern, other.score, base.membership, base.instance,
+        dominance_threshold=0.6, n_positives=3, multi_label=False,
+    )  # fmt: skip
+    return publication(graph, name, created_ms=RUNS[name])
+
+
+def main(folder: str, name: str) -> int:
+    given = run_of(name)
+    store: GraphStore = Neo4jStore.from_environment() if folder == "-" else EmbeddedStore(folder)
+    print("begins", flush=True)
+    try:
+        with store:
+            store.publish(given)
+    except CsrmsError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    print("done", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
