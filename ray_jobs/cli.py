@@ -52,6 +52,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     query.add_argument("--run", metavar="DIR", help="run directory (default: the last one below runs/)")
     _output(query)
+    runs = commands.add_parser("runs", help="list the runs in the graph database, or change which one is live")
+    change = runs.add_mutually_exclusive_group()
+    change.add_argument("--go-live", metavar="KEY", help="send readers to this run, at once")
+    change.add_argument("--retire", metavar="KEY", help="remove this run, which must not be live")
+    change.add_argument("--bundle", metavar="FOLDER", help="write all runs as the input of neo4j-admin's import")
+    runs.add_argument("--run", metavar="DIR", help="run directory (default: the last one below runs/)")
+    _output(runs)
     commands.add_parser("doctor", help="say what is installed and reachable")
     for command in commands.choices.values():
         command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")
@@ -118,6 +125,8 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         return 0 if complete else 7
     if arguments.command == "query":
         return _query(arguments)
+    if arguments.command == "runs":
+        return _runs(arguments)
     if arguments.command == "predict":
         return _predict(arguments)
     if arguments.command == "plan":
@@ -165,6 +174,26 @@ def _query(arguments: argparse.Namespace) -> int:
     _write(table, arguments)
     if is_truncated(table):
         print(f"csrms query: only the first {table.num_rows:,} rows are shown", file=sys.stderr)
+    return 0
+
+
+def _runs(arguments: argparse.Namespace) -> int:
+    from ray_jobs.query import find_run
+    from ray_jobs.runs import listing, write_bundle
+    from ray_jobs.wiring import store_of
+
+    _check_out(arguments.out)
+    with store_of(find_run(arguments.run)) as store:
+        if arguments.bundle:
+            n_rows = write_bundle(store, arguments.bundle)
+            print(f"{arguments.bundle}: {n_rows:,} rows")
+            print(f"load them with: make neo4j-import BUNDLE={arguments.bundle}")
+            return 0
+        if arguments.go_live:
+            store.go_live(arguments.go_live)
+        if arguments.retire:
+            store.retire(arguments.retire)
+        _write(listing(store), arguments)
     return 0
 
 

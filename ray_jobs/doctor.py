@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import socket
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
-from urllib.parse import urlsplit
+
+from csrms_dist.errors import CsrmsError
 
 CORE = (
     "torch",
@@ -23,8 +23,7 @@ CORE = (
     "pyyaml",
     "safetensors",
 )
-FULL = ("ray", "dgl", "ladybug", "packaging", "pandas")
-TIMEOUT_S = 2.0
+FULL = ("ray", "dgl", "ladybug", "neo4j", "packaging", "pandas")
 
 
 def report() -> tuple[list[str], bool]:
@@ -42,12 +41,13 @@ def report() -> tuple[list[str], bool]:
             lines.append(f"{title}: {package:<14}{found}")
     lines += list(_devices(missing))
     lines.append(_ray())
-    lines.append(_neo4j())
+    store, answers = _graph_store()
+    lines.append(store)
     if missing:
         lines.append(f"missing: {', '.join(missing)}; install them with pip install 'csrms-dist[full]'")
-    else:
+    elif answers:
         lines.append("everything that csrms run needs is installed")
-    return lines, not missing
+    return lines, not missing and answers
 
 
 def _devices(missing: list[str]) -> Iterator[str]:
@@ -67,17 +67,14 @@ def _ray() -> str:
     )
 
 
-def _neo4j() -> str:
-    """Whether a server answers; never the user name or the password."""
-    uri = os.environ.get("NEO4J_URI")
-    if not uri:
-        return "Graph store   embedded (ladybug), below the run directory"
-    parts = urlsplit(uri)
-    place = f"{parts.hostname}:{parts.port or 7687}"
+def _graph_store() -> tuple[str, bool]:
+    """Which store a run publishes to, and whether it answers; never the user name or the password."""
+    if not os.environ.get("NEO4J_URI"):
+        return "Graph store   embedded (ladybug), below the run directory", True
     try:
-        with socket.create_connection((parts.hostname or "", parts.port or 7687), timeout=TIMEOUT_S):
-            answer = "answers"
-    except OSError as error:
-        answer = f"does not answer ({error.strerror or error})"
-    note = f"NEO4J_URI is set and {place} {answer}, but this version does not publish to Neo4j"
-    return f"Graph store   embedded (ladybug); {note}"
+        from graphstore.neo4j_store import Neo4jStore
+
+        with Neo4jStore.from_environment() as store:
+            return f"Graph store   Neo4j, {store.location}: {len(store.runs())} runs", True
+    except CsrmsError as error:
+        return f"Graph store   {error}", False

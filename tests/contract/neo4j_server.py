@@ -96,8 +96,9 @@ def start(home: Path) -> Connection:
 
 @contextmanager
 def server_for_tests(folder: Path) -> Iterator[Connection]:
-    if os.environ.get("NEO4J_URI"):
-        connection = Connection.from_variables(os.environ)
+    given = {name.removeprefix("TEST_"): v for name, v in os.environ.items() if name.startswith("TEST_NEO4J_") and v}
+    if given.get("NEO4J_URI"):
+        connection = Connection.from_variables(given)
         assert connection.is_empty(), "tests delete all that the database of NEO4J_URI holds: give them an empty one"
         yield connection
         connection.wipe()

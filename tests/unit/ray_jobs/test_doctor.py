@@ -34,10 +34,23 @@ def test_a_missing_package_is_named_with_its_remedy(cli: Cli, monkeypatch: pytes
     assert "missing: ladybug; install" in said.out
 
 
-def test_a_server_that_does_not_answer_and_its_password(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NEO4J_URI", "bolt://somebody:hush@127.0.0.1:1")
+@pytest.mark.parametrize(
+    ("uri", "password", "words"),
+    [
+        ("bolt://127.0.0.1:1", "hush", "no answer from bolt://127.0.0.1:1, database neo4j"),
+        ("bolt://somebody:hush@127.0.0.1:1", "hush", "got a user or a password in it"),
+        ("bolt://graph.example.org", "hush", "expected neo4j+s:// to another machine"),
+        ("bolt://127.0.0.1:1", "", "NEO4J_PASSWORD: got nothing"),
+    ],
+)
+def test_a_server_that_cannot_be_used_is_said_without_its_password(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, uri: str, password: str, words: str
+) -> None:
+    monkeypatch.setenv("NEO4J_URI", uri)
+    monkeypatch.setenv("NEO4J_PASSWORD", password)
     said = cli("doctor")
-    assert said.code == 0
-    assert "127.0.0.1:1 does not answer" in said.out
+    assert said.code == 7
+    assert words in said.out
+    assert "everything" not in said.out
     assert "hush" not in said.out + said.err
     assert "somebody" not in said.out + said.err
