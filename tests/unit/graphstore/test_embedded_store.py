@@ -5,8 +5,12 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import json
+import os
 import pickle
 import resource
+import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +19,14 @@ import pyarrow as pa
 import pytest
 from scipy import sparse
 
-from csrms_dist.errors import RunDirectoryError, StoreError
+from csrms_dist.errors import CsrmsError, RunDirectoryError, StoreError
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.hierarchy.snapshot import equal
 from csrms_dist.progress import Progress
 from graphstore.embedded_store import EmbeddedStore
-from graphstore.schema import SCHEMA, Column, EdgeType, NodeType
+from graphstore.schema import SCHEMA, SCHEMA_VERSION, Column, EdgeType, NodeType
 from graphstore.store import Publication
+from tests.contract import hierarchies
 
 GRAPH = build_hierarchy(
     [0, 0, 1, 1], [0.5, 1, 0, 0.25], sparse.csr_array(np.eye(2, dtype=np.uint8)[[0, 0, 0, 1]]), [1, 2, 5, 7],
@@ -57,11 +62,13 @@ def test_the_newest_runs_are_kept_and_older_files_swept(tmp_path: Path) -> None:
         assert not (tmp_path / "graph.4.lbug").stat().st_mode & 0o222
 
 
-def test_a_folder_holds_one_dataset(tmp_path: Path) -> None:
+def test_a_generation_holds_the_newest_runs_of_each_data_set(tmp_path: Path) -> None:
     with EmbeddedStore(tmp_path) as store:
-        store.publish(publication("a"))
-        second = store.publish(publication("b", content_hash="1" * 8))
-        assert [info.key for info in store.runs()] == [second]
+        other = store.publish(publication("e", content_hash="1" * 8))
+        keys = [store.publish(publication(run)) for run in "abcd"]
+        assert [info.key for info in store.runs()] == [other, *keys[1:]]
+        assert [info.live for info in store.runs()] == [True, False, False, True]
+        assert equal(store.export(other), GRAPH)
 
 
 def test_what_killed_publications_left_is_swept(tmp_path: Path) -> None:
@@ -107,6 +114,15 @@ def test_a_generation_of_another_version_is_built_again(tmp_path: Path, change: 
         assert [info.key for info in store.runs()] == keys
         assert pointer(tmp_path) == before | {"number": 3}
         assert store.live_run() == keys[1]
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path) as store:
+        store.publish(publication())
+        (tmp_path / "current.json").write_text(json.dumps(pointer(tmp_path) | {"schema_version": SCHEMA_VERSION + 1}))
+        for call in (store.runs, store.live_run, lambda: store.publish(publication("b"))):
+            with pytest.raises(StoreError, match=f"got schema version {SCHEMA_VERSION + 1}, expected .* upgrade"):
+                call()
 
 
 def test_a_damaged_or_missing_file_is_built_again_by_publishing(tmp_path: Path) -> None:
@@ -208,3 +224,60 @@ def test_a_run_is_read_back_range_by_range(tmp_path: Path, width: int, monkeypat
         for run, graph in (("a", GRAPH), ("b", far)):
             given = publication(run, hierarchy=graph, content_hash=run * 8)
             assert equal(store.export(store.publish(given)), graph)
+
+
+def children() -> set[int]:
+    found: set[int] = set()
+    for path in Path("/proc/self/task").glob("*/children"):
+        found.update(map(int, path.read_text().split()))
+    return found
+
+
+def publish_and_kill(store: EmbeddedStore, given: Publication, after: float | None) -> tuple[CsrmsError | None, float]:
+    """Publish in a thread, kill the process that writes `after` seconds after its start; its error and its life."""
+    failures: list[CsrmsError] = []
+
+    def publish() -> None:
+        try:
+            store.publish(given)
+        except CsrmsError as error:
+            failures.append(error)
+
+    before = children()
+    thread = threading.Thread(target=publish)
+    thread.start()
+    while thread.is_alive() and not children() - before:
+        time.sleep(0.002)
+    started = time.monotonic()
+    while thread.is_alive() and (children() - before):
+        if after is not None and time.monotonic() - started >= after:
+            for child in children() - before:
+                os.kill(child, signal.SIGKILL)
+            break
+        time.sleep(0.002)
+    life = time.monotonic() - started
+    thread.join()
+    return (failures[0] if failures else None), life
+
+
+@pytest.mark.timeout(120)
+def test_a_killed_builder_leaves_the_old_run_and_a_retry_completes(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path / "graph")
+    graphs = [hierarchies.hierarchy(seed, n=20_000, n_patterns=100) for seed in range(2)]
+    facts = [hierarchies.publication(graph, f"run {n}", content_hash=f"{n}" * 8) for n, graph in enumerate(graphs)]
+    failure, life = publish_and_kill(store, facts[0], None)
+    assert failure is None
+    live, killed = facts[0].run_key, 0
+    for moment in (0.0, 0.2, 0.4, 0.6, 0.8):
+        failure, _ = publish_and_kill(store, facts[1], moment * life)
+        if failure is None:  # on a machine that was slower the first time
+            break
+        killed += 1
+        assert isinstance(failure, StoreError)
+        assert "SIGKILL" in str(failure)
+        assert store.live_run(facts[0].dataset_key) == live
+        assert equal(store.export(live), graphs[0])
+    assert killed >= 2
+    assert store.publish(facts[1]) == store.live_run(facts[1].dataset_key) == facts[1].run_key
+    assert equal(store.export(facts[1].run_key), graphs[1])
+    assert list((tmp_path / "graph").glob(".build.*")) == []
