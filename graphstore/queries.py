@@ -19,7 +19,7 @@ from graphstore.schema import KINDS
 
 _FIELDS = ("purpose", "parameters", "columns", "cost")
 # A property of kind FLOAT comes back as DOUBLE: answers know one kind of number with a fraction.
-ANSWERS = {kind: KINDS[kind] for kind in ("STRING", "INT64", "DOUBLE", "BOOL")} | {"INT64[]": pa.list_(pa.int64())}
+ANSWERS = {kind: KINDS[kind] for kind in ("STRING", "INT64", "DOUBLE", "BOOL")}
 
 
 @dataclass(frozen=True)

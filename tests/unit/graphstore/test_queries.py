@@ -9,17 +9,18 @@ import pytest
 
 from csrms_dist.errors import ConfigError, StoreError
 from graphstore.cypher import parameters, reading, tokens
-from graphstore.export import _COVERS, _HAS_LABEL, _IN_PATTERN, _PATTERNS, _RUNS, INSTANCE_BY_ID
+from graphstore.export import _COVERS, _FIRST, _HAS_LABEL, _IN_PATTERN, _PATTERNS, _RUNS, INSTANCE_BY_ID
 from graphstore.queries import NamedQuery, named_queries, named_query, parse
 from graphstore.schema import SCHEMA
 from ray_jobs.query import _CLASS_NAMES
 
 NAMES = [
     "changed_instances", "confused_classes", "dominance", "hardest", "instance", "label_suspects", "largest_patterns",
-    "mixed_patterns", "moved_patterns", "outliers", "pattern_neighbours", "r_id", "r_id_all", "r_id_pairs", "r_is",
+    "mixed_patterns", "moved_patterns", "outliers", "pattern_neighbours", "r_id", "r_id_pairs", "r_is",
     "r_is_pairs", "r_mc", "r_mc_pairs", "representativeness", "runs", "shared_patterns",
 ]  # fmt: skip
-INTERNAL = [_RUNS, _IN_PATTERN, _HAS_LABEL, _COVERS, _PATTERNS, INSTANCE_BY_ID, _CLASS_NAMES]
+COLUMNS = [_IN_PATTERN, _HAS_LABEL, _COVERS, _PATTERNS]
+INTERNAL = [_RUNS, _FIRST, INSTANCE_BY_ID, _CLASS_NAMES, *(text for c in COLUMNS for text in (c.as_rows, c.as_lists))]
 
 # What one engine rejects or silently answers differently.
 UNPORTABLE = {
@@ -135,13 +136,13 @@ WHOLE = """// purpose: p
 // on two lines
 // parameters: $run = key of a run; $n INT64 = how many
 // columns: a INT64, b DOUBLE,
-// c INT64[]
+// c BOOL
 // cost: none
 RETURN 1 AS a"""
 
 
 def test_a_header_is_read() -> None:
-    schema = pa.schema([("a", pa.int64()), ("b", pa.float64()), ("c", pa.list_(pa.int64()))])
+    schema = pa.schema([("a", pa.int64()), ("b", pa.float64()), ("c", pa.bool_())])
     query = parse("x", WHOLE)
     meaning = "$run = key of a run; $n INT64 = how many"
     assert query == NamedQuery(
@@ -155,7 +156,7 @@ def test_a_header_is_read() -> None:
     ("old", "new", "words"),
     [
         ("// cost: none\n", "", "x.cypher: got no // cost"),
-        ("a INT64,", "a,", "got the column a, expected a name and one of STRING, INT64, DOUBLE, BOOL, INT64"),
+        ("a INT64,", "a,", "got the column a, expected a name and one of STRING, INT64, DOUBLE, BOOL"),
         ("b DOUBLE", "b FLOAT", "got the column b FLOAT"),
         ("$n INT64", "$n WHOLE", r"got the parameter \$n of kind WHOLE, expected one of STRING, "),
     ],
