@@ -1,29 +1,49 @@
 """The named queries: one parameterised `.cypher` file each, which says what it needs and what it returns.
 
-A file opens with the header lines `// purpose:`, `// parameters:` ($name = meaning; ...), `// columns:` and `// cost:`;
-a line that names none of them continues the one above. The text runs on every store.
+A file opens with the header lines `// purpose:`, `// parameters:` ($name KIND = meaning; ...; STRING where no kind
+stands), `// columns:` (name KIND, ...) and `// cost:`; a line that names none of them continues the one above. The text
+runs on every store, and every store answers with exactly these columns.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from csrms_dist.errors import StoreError
+import pyarrow as pa
+
+from csrms_dist.errors import ConfigError, StoreError
+from graphstore.schema import KINDS
 
 _FIELDS = ("purpose", "parameters", "columns", "cost")
+# A property of kind FLOAT comes back as DOUBLE: answers know one kind of number with a fraction.
+ANSWERS = {kind: KINDS[kind] for kind in ("STRING", "INT64", "DOUBLE", "BOOL")}
 
 
 @dataclass(frozen=True)
 class NamedQuery:
-    """name: of the file. text: the Cypher. parameters, columns: their names in order. doc: what the header says."""
+    """name: of the file. text: the Cypher. kinds: of each parameter, in order; schema: of the answer.
+
+    purpose, meaning (of the parameters) and cost are for people.
+    """
 
     name: str
     text: str
-    parameters: tuple[str, ...]
-    columns: tuple[str, ...]
-    doc: str
+    kinds: Mapping[str, str]
+    schema: pa.Schema
+    purpose: str
+    meaning: str
+    cost: str
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return tuple(self.kinds)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self.schema.names)
 
 
 def parse(name: str, source: str) -> NamedQuery:
@@ -42,15 +62,42 @@ def parse(name: str, source: str) -> NamedQuery:
             header[current] += " " + line.removeprefix("//").strip()
     missing = [word for word in _FIELDS if not header.get(word)]
     if missing:
-        raise StoreError(f"the query file {name}.cypher", got="no // " + missing[0], expected="a header with it")
-    named = [part.partition("=")[0].strip().removeprefix("$") for part in header["parameters"].split(";")]
+        raise _refuse(name, "no // " + missing[0], "a header with it")
     return NamedQuery(
         name,
         "\n".join(body).strip(),
-        tuple(part for part in named if part != "none"),
-        tuple(part.strip() for part in header["columns"].split(",")),
-        f"{header['purpose']} Parameters: {header['parameters']}. Cost: {header['cost']}",
+        _kinds(name, header["parameters"]),
+        _schema(name, header["columns"]),
+        header["purpose"],
+        header["parameters"],
+        header["cost"],
     )
+
+
+def _refuse(name: str, got: str, expected: str) -> StoreError:
+    return StoreError(f"the query file {name}.cypher", got=got, expected=expected)
+
+
+def _kinds(name: str, text: str) -> dict[str, str]:
+    """'$run = key of a run; $pattern INT64 = ...' -> {'run': 'STRING', 'pattern': 'INT64'}."""
+    kinds: dict[str, str] = {}
+    for part in text.split(";") if text != "none" else ():
+        parameter, _, kind = part.partition("=")[0].strip().removeprefix("$").partition(" ")
+        kinds[parameter] = kind or "STRING"
+        if kinds[parameter] not in KINDS:
+            raise _refuse(name, f"the parameter ${parameter} of kind {kind}", "one of " + ", ".join(KINDS))
+    return kinds
+
+
+def _schema(name: str, text: str) -> pa.Schema:
+    """'key STRING, idx INT64' -> the Arrow schema of the answer."""
+    fields = []
+    for part in text.split(","):
+        column, _, kind = part.strip().partition(" ")
+        if kind not in ANSWERS:
+            raise _refuse(name, f"the column {part.strip()}", "a name and one of " + ", ".join(ANSWERS))
+        fields.append((column, ANSWERS[kind]))
+    return pa.schema(fields)
 
 
 @cache
@@ -61,8 +108,8 @@ def named_queries() -> dict[str, NamedQuery]:
 
 
 def named_query(name: str) -> NamedQuery:
-    """One of them. Raises StoreError that lists the names."""
+    """One of them. Raises ConfigError that lists the names."""
     queries = named_queries()
     if name not in queries:
-        raise StoreError("the named query", got=repr(name), expected="one of " + ", ".join(queries))
+        raise ConfigError("the named query", got=repr(name), expected="one of " + ", ".join(queries))
     return queries[name]

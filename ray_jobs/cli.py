@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     query.add_argument("--cypher", default="", metavar="TEXT", help="a Cypher text instead of a name (read-only, 10 s)")
     query.add_argument(
-        "--limit", type=int, default=10_000, metavar="N", help="rows at the most (default and highest: 10000)"
+        "--limit", type=int, metavar="N", help="rows at the most (highest, and default: 10000; of the first ones: 100)"
     )
     query.add_argument("--run", metavar="DIR", help="run directory (default: the last one below runs/)")
     _output(query)
@@ -76,7 +76,7 @@ def _configured(parser: argparse.ArgumentParser) -> None:
 
 
 def _output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--format", choices=("table", "json", "csv"), default="table", help="how to print")
+    parser.add_argument("--format", choices=("table", "json", "csv", "parquet"), default="table", help="how to print")
     parser.add_argument("--out", metavar="FILE", help="write .parquet, .csv or .json instead of printing")
 
 
@@ -161,9 +161,9 @@ def _query(arguments: argparse.Namespace) -> int:
     if not arguments.name and not arguments.cypher:
         print(catalogue())
         return 0
-    if not 1 <= arguments.limit <= ROW_LIMIT:
+    if arguments.limit is not None and not 1 <= arguments.limit <= ROW_LIMIT:
         raise ConfigError("--limit", got=str(arguments.limit), expected="a whole number in [1, 10000]")
-    _check_out(arguments.out)
+    _check_out(arguments)
     table = query(
         find_run(arguments.run),
         arguments.name,
@@ -201,7 +201,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     from ray_jobs.predict import predict
     from ray_jobs.query import find_run
 
-    _check_out(arguments.out)
+    _check_out(arguments)
     table, rejected = predict(find_run(arguments.run), arguments.path)
     for item in rejected:
         print(f"csrms predict: {item.id} was set aside: {item.reason}", file=sys.stderr)
@@ -209,9 +209,14 @@ def _predict(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check_out(out: str | None) -> None:
-    """Refuse an unusable --out before the work, not after it."""
+def _check_out(arguments: argparse.Namespace) -> None:
+    """Refuse an unusable place for the answer before the work, not after it."""
+    out = arguments.out
     if out is None:
+        if arguments.format == "parquet" and sys.stdout.isatty():
+            raise ConfigError(
+                "--format parquet", got="a terminal", expected="a file or a pipe", remedy="add --out FILE.parquet"
+            )
         return
     if Path(out).suffix not in (".parquet", ".csv", ".json"):
         raise ConfigError("--out", got=f"'{out}'", expected="a name that ends in .parquet, .csv or .json")
@@ -225,7 +230,7 @@ def _write(table: pa.Table, arguments: argparse.Namespace) -> None:
     import pyarrow.parquet
 
     from csrms_dist.run_directory import disk_errors
-    from ray_jobs.query import as_text
+    from ray_jobs.query import as_text, flat
 
     table = table.replace_schema_metadata(None)
     if arguments.out is None:
@@ -233,13 +238,15 @@ def _write(table: pa.Table, arguments: argparse.Namespace) -> None:
             print(as_text(table))
         elif arguments.format == "json":
             print(json.dumps(table.to_pylist(), ensure_ascii=False, indent=1))
+        elif arguments.format == "csv":
+            pyarrow.csv.write_csv(flat(table), sys.stdout.buffer)
         else:
-            pyarrow.csv.write_csv(table, sys.stdout.buffer)
+            pyarrow.parquet.write_table(table, sys.stdout.buffer)
         return
     path = Path(arguments.out)
     writers = {
         ".parquet": lambda staged: pyarrow.parquet.write_table(table, staged),
-        ".csv": lambda staged: pyarrow.csv.write_csv(table, staged),
+        ".csv": lambda staged: pyarrow.csv.write_csv(flat(table), staged),
         ".json": lambda staged: staged.write_text(json.dumps(table.to_pylist(), ensure_ascii=False, indent=1) + "\n"),
     }
     staged = path.with_name(f".{path.name}.{os.getpid()}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,24 @@ import pyarrow as pa
 from csrms_dist.errors import ConfigError, RunDirectoryError
 from csrms_dist.run_directory import RunDirectory
 from graphstore.cypher import parameters as parameters_of
-from graphstore.queries import named_queries, named_query
-from graphstore.store import ROW_LIMIT, TIMEOUT_S
+from graphstore.queries import NamedQuery, named_queries, named_query
+from graphstore.store import ROW_LIMIT, TIMEOUT_S, GraphStore
 from ray_jobs.wiring import store_of
 
 CELL_WIDTH = 60
+TOP = 100
+"""How many a query for the first ones gives, unless told."""
+LISTED = 10
+RUNS = ("run", "other")
+CLASSES = ("a", "b", "class")
+"""Parameters that are keys of runs, and names of classes."""
+
+_CLASS_NAMES = """
+MATCH (:Run {key: $run})-[:OF_DATASET]->(d:Dataset)
+MATCH (c:Class)-[:OF_DATASET]->(d)
+RETURN c.name AS name
+ORDER BY name
+"""
 
 
 def find_run(given: str | Path | None) -> RunDirectory:
@@ -56,22 +70,100 @@ def query(
     parameters: Mapping[str, Any] | None = None,
     *,
     cypher: str = "",
-    limit: int = ROW_LIMIT,
+    limit: int | None = None,
 ) -> pa.Table:
-    """Answer a named query or a Cypher text as an Arrow table of at most `limit` rows, in at most 10 s.
+    """Answer a named query or a Cypher text as an Arrow table of at most `limit` rows (None: 10,000), in at most 10 s.
 
-    $run is the run's live version unless given; the parameter `id` of a query about one image is the user's own id.
-    Raises StoreError, in one sentence.
+    $run is the run's live version unless given; $top of a query for the first ones is `limit` (None: 100). The
+    parameter `id` of a query about one image is the user's own id.
+
+    Raises ConfigError for an unknown query or a parameter that is unknown, missing or of the wrong kind, and names a
+    class or a run that is not there; StoreError for what the store refuses. Both are one sentence.
     """
+    named = None if cypher else named_query(name)
+    wanted = named.parameters if named else tuple(parameters_of(cypher))
+    rows = ROW_LIMIT if limit is None else min(limit, ROW_LIMIT)
     given = dict(parameters or {})
-    asked = cypher or named_query(name)
-    wanted = set(parameters_of(asked) if isinstance(asked, str) else asked.parameters)
+    chosen = {parameter: given[parameter] for parameter in RUNS if parameter in given}
+    if named and "top" in wanted:
+        given.setdefault("top", TOP if limit is None else rows)
+    _check_names(wanted, given)
+    if named:
+        given = {
+            parameter: _of_kind(parameter, value, named.kinds.get(parameter)) for parameter, value in given.items()
+        }
     with store_of(run) as store:
         if "run" in wanted and "run" not in given:
             given["run"] = store.live_run()
-        if "instance" in wanted and "instance" not in given and "id" in given:
-            given["instance"] = store.resolve_instance(str(given.pop("id")))
-        table: pa.Table = store.query(asked, given, limit=min(limit, ROW_LIMIT), timeout_s=TIMEOUT_S)
+        if named:
+            _check_runs(store, chosen)
+            _check_classes(store, given)
+        if "instance" in wanted and "id" in given:
+            given["instance"] = store.resolve_instance(str(given.pop("id")), given.get("run") or store.live_run() or "")
+        table: pa.Table = store.query(named or cypher, given, limit=rows, timeout_s=TIMEOUT_S)
+    return table
+
+
+def _shown(wanted: Sequence[str]) -> list[str]:
+    """The parameters that a user must give, as the user knows them."""
+    return ["id" if name == "instance" else name for name in wanted if name != "run"]
+
+
+def _check_names(wanted: Sequence[str], given: Mapping[str, Any]) -> None:
+    known = _shown(wanted)
+    for name in wanted:
+        shown = "id" if name == "instance" else name
+        if name != "run" and name not in given and shown not in given:
+            raise ConfigError(
+                f"parameter {shown}", got="no value", expected=f"values for {', '.join(known)}",
+                remedy=f"add --param {shown}=...",
+            )  # fmt: skip
+    for name in given:
+        if name not in (*wanted, *known):
+            raise ConfigError(
+                f"unknown parameter {name}",
+                expected=" or ".join([*known, "run"] if "run" in wanted else known) or "none",
+            )
+
+
+def _of_kind(name: str, value: Any, kind: str | None) -> Any:
+    """A value as the query wants it: `--param pattern=3` gives a text."""
+    if kind != "INT64":
+        return value
+    try:
+        return int(value) if isinstance(value, str) else operator.index(value)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"parameter {name}", got=repr(value), expected="a whole number") from error
+
+
+def _check_runs(store: GraphStore, chosen: Mapping[str, Any]) -> None:
+    keys = [info.key for info in store.runs()] if chosen else []
+    for name, value in chosen.items():
+        if keys and value not in keys:
+            raise ConfigError(f"parameter {name}", got=repr(value), expected="one of " + _listed(keys))
+
+
+def _check_classes(store: GraphStore, given: Mapping[str, Any]) -> None:
+    """An unknown class would get an empty answer, as one that lies in no pattern does."""
+    asked = [name for name in CLASSES if name in given]
+    names = store.query(_CLASS_NAMES, {"run": given["run"]}, limit=1 << 30)["name"].to_pylist() if asked else []
+    for name in asked:
+        if names and given[name] not in names:
+            raise ConfigError(
+                f"parameter {name}", got=repr(given[name]), expected="one of " + _listed([*map(repr, names)])
+            )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
+
+
+def flat(table: pa.Table) -> pa.Table:
+    """The table with lists as JSON text, for CSV, which knows none."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_list(field.type):
+            texts = pa.array([json.dumps(value) for value in table[field.name].to_pylist()], pa.string())
+            table = table.set_column(place, field.name, texts)
     return table
 
 
@@ -96,6 +188,11 @@ def catalogue() -> str:
     """The named queries: name, parameters, purpose."""
     lines = []
     for name, item in named_queries().items():
-        parameters = " ".join(f"--param {'id' if p == 'instance' else p}=..." for p in item.parameters if p != "run")
-        lines.append(f"{name} {parameters}".rstrip() + f"\n    {item.doc.partition(' Parameters:')[0]}")
+        given = [parameter for parameter in _shown(item.parameters) if parameter != "top"]
+        parameters = " ".join([*(f"--param {parameter}=..." for parameter in given), *_limit(item)])
+        lines.append(f"{name} {parameters}".rstrip() + f"\n    {item.purpose}")
     return "\n".join(lines)
+
+
+def _limit(item: NamedQuery) -> list[str]:
+    return [f"--limit {TOP}"] if "top" in item.parameters else []

@@ -1,6 +1,6 @@
 // purpose: How many patterns each class dominates, the size of the largest and the most of its own instances in one.
 // parameters: $run = key of a run
-// columns: idx, class, patterns, largest, most
+// columns: idx INT64, class STRING, patterns INT64, largest INT64, most INT64
 // cost: the COVERS edges of the run
 MATCH (r:Run {key: $run})-[:OF_DATASET]->(d:Dataset)
 MATCH (d)<-[:OF_DATASET]-(c:Class)

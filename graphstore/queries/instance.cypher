@@ -1,6 +1,7 @@
 // purpose: One instance: a row for each of its classes, with its pattern and how typical it is there.
 // parameters: $run = key of a run; $instance = key of an instance
-// columns: source_id, split, uri, class, pattern, size, dominated, share, role, score, difficulty
+// columns: source_id STRING, split STRING, uri STRING, class STRING, pattern INT64, size INT64, dominated BOOL,
+// share DOUBLE, role STRING, score DOUBLE, difficulty DOUBLE
 // cost: one look-up by key
 MATCH (i:Instance {key: $instance})-[e:IN_PATTERN]->(p:Pattern {run: $run})
 OPTIONAL MATCH (i)-[:HAS_LABEL]->(c:Class)

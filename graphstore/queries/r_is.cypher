@@ -1,6 +1,6 @@
 // purpose: R_IS, CSRMS eq. 2: instances that share no label with this one, in the same dominated pattern.
 // parameters: $run = key of a run; $instance = key of an instance
-// columns: key, idx, source_id
+// columns: key STRING, idx INT64, source_id STRING
 // cost: the instances of its pattern
 MATCH (a:Instance {key: $instance})-[:IN_PATTERN]->(p:Pattern {run: $run, dominated: true})
 MATCH (p)<-[:IN_PATTERN]-(b:Instance)

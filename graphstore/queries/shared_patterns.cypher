@@ -1,7 +1,8 @@
 // purpose: Why two classes look alike: the patterns in which both lie, with what each holds of them; the patterns that
 // hold most of both come first.
 // parameters: $run = key of a run; $a = name of a class; $b = name of another class
-// columns: pattern, size, dominated, n_a, share_a, role_a, n_b, share_b, role_b, in_common
+// columns: pattern INT64, size INT64, dominated BOOL, n_a INT64, share_a DOUBLE, role_a STRING, n_b INT64,
+// share_b DOUBLE, role_b STRING, in_common INT64
 // cost: the patterns of one class
 MATCH (p:Pattern {run: $run})-[x:COVERS]->(a:Class {name: $a})
 MATCH (p)-[y:COVERS]->(b:Class {name: $b})

@@ -31,7 +31,7 @@ from csrms_dist.inference import Classifier, make_model, save_model
 from csrms_dist.models.prototypes import PatternPrototypes
 from csrms_dist.run_directory import RunDirectory
 from csrms_dist.training.train_step import refuse_divergence
-from graphstore.queries import named_queries
+from graphstore.queries import ANSWERS, named_queries
 from graphstore.schema import SCHEMA, Column
 from ray_jobs import configuration_reference
 from ray_jobs.cli import _parser, main
@@ -53,13 +53,12 @@ REMAKE = "python tests/architecture/test_docs.py"
 
 
 def query_table() -> Iterator[str]:
+    kinds = {arrow: kind for kind, arrow in ANSWERS.items()}
     yield "| name | answers | parameters | columns | cost |"
     yield "|---|---|---|---|---|"
     for name, item in named_queries().items():
-        purpose, _, rest = item.doc.partition(" Parameters: ")
-        parameters, _, cost = rest.partition(". Cost: ")
-        columns = ", ".join(f"`{column}`" for column in item.columns)
-        yield f"| `{name}` | {purpose} | {parameters} | {columns} | {cost} |"
+        columns = ", ".join(f"`{field.name}` {kinds[field.type]}" for field in item.schema)
+        yield f"| `{name}` | {item.purpose} | {item.meaning} | {columns} | {item.cost} |"
 
 
 def schema_tables() -> Iterator[str]:
@@ -369,7 +368,10 @@ MADE: list[Callable[[], Any]] = [
     lambda: asked("nothing"),
     lambda: asked(cypher="MATCH (p:Pattern) DELETE p"),
     lambda: asked("shared_patterns"),
+    lambda: asked("r_is"),
     lambda: asked("dominance", c=1),
+    lambda: asked("representativeness", **{"class": "cat"}),
+    lambda: asked("pattern_neighbours", pattern="first"),
     lambda: asked("instance", id="digit-9999"),
     lambda: asked(cypher="MATCH (p:Pattern {run: $run}) RETURN p"),
     lambda: require("nothing_like_it"),

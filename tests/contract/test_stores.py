@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 
 from csrms_dist.errors import DataError, StoreError
-from csrms_dist.hierarchy.graph import ROLE_NAMES, HierarchyGraph
-from csrms_dist.hierarchy.pattern_counts import build_hierarchy, pattern_shares, top_shares
-from csrms_dist.hierarchy.relations import looks_like, r_id, r_is, r_mc
+from csrms_dist.hierarchy.graph import HierarchyGraph
+from csrms_dist.hierarchy.pattern_counts import build_hierarchy
+from csrms_dist.hierarchy.relations import looks_like
 from csrms_dist.hierarchy.snapshot import equal
 from csrms_dist.labels import label_lists
 from csrms_dist.progress import Progress
@@ -256,76 +256,6 @@ def test_a_snapshot_is_exported_once(store: GraphStore, tmp_path_factory: pytest
 
 
 # -- queries ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("multi", [False, True])
-def test_relations_equal_the_oracle_for_every_instance(store: GraphStore, multi: bool) -> None:
-    graph = hierarchy(6, multi=multi)
-    run = store.publish(publication(graph))
-    found = {"r_id": 0, "r_is": 0, "r_mc": 0}
-    for row in range(graph.n_rows):
-        key = store.resolve_instance(f"img-{graph.instance[row]}", run)
-        for name, oracle in (("r_id", r_id), ("r_is", r_is), ("r_mc", r_mc)):
-            rows = ask(store, name, run=run, instance=key)
-            assert [r["idx"] for r in rows] == graph.instance[oracle(graph, row)].tolist()
-            assert [r["source_id"] for r in rows] == [f"img-{r['idx']}" for r in rows]
-            found[name] += len(rows)
-    assert all(found.values())
-
-
-@pytest.mark.parametrize("multi", [False, True])
-def test_named_queries_equal_the_arrays(store: GraphStore, multi: bool) -> None:
-    graph = hierarchy(7, multi=multi)
-    run = store.publish(publication(graph))
-    other = build_hierarchy(
-        np.zeros(60, int), graph.score, graph.membership, graph.instance,
-        dominance_threshold=0.6, n_positives=3, multi_label=multi,
-    )  # fmt: skip
-    store.publish(publication(other, "other"))  # whose edges must not be seen
-    counts, role = graph.counts.toarray(), graph.role.toarray()
-    shares, sizes = pattern_shares(graph.counts, graph.sizes).toarray(), graph.sizes
-
-    weights = looks_like(graph).toarray()
-    pairs = [(a, b) for a in range(4) for b in range(4) if weights[a, b]]
-    confused = ask(store, "confused_classes", run=run)
-    assert {(r["class"], r["other"]): (r["weight"], r["strongest"]) for r in confused} == {
-        (f"class {a}", f"class {b}"): (weights[a, b], max(weights[a, b], weights[b, a])) for a, b in pairs
-    }
-    assert [r["strongest"] for r in confused] == sorted((r["strongest"] for r in confused), reverse=True)
-
-    shared = ask(store, "shared_patterns", run=run, a="class 0", b="class 2")
-    both = np.flatnonzero((counts[:, 0] > 0) & (counts[:, 2] > 0))
-    assert [r["pattern"] for r in shared] == sorted(both, key=lambda k: (-min(counts[k, 0], counts[k, 2]), k))
-    for r in shared:
-        k = r["pattern"]
-        assert (r["size"], r["n_a"], r["n_b"], r["share_a"], r["share_b"], r["dominated"]) == (
-            sizes[k], counts[k, 0], counts[k, 2], shares[k, 0], shares[k, 2], graph.dominated[k],
-        )  # fmt: skip
-        assert (r["role_a"], r["role_b"]) == (ROLE_NAMES[role[k, 0]], ROLE_NAMES[role[k, 2]])
-
-    for r in ask(store, "dominance", run=run):
-        mine = np.flatnonzero(role[:, r["idx"]] == ROLE_NAMES.index("dominates"))
-        assert r["class"] == f"class {r['idx']}"
-        assert r["patterns"] == len(mine)
-        assert r["largest"] == max(sizes[mine], default=0)
-        assert r["most"] == max(counts[mine, r["idx"]], default=0)
-
-    mixed = ask(store, "mixed_patterns", run=run)
-    assert [r["pattern"] for r in mixed] == sorted(np.flatnonzero(~graph.dominated), key=lambda k: (-sizes[k], k))
-    assert [r["classes"] for r in mixed] == [(counts[r["pattern"]] > 0).sum() for r in mixed]
-    assert [r["top_share"] for r in mixed] == [top_shares(graph.counts, sizes)[r["pattern"]] for r in mixed]
-
-    assert [r["idx"] for r in ask(store, "outliers", run=run)] == graph.instance[np.argsort(graph.score)].tolist()
-
-    for row, labels in enumerate(label_lists(graph.membership)):
-        key = store.resolve_instance(f"img-{graph.instance[row]}", run)
-        found = ask(store, "instance", run=run, instance=key)
-        assert sorted(r["class"] for r in found if r["class"] is not None) == [f"class {k}" for k in labels]
-        assert len(found) == max(1, len(labels))
-        assert {r["pattern"] for r in found} == {graph.pattern[row]}
-        assert {(r["score"], r["difficulty"]) for r in found} == {
-            (float(graph.score[row]), float(graph.difficulty[row]))
-        }
 
 
 def test_names_come_back_as_they_were_given(store: GraphStore) -> None:

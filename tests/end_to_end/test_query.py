@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import pytest
 from csrms_dist.hierarchy import snapshot
 from graphstore.queries import named_queries
 from ray_jobs.cli import main
-from tests.end_to_end.harness import ROOM, Run, csrms
+from tests.end_to_end.harness import CLI, ROOM, Run, csrms
 
 pytestmark = ROOM
 
@@ -95,8 +97,10 @@ def test_an_image_in_its_pattern(finished: Run, ask: Ask) -> None:
 
 @pytest.mark.parametrize("name", sorted(named_queries()))
 def test_every_named_query_answers(ask: Ask, finished: Run, name: str) -> None:
-    given = {"instance": f"id={rows_of(finished)['id'][0]}", "a": "a=1", "b": "b=8"}
-    wanted = [given[parameter] for parameter in named_queries()[name].parameters if parameter != "run"]
+    [live] = ask("runs", "--format", "json").rows
+    given = {"instance": f"id={rows_of(finished)['id'][0]}", "a": "a=1", "b": "b=8", "class": "class=3"}
+    given |= {"pattern": "pattern=0", "other": f"other={live['key']}"}
+    wanted = [given[parameter] for parameter in named_queries()[name].parameters if parameter not in ("run", "top")]
     answer = ask(name, "--format", "csv", *(word for pair in wanted for word in ("--param", pair)))
     assert answer.code == 0, answer.err
     assert tuple(next(csv.reader(io.StringIO(answer.out)))) == named_queries()[name].columns
@@ -108,10 +112,44 @@ def test_the_catalogue_names_every_query(ask: Ask) -> None:
 
 
 def test_limit_cuts_the_answer_and_says_so(ask: Ask) -> None:
-    answer = ask("outliers", "--limit", "3", "--format", "json")
+    answer = ask("dominance", "--limit", "3", "--format", "json")
     assert len(answer.rows) == 3
     assert answer.err == "csrms query: only the first 3 rows are shown\n"
-    assert ask("outliers", "--limit", "100", "--format", "json").err == ""
+    assert ask("dominance", "--limit", "10", "--format", "json").err == ""
+
+
+def test_a_query_for_the_first_ones_gives_as_many_as_the_limit(ask: Ask) -> None:
+    whole = ask("hardest", "--format", "json")
+    assert len(whole.rows) == 100
+    for words in (("--limit", "3"), ("--param", "top=3"), ("--param", "top:=3")):
+        answer = ask("hardest", *words, "--format", "json")
+        assert answer.rows == whole.rows[:3]
+        assert answer.err == ""
+
+
+def test_a_list_is_text_in_csv(ask: Ask) -> None:
+    text = "MATCH (p:Pattern {run: $run}) WHERE p.idx < 3 RETURN count(p.key) AS n, collect(p.idx) AS list"
+    [row] = csv.DictReader(io.StringIO(ask("--cypher", text, "--format", "csv").out))
+    assert (row["n"], sorted(json.loads(row["list"]))) == ("3", [0, 1, 2])
+
+
+def test_parquet_goes_to_a_pipe_but_to_no_terminal(ask: Ask, finished: Run, tmp_path: Path) -> None:
+    with (tmp_path / "rows.parquet").open("wb") as file:
+        subprocess.run([*CLI, "query", "outliers", "--format", "parquet"], cwd=finished.folder, stdout=file, check=True)
+    assert pq.read_table(tmp_path / "rows.parquet").to_pylist() == ask("outliers", "--format", "json").rows
+    parent, child = os.openpty()
+    try:
+        said = subprocess.run(
+            [*CLI, "query", "outliers", "--format", "parquet"],
+            cwd=finished.folder, stdout=child, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(parent)
+        os.close(child)
+    assert said.returncode == 2
+    assert said.stderr == (
+        "csrms query: --format parquet: got a terminal, expected a file or a pipe; add --out FILE.parquet\n"
+    )
 
 
 def test_free_cypher_with_a_typed_parameter(ask: Ask, finished: Run) -> None:
@@ -141,11 +179,16 @@ def test_a_write_is_refused(ask: Ask, finished: Run, text: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "fragment"),
     [
-        (("confused_clases",), 5, "confused_classes"),
+        (("confused_clases",), 2, "confused_classes"),
         (("r_is", "--param", "id=digit-9999"), 5, "digit-9999"),
-        (("r_is",), 5, "value"),
-        (("shared_patterns", "--param", "a=1"), 5, "$b"),
-        (("outliers", "--param", "colour=red"), 5, "colour"),
+        (("r_is",), 2, "parameter id: got no value"),
+        (("shared_patterns", "--param", "a=1"), 2, "parameter b: got no value"),
+        (("shared_patterns", "--param", "a=1", "--param", "b=cat"), 2, "parameter b: got 'cat', expected one of '0', "),
+        (("outliers", "--param", "colour=red"), 2, "unknown parameter colour: expected top or run"),
+        (("outliers", "--param", "top=few"), 2, "parameter top: got 'few', expected a whole number"),
+        (("moved_patterns", "--param", "other=run"), 2, "parameter other: got 'run', expected one of digits@"),
+        (("dominance", "--param", "run=none"), 2, "parameter run: got 'none', expected one of digits@"),
+        (("--cypher", "MATCH (p:Pattern {idx: $n}) RETURN p.key AS key"), 2, "parameter n: got no value"),
         (("--cypher", "MATCH (p:Pattern RETURN p.key"), 5, "syntax error"),
         (("--cypher", "MATCH (p:Patern) RETURN p.key"), 5, "Patern"),
         (("--cypher", "MATCH (p:Pattern) RETURN p"), 5, "properties"),
