@@ -55,6 +55,7 @@ from graphstore.store import (
     check_limits,
     check_version,
     dataset_of,
+    folder_name,
     ready_run,
     refuse_retiring_live,
     the_live_run,
@@ -174,7 +175,7 @@ class EmbeddedStore:
         tables = publication_tables(publication, self.schema)
         run = StoredRun(
             publication.run_key,
-            f"{publication.content_hash[:8]}-{publication.fingerprint[:16]}",
+            folder_name(publication.run_key),
             content_fingerprint(publication),
         )
         with disk_errors(str(self.folder)), self._writing():

@@ -18,7 +18,7 @@ from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.graph import ROLE_NAMES, HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import Csr, assemble, canonical_csr
 from csrms_dist.run_directory import RunDirectory
-from graphstore.store import INSTANCE_DIGITS, GraphStore, RunInfo, instance_key
+from graphstore.store import INSTANCE_DIGITS, GraphStore, RunInfo, folder_name, instance_key
 
 RANGE = 1 << 16
 """Dense indices of instances whose edges are read at once."""
@@ -174,7 +174,7 @@ def cached_snapshot(store: GraphStore, run: str, cache: str | Path) -> Hierarchy
     StoreError when the store does not hold the run, RunDirectoryError when the folder cannot be written.
     """
     directory = RunDirectory(cache)
-    name = run.rpartition("@")[2].replace(":", "-")
+    name = folder_name(run)
     if not directory.is_done(name, run):
         graph = store.export(run)
         with directory.writing(name, run) as folder:

@@ -24,6 +24,7 @@ import pyarrow as pa
 from csrms_dist.errors import StoreError
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.progress import Progress
+from csrms_dist.run_directory import fingerprint
 from graphstore.queries import NamedQuery
 from graphstore.schema import SCHEMA_VERSION
 
@@ -197,6 +198,11 @@ def instance_key(dataset: str, idx: int) -> str:
 def dataset_of(run: str) -> str:
     """The key of a run's data set."""
     return run.rpartition(":")[0]
+
+
+def folder_name(run: str) -> str:
+    """A name for files about a run, another one for each run of each data set."""
+    return f"{fingerprint(run)[:8]}-{run.rpartition(':')[2]}"
 
 
 def the_live_run(live: Mapping[str, str], dataset: str) -> str | None:

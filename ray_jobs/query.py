@@ -14,7 +14,7 @@ from csrms_dist.errors import ConfigError, RunDirectoryError
 from csrms_dist.run_directory import RunDirectory
 from graphstore.cypher import parameters as parameters_of
 from graphstore.queries import NamedQuery, named_queries, named_query
-from graphstore.store import ROW_LIMIT, TIMEOUT_S, GraphStore
+from graphstore.store import ROW_LIMIT, TIMEOUT_S, GraphStore, dataset_of
 from ray_jobs.wiring import store_of
 
 CELL_WIDTH = 60
@@ -74,8 +74,8 @@ def query(
 ) -> pa.Table:
     """Answer a named query or a Cypher text as an Arrow table of at most `limit` rows (None: 10,000), in at most 10 s.
 
-    $run is the run's live version unless given; $top of a query for the first ones is `limit` (None: 100). The
-    parameter `id` of a query about one image is the user's own id.
+    $run is what the run directory published unless given; $top of a query for the first ones is `limit` (None: 100).
+    The parameter `id` of a query about one image is the user's own id.
 
     Raises ConfigError for an unknown query or a parameter that is unknown, missing or of the wrong kind, and names a
     class or a run that is not there; StoreError for what the store refuses. Both are one sentence.
@@ -94,14 +94,24 @@ def query(
         }
     with store_of(run) as store:
         if "run" in wanted and "run" not in given:
-            given["run"] = store.live_run()
+            given["run"] = published_run(run, store)
         if named:
             _check_runs(store, chosen)
             _check_classes(store, given)
         if "instance" in wanted and "id" in given:
-            given["instance"] = store.resolve_instance(str(given.pop("id")), given.get("run") or store.live_run() or "")
+            key = given.get("run") or published_run(run, store)
+            given["instance"] = store.resolve_instance(str(given.pop("id")), key)
         table: pa.Table = store.query(named or cypher, given, limit=rows, timeout_s=TIMEOUT_S)
     return table
+
+
+def published_run(run: RunDirectory, store: GraphStore) -> str:
+    """The key of the run that this directory published, if the store has it; else of the one that is live."""
+    stamp = run.stamp("graph")
+    key = str(stamp["facts"]["run"]) if stamp else ""
+    if any(info.key == key for info in store.runs()):
+        return key
+    return store.live_run(dataset_of(key)) or ""
 
 
 def _shown(wanted: Sequence[str]) -> list[str]:

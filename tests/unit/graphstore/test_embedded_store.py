@@ -25,7 +25,7 @@ from csrms_dist.hierarchy.snapshot import equal
 from csrms_dist.progress import Progress
 from graphstore.embedded_store import EmbeddedStore
 from graphstore.schema import SCHEMA, SCHEMA_VERSION, Column, EdgeType, NodeType
-from graphstore.store import Publication
+from graphstore.store import Publication, folder_name
 from tests.contract import hierarchies
 
 GRAPH = build_hierarchy(
@@ -57,7 +57,7 @@ def test_the_newest_runs_are_kept_and_older_files_swept(tmp_path: Path) -> None:
         keys = [store.publish(publication(run)) for run in "abcd"]
         assert [info.key for info in store.runs()] == keys[1:]
         assert names(tmp_path) == {"current.json", "graph.3.lbug", "graph.4.lbug", "tables"}
-        assert names(tmp_path / "tables") == {f"00000000-{run * 16}" for run in "bcd"}
+        assert names(tmp_path / "tables") == {folder_name(key) for key in keys[1:]}
         assert all(equal(store.export(key), GRAPH) for key in keys[1:])
         assert not (tmp_path / "graph.4.lbug").stat().st_mode & 0o222
 
