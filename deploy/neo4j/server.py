@@ -113,7 +113,9 @@ def class_path(javac: str, target: Path = HERE / "target") -> str:
 
 
 def _run(command: Sequence[str], failed: str, **options: Any) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        command, capture_output=True, text=True, check=False, **options
+    )
     if done.returncode:
         raise ServerError(f"{failed}: {end_of_log(done.stdout + done.stderr) or f'exit code {done.returncode}'}")
     return done.stdout
@@ -407,7 +409,7 @@ def _files(bundle: Path, item: dict[str, Any]) -> list[str]:
 
 
 def import_bundle(home: Path, bundle: Path, heap: str, page_cache: str, off_heap: str, overwrite: bool) -> str:
-    """Replace the database by a bundle, and start the server; whatever happens on the way, there is one or the other."""
+    """Replace the database by a bundle, and start the server; whatever happens, there is the one or the other."""
     arguments = import_arguments(bundle)
     if (home / "data" / "databases" / DATABASE).exists() and not overwrite:
         server = start(home, heap, page_cache)

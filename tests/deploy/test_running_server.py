@@ -98,7 +98,7 @@ def test_no_password_no_answer(command: Command, home: Path) -> None:
 
 def test_it_listens_to_this_machine_alone(command: Command, home: Path) -> None:
     pid = start(command, home)
-    sockets = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
+    sockets = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
     listening = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:]:
