@@ -1,11 +1,17 @@
-# make install | demo | test | test-slow | test-faults | test-core-alone | lint | clean
+# make install | demo | test | test-slow | test-faults | test-core-alone | test-neo4j | lint | clean
+# make neo4j | neo4j-stop | neo4j-import BUNDLE=folder    (NEO4J_DIR=.neo4j HEAP=1g)
 VENV   := .venv
 BIN    := $(VENV)/bin
 # DGL's newest usable wheels end at Python 3.11.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-slow test-faults test-core-alone lint clean
+# A Neo4j server of one's own and its folder: docs/neo4j.md.
+NEO4J_DIR ?= $(or $(NEO4J_HOME_DIR),.neo4j)
+HEAP      ?= 1g
+NEO4J     := $(PYTHON) deploy/neo4j/server.py
+
+.PHONY: install demo test test-slow test-faults test-core-alone test-neo4j lint clean neo4j neo4j-stop neo4j-import
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.installed
@@ -39,6 +45,20 @@ test-faults: $(VENV)/.test-installed
 # Builds an environment with Python 3.12 (PYTHON312=/path/to/python3.12 where it is not on the PATH).
 test-core-alone: $(VENV)/.test-installed
 	@$(BIN)/python -m pytest -m slow tests/core_alone
+
+# Starts Neo4j servers in folders of their own: needs a JDK and Maven.
+test-neo4j: $(VENV)/.test-installed
+	@$(BIN)/python -m pytest -m neo4j
+
+neo4j:
+	@$(NEO4J) start --home '$(NEO4J_DIR)' --heap $(HEAP)
+
+neo4j-stop:
+	@$(NEO4J) stop --home '$(NEO4J_DIR)'
+
+neo4j-import:
+	@$(if $(BUNDLE),,echo "make: got no BUNDLE, expected make neo4j-import BUNDLE=folder" >&2; exit 2)
+	@$(NEO4J) import '$(BUNDLE)' --home '$(NEO4J_DIR)' --heap $(HEAP) $(if $(OVERWRITE),--overwrite)
 
 lint: $(VENV)/.test-installed
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
