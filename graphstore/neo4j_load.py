@@ -76,25 +76,26 @@ def content_of(tables: Iterable[tuple[str, Rows]]) -> str:
     digest = sha256()
     for name, rows in tables:
         digest.update(f"{name} {rows.n} ".encode())
-        columns = [sha256() for _ in rows.make(0, 0).column_names]
+        columns = [(sha256(), sha256()) for _ in rows.make(0, 0).column_names]
         for block in rows.blocks():
             for column, part in zip(columns, block.columns, strict=True):
                 for chunk in part.chunks:
-                    for data in _bytes(chunk):
-                        column.update(data)
-        for column in columns:
-            digest.update(column.digest())
+                    for half, data in zip(column, _bytes(chunk), strict=True):
+                        half.update(data)
+        for lengths, values in columns:
+            digest.update(lengths.digest() + values.digest())
     return digest.hexdigest()[:32]
 
 
-def _bytes(values: pa.Array) -> Iterator[Any]:
+def _bytes(values: pa.Array) -> tuple[Any, Any]:
+    """The lengths of texts, and all their bytes; for numbers nothing and the bytes."""
+    if not len(values):
+        return b"", b""
     if not pa.types.is_string(values.type):
-        yield np.ascontiguousarray(values.to_numpy(zero_copy_only=False)).view(np.uint8).data
-    elif len(values):
-        yield pc.binary_length(values).to_numpy().data
-        _, offsets, data = values.buffers()
-        first, last = np.frombuffer(offsets, np.int32)[[values.offset, values.offset + len(values)]].tolist()
-        yield memoryview(data)[first:last] if data else b""
+        return b"", np.ascontiguousarray(values.to_numpy(zero_copy_only=False)).view(np.uint8).data
+    _, offsets, data = values.buffers()
+    first, last = np.frombuffer(offsets, np.int32)[[values.offset, values.offset + len(values)]].tolist()
+    return pc.binary_length(values).to_numpy().data, memoryview(data)[first:last] if data else b""
 
 
 class Loader:

@@ -488,6 +488,8 @@ def _meaning(error: BaseException, location: str) -> StoreError:
     """The driver's or the server's error as one sentence."""
     exceptions = _driver().exceptions
     code, text = str(getattr(error, "code", None) or ""), _one_line(error)
+    if "result columns with the same name" in text:
+        return StoreError("the query", got="two columns of one name", expected="distinct names", remedy="use AS")
     for needle, what, remedy in _CODES:
         if needle in code:
             return StoreError(what, got=f"'{text}'", remedy=remedy)
@@ -527,9 +529,8 @@ def _table(names: list[str], columns: list[list[Any]], kinds: pa.Schema | None) 
     """
     columns = columns or [[] for _ in names]
     for column in columns:
-        whole = next((value for value in column if _is_graph(value)), None)
-        if whole is not None:
-            kind = "rel" if hasattr(whole, "type") else "node" if hasattr(whole, "labels") else "path"
+        kind = next((kind for kind in map(_graph_kind, column) if kind), "")
+        if kind:
             raise StoreError("the query", got=f"a whole {kind} in RETURN", expected="properties such as n.key")
     if kinds is not None:
         return pa.table(dict(zip(names, columns, strict=True)), schema=kinds)
@@ -542,10 +543,13 @@ def _table(names: list[str], columns: list[list[Any]], kinds: pa.Schema | None) 
         ) from error  # fmt: skip
 
 
-def _is_graph(value: Any) -> bool:
+def _graph_kind(value: Any) -> str:
+    """'node', 'rel' or 'path' if a value is or holds one, else ''."""
+    graph = _driver().graph
     if isinstance(value, list):
-        return any(_is_graph(part) for part in value)
-    return type(value).__module__.startswith("neo4j.graph")
+        return next((kind for kind in map(_graph_kind, value) if kind), "")
+    kinds = (("node", graph.Node), ("rel", graph.Relationship), ("path", graph.Path))
+    return next((name for name, kind in kinds if isinstance(value, kind)), "")
 
 
 def _longest(blocks: Iterable[pa.Table]) -> int:

@@ -53,6 +53,7 @@ def test_the_rows_of_a_run() -> None:
         {
             "key": run, "dataset": "d@00000000", "status": "ready", "created_ms": 3, "params_json": '{"a":2,"b":1}',
             "vigilance": 1.0, "dominance_threshold": 0.6, "features_uri": "f", "prototypes_uri": "p", "n_patterns": 2,
+            "content": content_fingerprint(publication()),
         }
     ]  # fmt: skip
     assert tables["Pattern.COVERS.Class"].to_pylist() == [
