@@ -43,6 +43,7 @@ from csrms_dist.errors import CsrmsError, RunDirectoryError, StoreError, require
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.progress import Progress
 from csrms_dist.run_directory import canonical_json, disk_errors, write_whole
+from graphstore.bundle import write_bundle
 from graphstore.cypher import reading
 from graphstore.export import Columns, read_hierarchy, read_instance, read_runs
 from graphstore.queries import NamedQuery
@@ -216,6 +217,16 @@ class EmbeddedStore:
             refuse_retiring_live(run, current.live[dataset_of(run)])
             self._next_generation(current, tuple(other for other in current.runs if other.key != run), current.live)
 
+    def write_bundle(self, folder: str | Path, progress: Progress | None = None) -> int:
+        """Write all that is stored as the input of neo4j-admin's import; how many rows. See graphstore.bundle."""
+        with disk_errors(str(self.folder)), self._writing():
+            current = self._published()
+            staging = Path(tempfile.mkdtemp(prefix=".build.", dir=self.folder))
+            try:
+                return write_bundle(self._files(current, staging), self.schema, folder, progress)
+            finally:
+                _remove(staging)
+
     def _stored(self, run: str) -> Generation:
         """The current generation, which holds the run."""
         current = self._pointer()
@@ -291,14 +302,7 @@ class EmbeddedStore:
         generation = Generation(number, _engine().__version__, SCHEMA_VERSION, dict(live), tuple(runs))
         staging = Path(tempfile.mkdtemp(prefix=".build.", dir=self.folder))
         try:
-            files: dict[str, list[Path]] = {kind.table: [] for kind in self.schema.types}
-            for place, (dataset, live_run) in enumerate(live.items()):
-                folders = [self._tables_of(run) for run in reversed(generation.of_dataset(dataset))]
-                made = staging / str(place)
-                made.mkdir()
-                for table, of_table in merged(folders, self.schema, live_run, made).items():
-                    files[table] += of_table
-            self._build(staging, files, progress)
+            self._build(staging, self._files(generation, staging), progress)
             (staging / _DATABASE).chmod(0o444)
             _flush(staging / _DATABASE)
             (staging / _DATABASE).replace(self.folder / generation.file)
@@ -309,6 +313,17 @@ class EmbeddedStore:
         _flush(self.folder)
         self._sweep(generation)
         return generation
+
+    def _files(self, generation: Generation, staging: Path) -> dict[str, list[Path]]:
+        """The Parquet files of all rows of a generation, by table; those that must be made lie in `staging`."""
+        files: dict[str, list[Path]] = {kind.table: [] for kind in self.schema.types}
+        for place, (dataset, live_run) in enumerate(generation.live.items()):
+            folders = [self._tables_of(run) for run in reversed(generation.of_dataset(dataset))]
+            made = staging / str(place)
+            made.mkdir()
+            for table, of_table in merged(folders, self.schema, live_run, made).items():
+                files[table] += of_table
+        return files
 
     def _tables_of(self, run: StoredRun) -> Path:
         """The folder of a run's tables, which are all there."""
@@ -381,11 +396,15 @@ class EmbeddedStore:
                 remedy=REBUILD,
             ) from error
 
-    def _current(self) -> Generation:
-        """The generation to read, built again if another engine or schema made it."""
+    def _published(self) -> Generation:
         current = self._pointer()
         if current is None:
             raise StoreError(f"no graph is published in {self.folder}", remedy="run `csrms graph CONFIG` first")
+        return current
+
+    def _current(self) -> Generation:
+        """The generation to read, built again if another engine or schema made it."""
+        current = self._published()
         if current.engine == _engine().__version__ and current.schema_version == SCHEMA_VERSION:
             return current
         with disk_errors(str(self.folder)), self._writing():

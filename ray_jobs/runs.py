@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from csrms_dist.errors import StoreError
+from csrms_dist.progress import Progress
 from graphstore.embedded_store import EmbeddedStore
 from graphstore.store import GraphStore
 
@@ -35,4 +36,5 @@ def write_bundle(store: GraphStore, folder: str | Path) -> int:
             "a bundle", got=f"the store {store.location}", expected="an embedded one",
             remedy="publish without NEO4J_URI and bundle that",
         )  # fmt: skip
-    return store.write_bundle(folder)
+    with Progress("bundle", unit="rows") as progress:
+        return store.write_bundle(folder, progress)

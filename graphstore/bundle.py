@@ -1,0 +1,92 @@
+"""All rows of a store as the input of `neo4j-admin database import full`, for graphs too large to be sent over Bolt.
+
+A folder of Parquet files whose columns are named as the importer wants them (`key:ID(Instance)`, `score:double`,
+`:START_ID(Instance)`), and `bundle.json`, written last, which lists them. Parquet spares the quoting of CSV, so that
+names with quotes, line feeds or control characters arrive as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from csrms_dist.errors import RunDirectoryError
+from csrms_dist.progress import Progress
+from csrms_dist.run_directory import disk_errors, write_whole
+from graphstore.schema import Column, EdgeType, NodeType, Schema
+from graphstore.tables import count_rows
+
+FORMAT = 1
+INDEX = "bundle.json"
+_TYPES = {
+    "STRING": (pa.string(), "string"),
+    "INT64": (pa.int64(), "long"),
+    "DOUBLE": (pa.float64(), "double"),
+    "FLOAT": (pa.float64(), "double"),  # as the driver sends it
+    "BOOL": (pa.bool_(), "boolean"),
+}
+
+
+def columns_of(kind: NodeType | EdgeType) -> pa.Schema:
+    """The columns of a type's files, in the order of its table."""
+    if isinstance(kind, NodeType):
+        key, *others = kind.columns
+        first = [(f"{key.name}:ID({kind.label})", pa.string())]
+    else:
+        first = [(f":START_ID({kind.source})", pa.string()), (f":END_ID({kind.target})", pa.string())]
+        others = list(kind.columns)
+    return pa.schema(first + [_named(column) for column in others])
+
+
+def _named(column: Column) -> tuple[str, pa.DataType]:
+    arrow, name = _TYPES[column.kind]
+    return f"{column.name}:{name}", arrow
+
+
+def write_bundle(
+    files: Mapping[str, Sequence[Path]], schema: Schema, folder: str | Path, progress: Progress | None = None
+) -> int:
+    """Write the rows of Parquet files, given by table, to a new or empty folder; how many there are.
+
+    Raises RunDirectoryError when the folder holds something, cannot be written or the disk is full.
+    """
+    target = Path(folder)
+    with disk_errors(str(target)):
+        target.mkdir(parents=True, exist_ok=True)
+        if any(target.iterdir()):
+            raise RunDirectoryError(f"{target}", got="files in it", expected="a new or empty folder for the bundle")
+        if progress:
+            progress.total = sum(count_rows(of_table) for of_table in files.values())
+        groups: dict[str, list[dict[str, Any]]] = {"nodes": [], "relationships": []}
+        n_rows = 0
+        for kind in schema.types:
+            name = f"{kind.table}.parquet"
+            rows = _write(files[kind.table], columns_of(kind), target / name, progress)
+            n_rows += rows
+            if rows and isinstance(kind, NodeType):
+                groups["nodes"].append({"label": kind.label, "files": [name]})
+            elif rows and isinstance(kind, EdgeType):
+                groups["relationships"].append({"type": kind.name, "files": [name]})
+        index = {"format": FORMAT, **groups, "options": ["--input-type=parquet"]}
+        write_whole(target / INDEX, (json.dumps(index, indent=1) + "\n").encode())
+    return n_rows
+
+
+def _write(files: Sequence[Path], schema: pa.Schema, path: Path, progress: Progress | None) -> int:
+    n_rows = 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for file in files:
+            with pq.ParquetFile(file, pre_buffer=False) as source:
+                for group in range(source.metadata.num_row_groups):
+                    table = source.read_row_group(group)
+                    cast = pa.table([c.cast(f.type) for c, f in zip(table.columns, schema, strict=True)], schema=schema)
+                    writer.write_table(cast)
+                    n_rows += table.num_rows
+                    if progress:
+                        progress.update(table.num_rows)
+    return n_rows
