@@ -11,6 +11,7 @@ User name and password come from the environment; they are in no text, log or pi
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import ssl
 import threading
@@ -98,6 +99,10 @@ RETURN sum(COUNT { (i)-[:HAS_LABEL]->() }) AS n
 _STATUS = "MATCH (r:Run {key: $run}) SET r.status = $status RETURN count(r) AS n"
 _LIVE = "MATCH (d:Dataset) WHERE d.live_run <> '' RETURN d.key AS key, d.live_run AS live_run"
 _VERSION = "MATCH (d:Dataset) RETURN max(d.schema_version) AS version"
+
+
+# The driver warns of every retry; what comes of it is said by the store.
+logging.getLogger("neo4j").addHandler(logging.NullHandler())
 
 
 class Neo4jStore:
@@ -417,12 +422,16 @@ class Neo4jStore:
                     auth=self._login(),
                     connection_timeout=CONNECT_S,
                     connection_acquisition_timeout=2 * CONNECT_S,
-                    max_transaction_retry_time=RETRY_READS_S,
                     user_agent="csrms-dist",
                     notifications_disabled_classifications=["PERFORMANCE", "HINT", "DEPRECATION", "GENERIC"],
                 )
         access = neo4j.WRITE_ACCESS if write else neo4j.READ_ACCESS
-        return self._driver.session(database=self.database, default_access_mode=access, fetch_size=fetch)
+        return self._driver.session(
+            database=self.database,
+            default_access_mode=access,
+            fetch_size=fetch,
+            max_transaction_retry_time=RETRY_WRITES_S if write else RETRY_READS_S,
+        )
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:

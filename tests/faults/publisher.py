@@ -1,4 +1,4 @@
-"""Publishes a made run, as a process that a test may kill: python -m tests.faults.publisher FOLDER NAME.
+"""Publishes a made run, as a process that a test may kill: python -m tests.faults.publisher FOLDER NAME N.
 
 FOLDER: of an embedded store; - for the Neo4j server that the environment names. Prints `begins` when the rows are made
 and `done` when the run is live. Ends with the exit code of the error.
@@ -16,13 +16,12 @@ from graphstore.neo4j_store import Neo4jStore
 from graphstore.store import GraphStore, Publication
 from tests.contract.hierarchies import hierarchy, publication
 
-N = 20_000
 RUNS = {"old": 0, "new": 1}
 
 
-def run_of(name: str) -> Publication:
-    """20,000 instances of one data set, in one of two clusterings."""
-    base, other = hierarchy(0, n=N, n_patterns=100), hierarchy(RUNS[name], n=N, n_patterns=100)
+def run_of(name: str, n: int) -> Publication:
+    """n instances of one data set, in one of two clusterings."""
+    base, other = hierarchy(0, n=n, n_patterns=100), hierarchy(RUNS[name], n=n, n_patterns=100)
     graph: HierarchyGraph = build_hierarchy(
         other.pattern, other.score, base.membership, base.instance,
         dominance_threshold=0.6, n_positives=3, multi_label=False,
@@ -30,8 +29,8 @@ def run_of(name: str) -> Publication:
     return publication(graph, name, created_ms=RUNS[name])
 
 
-def main(folder: str, name: str) -> int:
-    given = run_of(name)
+def main(folder: str, name: str, n: str) -> int:
+    given = run_of(name, int(n))
     store: GraphStore = Neo4jStore.from_environment() if folder == "-" else EmbeddedStore(folder)
     print("begins", flush=True)
     try:

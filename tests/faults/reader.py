@@ -1,4 +1,4 @@
-"""Looks at the live run until it is told to stop: python -m tests.faults.reader FOLDER, as in tests.faults.publisher.
+"""Looks at the live run until it is told to stop: python -m tests.faults.reader FOLDER N, as in tests.faults.publisher.
 
 Prints the key of the live run after each look that found it whole, at last once more after a line on standard input.
 """
@@ -16,8 +16,8 @@ from graphstore.store import GraphStore
 from tests.faults.publisher import RUNS, run_of
 
 
-def main(folder: str) -> None:
-    expected = {run_of(name).run_key: run_of(name).hierarchy for name in RUNS}
+def main(folder: str, n: str) -> None:
+    expected = {given.run_key: given.hierarchy for given in (run_of(name, int(n)) for name in RUNS)}
     store: GraphStore = Neo4jStore.from_environment() if folder == "-" else EmbeddedStore(folder)
     told = False
     with store:

@@ -22,10 +22,8 @@ from tests.contract.conftest import ENGINES
 from tests.contract.neo4j_server import ROOT, Connection, server, server_for_tests, start
 from tests.faults.publisher import run_of
 
-KILLS = 50
-IN_A_ROW = 5
-SERVER_KILLS = 10
-FEW = 3
+N, KILLS, SERVER_KILLS, IN_A_ROW = 20_000, 50, 10, 5
+FEW_ROWS, FEW = 6_000, 2
 
 
 @dataclass
@@ -35,11 +33,12 @@ class Place:
     folder: str
     variables: dict[str, str]
     store: GraphStore
+    n: int = FEW_ROWS
 
     def publisher(self, name: str) -> subprocess.Popen[str]:
         """A publisher that is about to begin."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.publisher", self.folder, name],
+            [sys.executable, "-m", "tests.faults.publisher", self.folder, name, str(self.n)],
             cwd=ROOT, env={**os.environ, **self.variables}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert process.stdout is not None
@@ -75,7 +74,7 @@ class Trial:
 
     def __init__(self, place: Place) -> None:
         self.place, self.store = place, place.store
-        self.old, self.new = run_of("old"), run_of("new")
+        self.old, self.new = run_of("old", place.n), run_of("new", place.n)
         place.publish("old")
         self.life = place.publish("new")
         self.both = totals(self.store)
@@ -117,6 +116,7 @@ class Trial:
 
 
 def kill_publishers(place: Place, kills: int) -> None:
+    """Kill loaders at random moments; complete now and then, and at the end."""
     trial, draw = Trial(place), random.Random(0)
     tries = 0
     while trial.killed < kills:
@@ -136,14 +136,16 @@ def test_killed_loaders(place: Place) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_many_killed_loaders(place: Place) -> None:
+    place.n = N
     kill_publishers(place, KILLS)
 
 
-def kill_servers(home: Path, kills: int) -> None:
+def kill_servers(home: Path, n: int, kills: int) -> None:
+    """Kill the server while a loader is at work, start it again; the loader waits for it or says what happened."""
     connection = start(home)
     try:
         with connection.store() as store:
-            trial, draw = Trial(Place("-", connection.variables, store)), random.Random(1)
+            trial, draw = Trial(Place("-", connection.variables, store, n)), random.Random(1)
             for _ in range(kills):
                 process = trial.place.publisher("new")
                 time.sleep(draw.random() * trial.life)
@@ -169,14 +171,14 @@ def pid_of(home: Path) -> int:
 
 @pytest.mark.neo4j
 def test_a_killed_server(tmp_path: Path) -> None:
-    kill_servers(tmp_path / "neo4j", 1)
+    kill_servers(tmp_path / "neo4j", FEW_ROWS, 1)
 
 
 @pytest.mark.neo4j
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_many_killed_servers(tmp_path: Path) -> None:
-    kill_servers(tmp_path / "neo4j", SERVER_KILLS)
+    kill_servers(tmp_path / "neo4j", N, SERVER_KILLS)
 
 
 @pytest.mark.parametrize("readers", [4])
@@ -184,7 +186,7 @@ def test_readers_see_the_old_or_the_new_run_whole(place: Place, readers: int) ->
     place.publish("old")
     reading = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.reader", place.folder],
+            [sys.executable, "-m", "tests.faults.reader", place.folder, str(place.n)],
             cwd=ROOT, env={**os.environ, **place.variables}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True,
         )
@@ -192,14 +194,14 @@ def test_readers_see_the_old_or_the_new_run_whole(place: Place, readers: int) ->
     ]  # fmt: skip
     for process in reading:
         assert process.stdout is not None
-        assert process.stdout.readline().strip() == run_of("old").run_key
+        assert process.stdout.readline().strip() == run_of("old", place.n).run_key
     place.publish("new")
     for process in reading:
         out, errors = process.communicate("stop\n")
         assert process.returncode == 0, errors
         seen = out.split()
-        assert seen[-1] == run_of("new").run_key  # the last look was after the publication
-        assert set(seen) <= {run_of("old").run_key, run_of("new").run_key}
+        assert seen[-1] == run_of("new", place.n).run_key  # the last look was after the publication
+        assert set(seen) <= {run_of("old", place.n).run_key, run_of("new", place.n).run_key}
 
 
 def test_connections_hide_the_password() -> None:
