@@ -432,19 +432,20 @@ def _import(home: Path, bundle: Path, arguments: list[str], heap: str, page_cach
     (staged / "conf" / "neo4j.conf").write_text(conf)
     commands = java()
     command = [commands[0], f"-Xmx{megabytes(heap)}m", *JVM_OPTIONS, "-cp", class_path(commands[1])]
-    command += ["org.neo4j.cli.AdminTool", *arguments, f"--max-off-heap-memory={megabytes(off_heap)}m"]
+    command += ["org.neo4j.cli.AdminTool", *arguments, "--verbose", f"--max-off-heap-memory={megabytes(off_heap)}m"]
     command += [f"--report-file={home / 'logs' / 'import.report'}"]
     environment = os.environ | {"NEO4J_HOME": str(home), "NEO4J_CONF": str(staged / "conf")}
-    said = _run(command, "the import failed", cwd=bundle, env=environment)
-    for part in ("dbms", "databases/system", "transactions/system"):  # the user and his password
-        if (data / part).exists():
-            shutil.copytree(data / part, staged / "data" / part)
-    if data.exists():
+    done = subprocess.run(command, cwd=bundle, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        causes = re.findall(r"^Caused by: [\w.$]+: (.*)", done.stderr, re.MULTILINE)
+        raise ServerError(f"the import failed: {causes[-1] if causes else end_of_log(done.stdout + done.stderr)}")
+    if data.exists():  # all but the old database: the password, and which server this is
+        shutil.copytree(data, staged / "data", ignore=shutil.ignore_patterns(DATABASE), dirs_exist_ok=True)
         data.rename(home / "data.old")
     (staged / "data").rename(data)
     _recover_data(home)
-    counts = re.search(r"IMPORT DONE.*?properties", said, re.DOTALL)
-    return " ".join(counts[0].split()) if counts else end_of_log(said)
+    counts = re.search(r"IMPORT DONE.*?properties", done.stdout, re.DOTALL)
+    return " ".join(counts[0].split()) if counts else end_of_log(done.stdout)
 
 
 def _recover_data(home: Path) -> None:
