@@ -93,11 +93,10 @@ def class_path(javac: str, target: Path = HERE / "target") -> str:
     """Neo4j's jars, resolved with Maven, and the compiled launcher; made once for a pom.xml and kept below target/."""
     sources = [HERE / "pom.xml", HERE / "Launcher.java"]
     place = target / hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
-    classes, jars = place / "classes", place / "jars" / "*"
     target.mkdir(exist_ok=True)
     with locked(target / "lock"):
         if place.exists():
-            return f"{classes}:{jars}"
+            return _joined(place)
         maven = shutil.which("mvn")
         if not maven:
             raise ServerError("the first start fetches Neo4j with Maven: got no mvn on the PATH; install Maven", 7)
@@ -109,7 +108,14 @@ def class_path(javac: str, target: Path = HERE / "target") -> str:
         compiled = ["-cp", str(staged / "jars" / "*"), "-d", str(staged / "classes"), str(sources[1])]
         _run([javac, *compiled], "the launcher does not compile")
         staged.rename(place)
-    return f"{classes}:{jars}"
+    return _joined(place)
+
+
+def _joined(place: Path) -> str:
+    # The importer reads Parquet with the small stand-ins for Hadoop that parquet-floor brings; Hadoop's own classes, in
+    # another of the jars, would look for libraries that Neo4j leaves out.
+    (first,) = (place / "jars").glob("parquet-floor-*.jar")
+    return os.pathsep.join(map(str, (place / "classes", first, place / "jars" / "*")))
 
 
 def _run(command: Sequence[str], failed: str, **options: Any) -> str:
