@@ -93,11 +93,10 @@ def class_path(javac: str, target: Path = HERE / "target") -> str:
     """Neo4j's jars, resolved with Maven, and the compiled launcher; made once for a pom.xml and kept below target/."""
     sources = [HERE / "pom.xml", HERE / "Launcher.java"]
     place = target / hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
-    classes, jars = place / "classes", place / "jars" / "*"
     target.mkdir(exist_ok=True)
     with locked(target / "lock"):
         if place.exists():
-            return f"{classes}:{jars}"
+            return _joined(place)
         maven = shutil.which("mvn")
         if not maven:
             raise ServerError("the first start fetches Neo4j with Maven: got no mvn on the PATH; install Maven", 7)
@@ -109,7 +108,14 @@ def class_path(javac: str, target: Path = HERE / "target") -> str:
         compiled = ["-cp", str(staged / "jars" / "*"), "-d", str(staged / "classes"), str(sources[1])]
         _run([javac, *compiled], "the launcher does not compile")
         staged.rename(place)
-    return f"{classes}:{jars}"
+    return _joined(place)
+
+
+def _joined(place: Path) -> str:
+    # The importer reads Parquet with the small stand-ins for Hadoop that parquet-floor brings; Hadoop's own classes, in
+    # another of the jars, would look for libraries that Neo4j leaves out.
+    (first,) = (place / "jars").glob("parquet-floor-*.jar")
+    return os.pathsep.join(map(str, (place / "classes", first, place / "jars" / "*")))
 
 
 def _run(command: Sequence[str], failed: str, **options: Any) -> str:
@@ -432,19 +438,20 @@ def _import(home: Path, bundle: Path, arguments: list[str], heap: str, page_cach
     (staged / "conf" / "neo4j.conf").write_text(conf)
     commands = java()
     command = [commands[0], f"-Xmx{megabytes(heap)}m", *JVM_OPTIONS, "-cp", class_path(commands[1])]
-    command += ["org.neo4j.cli.AdminTool", *arguments, f"--max-off-heap-memory={megabytes(off_heap)}m"]
+    command += ["org.neo4j.cli.AdminTool", *arguments, "--verbose", f"--max-off-heap-memory={megabytes(off_heap)}m"]
     command += [f"--report-file={home / 'logs' / 'import.report'}"]
     environment = os.environ | {"NEO4J_HOME": str(home), "NEO4J_CONF": str(staged / "conf")}
-    said = _run(command, "the import failed", cwd=bundle, env=environment)
-    for part in ("dbms", "databases/system", "transactions/system"):  # the user and his password
-        if (data / part).exists():
-            shutil.copytree(data / part, staged / "data" / part)
-    if data.exists():
+    done = subprocess.run(command, cwd=bundle, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        causes = re.findall(r"^Caused by: [\w.$]+: (.*)", done.stderr, re.MULTILINE)
+        raise ServerError(f"the import failed: {causes[-1] if causes else end_of_log(done.stdout + done.stderr)}")
+    if data.exists():  # all but the old database: the password, and which server this is
+        shutil.copytree(data, staged / "data", ignore=shutil.ignore_patterns(DATABASE), dirs_exist_ok=True)
         data.rename(home / "data.old")
     (staged / "data").rename(data)
     _recover_data(home)
-    counts = re.search(r"IMPORT DONE.*?properties", said, re.DOTALL)
-    return " ".join(counts[0].split()) if counts else end_of_log(said)
+    counts = re.search(r"IMPORT DONE.*?properties", done.stdout, re.DOTALL)
+    return " ".join(counts[0].split()) if counts else end_of_log(done.stdout)
 
 
 def _recover_data(home: Path) -> None:
