@@ -3,13 +3,14 @@
 // parameters: $run = key of a run; $a = name of a class; $b = name of another class
 // columns: patterns INT64, pairs INT64
 // cost: the instances of both classes; with several labels, for each pattern, the label sets of a times the instances of b
-MATCH (p:Pattern {run: $run, dominated: true})-[:COVERS]->(a:Class {name: $a})
-MATCH (p)<-[:IN_PATTERN]-(x:Instance)-[:HAS_LABEL]->(a)
+MATCH (:Run {key: $run})-[:OF_DATASET]->(s:Dataset)
+MATCH (s)<-[:OF_DATASET]-(a:Class {name: $a})
+MATCH (a)<-[:HAS_LABEL]-(x:Instance)-[:IN_PATTERN]->(p:Pattern {run: $run, dominated: true})
 WHERE x.split = 'train'
 MATCH (x)-[:HAS_LABEL]->(c:Class)
 WITH p.key AS pattern, x.key AS one, collect(c.idx) AS labels
 WITH pattern AS pattern, labels AS labels, count(one) AS n
-MATCH (:Pattern {key: pattern})<-[:IN_PATTERN]-(y:Instance)-[:HAS_LABEL]->(b:Class {name: $b})
+MATCH (b:Class {name: $b})<-[:HAS_LABEL]-(y:Instance)-[:IN_PATTERN]->(:Pattern {key: pattern})
 WHERE y.split = 'train' AND NOT b.idx IN labels
 MATCH (y)-[:HAS_LABEL]->(d:Class)
 WITH pattern AS pattern, labels AS labels, n AS n, y.key AS other,

@@ -3,9 +3,9 @@
 // parameters: $run = key of a run; $class = name of a class
 // columns: pattern INT64, size INT64, dominated BOOL, n INT64, share DOUBLE, of_class DOUBLE, role STRING
 // cost: the patterns of the class
-MATCH (q:Pattern {run: $run})-[w:COVERS]->(c:Class {name: $class})
-WITH c.key AS class, sum(w.n) AS total
-MATCH (p:Pattern {run: $run})-[v:COVERS]->(:Class {key: class})
+MATCH (:Pattern {run: $run})-[v:COVERS]->(:Class {name: $class})
+WITH sum(v.n) AS total
+MATCH (p:Pattern {run: $run})-[v:COVERS]->(:Class {name: $class})
 RETURN p.idx AS pattern, p.size AS size, p.dominated AS dominated, v.n AS n, v.share AS share,
   1.0 * v.n / total AS of_class, v.role AS role
 ORDER BY share DESC, n DESC, pattern

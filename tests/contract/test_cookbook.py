@@ -66,15 +66,16 @@ def library(request: pytest.FixtureRequest, filled: GraphStore) -> Library:
     graph = hierarchy(7, multi=multi)
     # The same classes and ids in other data sets, whose instances have other indices, patterns and labels.
     plants = hierarchy(11, n=80, multi=multi)
-    filled.publish(publication(plants, dataset=f"plants {multi}"))
+    filled.publish(publication(plants, f"plants {multi}", dataset="plants" + " with labels" * multi))
     rng = np.random.default_rng(1)
     moved = np.where(rng.random(graph.n_rows) < 0.5, graph.pattern, rng.integers(0, 5, graph.n_rows))
     other_graph = build_hierarchy(
         np.unique(moved, return_inverse=True)[1], -graph.score, graph.membership, graph.instance,
         dominance_threshold=0.5, n_positives=3, multi_label=multi,
     )  # fmt: skip
-    other = filled.publish(publication(other_graph, "other", dataset=f"beasts {multi}", created_ms=5))
-    run = filled.publish(publication(graph, dataset=f"beasts {multi}", vigilance=0.5))
+    name = "beasts" + " with labels" * multi
+    other = filled.publish(publication(other_graph, f"other {multi}", dataset=name, created_ms=5))
+    run = filled.publish(publication(graph, f"run {multi}", dataset=name, vigilance=0.5))
     return Library(filled, graph, other_graph, run, other)
 
 
@@ -162,7 +163,7 @@ def test_what_classes_are_to_patterns(library: Library) -> None:
 
 def test_a_class_that_dominates_nothing_has_no_largest_pattern(filled: GraphStore) -> None:
     store, graph = filled, hierarchy(4, n=9, n_classes=6, n_patterns=2)
-    run = store.publish(publication(graph, dataset="birds"))
+    run = store.publish(publication(graph, "birds", dataset="birds"))
     assert 0 < len(ask(store, "largest_patterns", run=run)) < 6
     assert [r["patterns"] > 0 for r in ask(store, "dominance", run=run)] == [
         bool((graph.role.toarray()[:, c] == DOMINATES).any()) for c in range(6)
@@ -214,7 +215,7 @@ def test_a_pattern_without_labels_and_one_of_equal_parts_have_their_entropies(fi
     pattern = np.repeat(np.arange(3), 4)  # no label at all; two classes in halves; one class that does not dominate
     parts = {"dominance_threshold": 0.6, "n_positives": 3, "multi_label": True}
     graph = build_hierarchy(pattern, graph.score, labels, graph.instance, **parts)
-    run = filled.publish(publication(graph, dataset="stones"))
+    run = filled.publish(publication(graph, "stones", dataset="stones"))
     found = {r["pattern"]: (r["classes"], r["entropy"]) for r in ask(filled, "mixed_patterns", run=run)}
     assert found == {0: (0, 0.0), 1: (2, 1.0), 2: (1, 0.0)}
 
