@@ -44,7 +44,7 @@ from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.progress import Progress
 from csrms_dist.run_directory import canonical_json, disk_errors, write_whole
 from graphstore.bundle import write_bundle
-from graphstore.cypher import reading
+from graphstore.cypher import parameters, reading
 from graphstore.export import Columns, read_hierarchy, read_instance, read_runs
 from graphstore.queries import NamedQuery
 from graphstore.schema import SCHEMA, SCHEMA_VERSION, Schema
@@ -63,7 +63,7 @@ from graphstore.store import (
     unknown_run,
     with_limit,
 )
-from graphstore.tables import Tables, content_fingerprint, count_rows, merged, publication_tables, write_rows
+from graphstore.tables import Tables, count_rows, merged, publication_tables, write_rows
 
 KEPT_RUNS = 3
 BUFFER_POOL = 256 << 20  # bytes; 128 MB is too little, and the engine's default is most of the machine
@@ -177,7 +177,7 @@ class EmbeddedStore:
         run = StoredRun(
             publication.run_key,
             folder_name(publication.run_key),
-            content_fingerprint(publication),
+            tables["Run"].table()["content"][0].as_py(),
         )
         with disk_errors(str(self.folder)), self._writing():
             current = self._pointer()
@@ -454,7 +454,8 @@ class EmbeddedStore:
                 raise _meaning(error) from error
 
     def _read(self, query: str | Columns, params: Mapping[str, Any]) -> pa.Table:
-        return self._answer(query.as_rows if isinstance(query, Columns) else query, params, 0)
+        text = query.by_rows if isinstance(query, Columns) else query
+        return self._answer(text, {name: params[name] for name in parameters(text)}, 0)
 
     def query(
         self,

@@ -24,20 +24,29 @@ RANGE = 1 << 16
 """Dense indices of instances whose edges are read at once."""
 
 
+_RANGE = "<range>"
+
+
 @dataclass(frozen=True)
 class Columns:
-    """A query that returns plain columns without nulls, so that an engine may send them as rows or as lists."""
+    """A query that returns plain columns without nulls, and the two ways in which an engine may be asked it.
+
+    by_rows: in rows, instances chosen by index, which the embedded engine scans fastest. by_lists: in one row of lists,
+    instances chosen by key, which Neo4j has an index of.
+    """
 
     match: str
     columns: tuple[tuple[str, str], ...]
 
     @property
-    def as_rows(self) -> str:
-        return self.match + "RETURN " + ", ".join(f"{value} AS {name}" for name, value in self.columns)
+    def by_rows(self) -> str:
+        chosen = self.match.replace(_RANGE, "i.idx >= $start AND i.idx < $stop")
+        return chosen + "RETURN " + ", ".join(f"{value} AS {name}" for name, value in self.columns)
 
     @property
-    def as_lists(self) -> str:
-        return self.match + "RETURN " + ", ".join(f"collect({value}) AS {name}" for name, value in self.columns)
+    def by_lists(self) -> str:
+        chosen = self.match.replace(_RANGE, "i.key >= $first AND i.key < $last")
+        return chosen + "RETURN " + ", ".join(f"collect({value}) AS {name}" for name, value in self.columns)
 
 
 Read = Callable[[str | Columns, Mapping[str, Any]], pa.Table]
@@ -54,7 +63,7 @@ ORDER BY created_ms, key
 """
 _FIRST = """
 MATCH (i:Instance)
-WHERE i.key >= $first AND i.key < $stop AND i.dataset = $dataset
+WHERE i.key >= $first AND i.key < $last AND i.dataset = $dataset
 RETURN i.idx AS idx, i.key AS key
 ORDER BY key
 LIMIT 1
@@ -62,14 +71,14 @@ LIMIT 1
 _IN_PATTERN = Columns(
     """
 MATCH (i:Instance)-[e:IN_PATTERN]->(p:Pattern {run: $run})
-WHERE i.key >= $first AND i.key < $stop AND i.split = 'train'
+WHERE <range> AND i.split = 'train'
 """,
     (("instance", "i.idx"), ("pattern", "p.idx"), ("score", "e.score"), ("difficulty", "e.difficulty")),
 )
 _HAS_LABEL = Columns(
     """
 MATCH (c:Class)<-[:HAS_LABEL]-(i:Instance)-[:IN_PATTERN]->(p:Pattern {run: $run})
-WHERE i.key >= $first AND i.key < $stop AND i.split = 'train'
+WHERE <range> AND i.split = 'train'
 """,
     (("instance", "i.idx"), ("class", "c.idx")),
 )
@@ -182,14 +191,14 @@ def cached_snapshot(store: GraphStore, run: str, cache: str | Path) -> Hierarchy
     return snapshot.load(directory.open(name))
 
 
-def _spans(read: Read, dataset: str) -> Iterator[dict[str, str]]:
-    """Ranges of keys that hold all instances: an answer of a store is as large as its range, at the most."""
+def _spans(read: Read, dataset: str) -> Iterator[dict[str, Any]]:
+    """Ranges of indices, and of keys, that hold all instances: an answer is as large as its range, at the most."""
     start, end = 0, instance_key(dataset, 10**INSTANCE_DIGITS - 1) + "/"
     while True:
-        found = read(_FIRST, {"dataset": dataset, "first": instance_key(dataset, start), "stop": end})
+        found = read(_FIRST, {"dataset": dataset, "first": instance_key(dataset, start), "last": end})
         if not found.num_rows:
             return
         first = int(found["idx"][0].as_py())
         start = first + RANGE
-        stop = instance_key(dataset, start) if start < 10**INSTANCE_DIGITS else end
-        yield {"first": instance_key(dataset, first), "stop": stop}
+        last = instance_key(dataset, start) if start < 10**INSTANCE_DIGITS else end
+        yield {"first": instance_key(dataset, first), "last": last, "start": first, "stop": start}

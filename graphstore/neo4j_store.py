@@ -364,7 +364,7 @@ class Neo4jStore:
 
     def _read(self, query: str | Columns, params: Mapping[str, Any]) -> pa.Table:
         if isinstance(query, Columns):
-            names, rows = self._rows(query.as_lists, params, 1, WRITE_S)
+            names, rows = self._rows(query.by_lists, params, 1, WRITE_S)
             return _table(names, rows[0], None)
         names, rows = self._rows(query, params, 1 << 30, WRITE_S)
         return _table(names, [list(column) for column in zip(*rows, strict=True)], None)

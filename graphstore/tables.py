@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b, sha256
+from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -28,7 +28,7 @@ from csrms_dist.hierarchy.relations import looks_like
 from csrms_dist.hierarchy.snapshot import equal, fingerprint_of
 from csrms_dist.run_directory import canonical_json
 from graphstore.schema import SCHEMA_VERSION, EdgeType, NodeType, Schema
-from graphstore.store import INSTANCE_DIGITS, Publication, Texts
+from graphstore.store import INSTANCE_DIGITS, Publication, Repeated, Texts
 
 BLOCK = 1 << 16
 """Rows of a block, and of a row group of the files."""
@@ -83,6 +83,8 @@ def _blocks(values: Texts) -> Iterator[pa.Array]:
 
 def _strings(values: Texts, start: int, stop: int) -> pa.Array:
     part = values[start:stop]
+    if isinstance(part, Repeated):
+        return _repeated(part.text, len(part))
     if isinstance(part, pa.ChunkedArray):
         part = part.combine_chunks()
     return part.cast(pa.string()) if isinstance(part, pa.Array) else pa.array(list(part), pa.string())
@@ -147,8 +149,7 @@ def check_publication(publication: Publication) -> None:
 
 def _first_repeated(values: Texts) -> str | None:
     """The first text that stands there a second time; by hashes, so that all texts are never in memory at once."""
-    texts = (text.encode() for block in _blocks(values) for text in block.to_pylist())
-    hashes = np.fromiter((int.from_bytes(blake2b(t, digest_size=8).digest()) for t in texts), np.uint64, len(values))
+    hashes = np.fromiter((hash(text) for block in _blocks(values) for text in block.to_pylist()), np.int64, len(values))
     order = np.argsort(hashes, kind="stable")
     tied = np.flatnonzero(np.diff(hashes[order]) == 0)
     seen: set[str] = set()

@@ -20,7 +20,7 @@ NAMES = [
     "r_is_pairs", "r_mc", "r_mc_pairs", "representativeness", "runs", "shared_patterns",
 ]  # fmt: skip
 COLUMNS = [_IN_PATTERN, _HAS_LABEL, _COVERS, _PATTERNS]
-INTERNAL = [_RUNS, _FIRST, INSTANCE_BY_ID, _CLASS_NAMES, *(text for c in COLUMNS for text in (c.as_rows, c.as_lists))]
+INTERNAL = [_RUNS, _FIRST, INSTANCE_BY_ID, _CLASS_NAMES, *(text for c in COLUMNS for text in (c.by_rows, c.by_lists))]
 
 # What one engine rejects or silently answers differently.
 UNPORTABLE = {
