@@ -100,7 +100,7 @@ def class_path(javac: str, target: Path = HERE / "target") -> str:
         maven = shutil.which("mvn")
         if not maven:
             raise ServerError("the first start fetches Neo4j with Maven: got no mvn on the PATH; install Maven", 7)
-        print("fetching Neo4j (about 120 MB, once)", flush=True)
+        print("fetching Neo4j (about 140 MB, once)", flush=True)
         staged = target / "staged"
         shutil.rmtree(staged, ignore_errors=True)
         wanted = ["dependency:copy-dependencies", f"-DoutputDirectory={staged / 'jars'}", "-DincludeScope=runtime"]
@@ -486,7 +486,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 sizes = options.heap, options.page_cache, options.off_heap
                 print(import_bundle(home, options.bundle.resolve(), *sizes, options.overwrite))
             server = start(home, options.heap, options.page_cache)
-        print(f"Neo4j answers at {server.uri}; its data and logs are in {home}; use it with")
+        print(f"Neo4j answers at {server.uri}, its browser at http://127.0.0.1:{server.http_port}/browser/")
+        print(f"data and logs are in {home}; for the commands that ask it:")
         print(f"  source {shlex.quote(str(home / 'connection.env'))}")
         print(home / "connection.env")
     except ServerError as error:
@@ -495,6 +496,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"neo4j: {error}", file=sys.stderr)
         return 5
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -94,6 +95,13 @@ def test_no_password_no_answer(command: Command, home: Path) -> None:
         pytest.raises(neo4j.exceptions.AuthError),
     ):
         driver.verify_connectivity()
+
+
+def test_a_browser_finds_a_page_to_ask_on(command: Command, home: Path) -> None:
+    start(command, home)
+    port = json.loads((home / "server.json").read_text())["http_port"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/browser/", timeout=20) as page:
+        assert b"<title>Neo4j Browser</title>" in page.read()
 
 
 def test_it_listens_to_this_machine_alone(command: Command, home: Path) -> None:
