@@ -1,8 +1,9 @@
 """All rows of a store as the input of `neo4j-admin database import full`, for graphs too large to be sent over Bolt.
 
-A folder of Parquet files whose columns are named as the importer wants them (`key:ID(Instance)`, `score:double`,
-`:START_ID(Instance)`), and `bundle.json`, written last, which lists them. Parquet spares the quoting of CSV, so that
-names with quotes, line feeds or control characters arrive as they are.
+A folder of CSV files, each with a header of its own whose columns are named as the importer wants them
+(`key:ID(Instance)`, `score:double`, `:START_ID(Instance)`), and `bundle.json`, written last, which lists them. All texts
+are quoted, so those with quotes, line feeds or control characters, and empty ones, arrive as they are; from Parquet the
+importer would take an empty text for a missing property.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
 from csrms_dist.errors import RunDirectoryError
@@ -65,21 +67,23 @@ def write_bundle(
         groups: dict[str, list[dict[str, Any]]] = {"nodes": [], "relationships": []}
         n_rows = 0
         for kind in schema.types:
-            name = f"{kind.table}.parquet"
-            rows = _write(files[kind.table], columns_of(kind), target / name, progress)
+            header, name = f"{kind.table}.header.csv", f"{kind.table}.csv"
+            columns = columns_of(kind)
+            (target / header).write_text(",".join(columns.names) + "\n")
+            rows = _write(files[kind.table], columns, target / name, progress)
             n_rows += rows
             if rows and isinstance(kind, NodeType):
-                groups["nodes"].append({"label": kind.label, "files": [name]})
+                groups["nodes"].append({"label": kind.label, "header": header, "files": [name]})
             elif rows and isinstance(kind, EdgeType):
-                groups["relationships"].append({"type": kind.name, "files": [name]})
-        index = {"format": FORMAT, **groups, "options": ["--input-type=parquet"]}
+                groups["relationships"].append({"type": kind.name, "header": header, "files": [name]})
+        index = {"format": FORMAT, **groups, "options": ["--multiline-fields=true"]}
         write_whole(target / INDEX, (json.dumps(index, indent=1) + "\n").encode())
     return n_rows
 
 
 def _write(files: Sequence[Path], schema: pa.Schema, path: Path, progress: Progress | None) -> int:
     n_rows = 0
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with pc.CSVWriter(path, schema, write_options=pc.WriteOptions(include_header=False)) as writer:
         for file in files:
             with pq.ParquetFile(file, pre_buffer=False) as source:
                 for group in range(source.metadata.num_row_groups):
