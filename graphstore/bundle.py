@@ -1,7 +1,7 @@
 """All rows of a store as the input of `neo4j-admin database import full`, for graphs too large to be sent over Bolt.
 
-A folder of CSV files, each with a header of its own whose columns are named as the importer wants them
-(`key:ID(Instance)`, `score:double`, `:START_ID(Instance)`), and `bundle.json`, written last, which lists them. All texts
+A folder of CSV files, each with a header of its own whose columns are named as the importer wants them (as in
+`key:ID(Instance)`, `score:double`, `:START_ID(Instance)`), and `bundle.json`, written last, which lists them. All texts
 are quoted, so those with quotes, line feeds or control characters, and empty ones, arrive as they are; from Parquet the
 importer would take an empty text for a missing property.
 """

@@ -31,6 +31,7 @@ from csrms_dist.inference import Classifier, make_model, save_model
 from csrms_dist.models.prototypes import PatternPrototypes
 from csrms_dist.run_directory import RunDirectory
 from csrms_dist.training.train_step import refuse_divergence
+from graphstore.neo4j_store import Neo4jStore
 from graphstore.queries import ANSWERS, named_queries
 from graphstore.schema import SCHEMA, Column
 from ray_jobs import configuration_reference
@@ -374,8 +375,19 @@ MADE: list[Callable[[], Any]] = [
     lambda: asked("pattern_neighbours", pattern="first"),
     lambda: asked("instance", id="digit-9999"),
     lambda: asked(cypher="MATCH (p:Pattern {run: $run}) RETURN p"),
+    lambda: Neo4jStore("bolt://graph.example.org", "me", "hush"),
+    lambda: Neo4jStore("bolt://me:hush@localhost", "me", "hush"),
+    lambda: from_environment(NEO4J_URI="bolt://127.0.0.1:1"),
+    lambda: from_environment(NEO4J_URI="bolt://127.0.0.1:1", NEO4J_PASSWORD="hush").runs(),
     lambda: require("nothing_like_it"),
 ]
+
+
+def from_environment(**variables: str) -> Neo4jStore:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        return Neo4jStore.from_environment()
 
 
 def test_the_sentences_are_those_that_are_said(inside: Path) -> None:
