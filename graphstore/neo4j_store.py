@@ -28,7 +28,7 @@ import pyarrow.compute as pc
 from csrms_dist.errors import ConfigError, DataError, StoreError, require
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.progress import Progress
-from graphstore.cypher import reading
+from graphstore.cypher import parameters, reading
 from graphstore.export import Columns, read_hierarchy, read_instance, read_runs
 from graphstore.neo4j_load import (
     LEDGER,
@@ -57,7 +57,7 @@ from graphstore.store import (
     unknown_run,
     with_limit,
 )
-from graphstore.tables import Tables, publication_tables
+from graphstore.tables import Tables, contradiction, publication_tables
 
 ENCRYPTED = ("neo4j+s", "bolt+s")
 SCHEMES = ("neo4j", "bolt", *ENCRYPTED, "neo4j+ssc", "bolt+ssc")
@@ -74,18 +74,18 @@ AS_LISTS = 200
 _OWN = ("Dataset", "Run")  # the tables that the store writes itself
 _BEGIN_DATASET = """
 MERGE (d:Dataset {key: $key})
-ON CREATE SET d.live_run = '', d.n_instances = 0
-SET d.name = $name, d.version = $version, d.multi_label = $multi_label, d.n_classes = $n_classes,
-  d.schema_version = $schema_version
-RETURN d.shared AS shared
+ON CREATE SET d.live_run = '', d.n_instances = 0,
+  d.name = $name, d.version = $version, d.multi_label = $multi_label, d.n_classes = $n_classes
+SET d.schema_version = $schema_version
+RETURN d.key AS key, d.name AS name, d.version AS version, d.multi_label AS multi_label, d.n_classes AS n_classes,
+  d.shared AS shared
 """
 _NEW_SHARED = "MATCH (d:Dataset {key: $key}) SET d.shared = $shared RETURN count(d) AS n"
 _FORGET = "MATCH (b:LoadBatch {of: $of}) WITH b LIMIT $n DELETE b RETURN count(*) AS n"
-_BEGIN_RUN = """
-MERGE (r:Run {key: $key})
-ON CREATE SET r += $columns, r.status = 'loading'
-RETURN r.content AS content, r.status AS status
-"""
+_STORED_RUN = "MATCH (r:Run {key: $run}) RETURN r.content AS content, r.status AS status"
+_BEGIN_RUN = "MERGE (r:Run {key: $run}) ON CREATE SET r += $columns, r.status = 'loading' RETURN count(r) AS n"
+_CLASSES = Columns("MATCH (c:Class {dataset: $dataset}) ", (("idx", "c.idx"), ("name", "c.name")))
+_NAMES = Columns("UNWIND $keys AS key MATCH (i:Instance {key: key}) ", (("key", "i.key"), ("source_id", "i.source_id")))
 _GO_LIVE = """
 MATCH (d:Dataset {key: $dataset}), (r:Run {key: $run})
 SET r.status = 'ready', d.live_run = $run, d.n_instances = $n_instances
@@ -190,7 +190,7 @@ class Neo4jStore:
         run, dataset = publication.run_key, publication.dataset_key
         self._prepare()
         columns = tables["Run"].table().to_pylist()[0]
-        state = self._first(_BEGIN_RUN, {"key": run, "columns": {k: v for k, v in columns.items() if k != "key"}})
+        state = self._first(_STORED_RUN, {"run": run}, write=False) or {**columns, "status": None}
         if state["content"] != columns["content"]:
             raise StoreError(
                 f"run {run}",
@@ -213,12 +213,39 @@ class Neo4jStore:
         shared = f"{dataset} {content_of((kind.table, tables[kind.table]) for kind in shared_kinds)}"
         row = tables["Dataset"].table().to_pylist()[0]
         columns = {key: row[key] for key in ("key", "name", "version", "multi_label", "n_classes")}
-        before = self._first(_BEGIN_DATASET, {**columns, "schema_version": SCHEMA_VERSION})["shared"]
+        stored = self._first(_BEGIN_DATASET, {**columns, "schema_version": SCHEMA_VERSION})
+        changed = next((name for name in columns if stored[name] != columns[name]), None)
+        if changed:
+            raise contradiction(f"Dataset.{changed}", repr(columns[changed]))
+        before = stored["shared"]
         if before != shared:  # other rows were written last: what the ledger says of these is of an earlier time
+            self._refuse_contradictions(publication, tables)
             self._repeat(_FORGET, {"of": shared})
             self._write([(_NEW_SHARED, {"key": dataset, "shared": shared}, 1)])
+        columns = {name: value for name, value in tables["Run"].table().to_pylist()[0].items() if name != "key"}
+        self._write([(_BEGIN_RUN, {"run": run, "columns": columns}, 1)])
         Loader(self.schema, tables, run, shared, self._write, self._ask).load(_OWN, progress)
         self._verify(publication, tables)
+
+    def _refuse_contradictions(self, publication: Publication, tables: Tables) -> None:
+        """Raise DataError when stored runs of the data set give other names or labels to its instances or classes."""
+        graph, dataset = publication.hierarchy, publication.dataset_key
+        ready = [info.key for info in self.runs() if info.dataset_key == dataset and info.status == "ready"]
+        if not ready:
+            return
+        for known in self._read(_CLASSES, {"dataset": dataset}).to_pylist():
+            if publication.class_names[known["idx"]] != known["name"]:
+                raise contradiction("Class.name", repr(publication.class_names[known["idx"]]))
+        for run in ready:
+            stored = self.export(run)
+            _, theirs, ours = np.intersect1d(stored.instance, graph.instance, assume_unique=True, return_indices=True)
+            if (stored.membership[theirs] != graph.membership[ours]).nnz:
+                raise contradiction("Instance.HAS_LABEL.Class", "other labels of the same instances")
+        for block in tables["Instance"].blocks():
+            given = dict(zip(block["key"].to_pylist(), block["source_id"].to_pylist(), strict=True))
+            for known in self._read(_NAMES, {"keys": list(given)}).to_pylist():
+                if given[known["key"]] != known["source_id"]:
+                    raise contradiction("Instance.source_id", repr(given[known["key"]]))
 
     def _verify(self, publication: Publication, tables: Tables) -> None:
         """Compare what is stored of the run with what was published."""
@@ -364,7 +391,8 @@ class Neo4jStore:
 
     def _read(self, query: str | Columns, params: Mapping[str, Any]) -> pa.Table:
         if isinstance(query, Columns):
-            names, rows = self._rows(query.by_lists, params, 1, WRITE_S)
+            wanted = {name: params[name] for name in parameters(query.by_lists)}
+            names, rows = self._rows(query.by_lists, wanted, 1, WRITE_S)
             return _table(names, rows[0], None)
         names, rows = self._rows(query, params, 1 << 30, WRITE_S)
         return _table(names, [list(column) for column in zip(*rows, strict=True)], None)
@@ -506,7 +534,9 @@ def _meaning(error: BaseException, location: str) -> StoreError:
         full = "No space left" in text
         remedy = "free some space on the server's disk" if full else "change the query or its parameters"
         return StoreError("the query cannot be answered", got=f"'{text}'", remedy=remedy)
-    if isinstance(error, (ssl.SSLError, exceptions.CertificateConfigurationError)) or "SSL" in text:
+    causes = list(_causes(error))
+    text = _one_line(causes[-1])
+    if any(isinstance(cause, (ssl.SSLError, exceptions.CertificateConfigurationError)) for cause in causes):
         return StoreError(
             f"no encrypted connection to {location}", got=f"'{text}'",
             remedy="the server must offer TLS with a certificate that this machine trusts; on this machine use bolt://",
@@ -518,6 +548,15 @@ def _meaning(error: BaseException, location: str) -> StoreError:
             remedy="start the server (make neo4j) or check NEO4J_URI; what was published before is untouched",
         )  # fmt: skip
     return StoreError("the query cannot be answered", got=f"'{text}'", remedy="change the query or its parameters")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what led to it, the first cause last."""
+    yield error
+    before = [error.__cause__ or error.__context__, *getattr(error, "exceptions", ())]
+    for cause in before:
+        if cause is not None:
+            yield from _causes(cause)
 
 
 def _one_line(error: BaseException) -> str:

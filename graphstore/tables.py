@@ -401,6 +401,8 @@ def merged(runs: Sequence[Path], schema: Schema, live_run: str, folder: Path) ->
         else:
             table = _distinct([pq.read_table(file, partitioning=None) for file in files], latest)
             check_unique(table, kind)
+            if isinstance(kind, EdgeType) and not schema.of_run(kind):
+                _refuse_other_edges(table, kind, schema, runs)
             chosen[kind.table] = [folder / f"{kind.table}.parquet"]
             write_rows(Rows.of(table), chosen[kind.table][0])
     dataset = _distinct([pq.read_table(file, partitioning=None) for file in chosen["Dataset"]], _LATEST["Dataset"])
@@ -409,6 +411,25 @@ def merged(runs: Sequence[Path], schema: Schema, live_run: str, folder: Path) ->
     chosen["Dataset"] = [folder / "Dataset.parquet"]
     write_rows(Rows.of(dataset), chosen["Dataset"][0])
     return chosen
+
+
+def _refuse_other_edges(table: pa.Table, kind: EdgeType, schema: Schema, runs: Sequence[Path]) -> None:
+    """Raise DataError when a node has edges of a shared type in one run that it has not in another that holds it."""
+    key = schema.node(kind.source).key
+    for run in runs:
+        nodes = pq.read_table(run / f"{kind.source}.parquet", columns=[key], partitioning=None)[key].combine_chunks()
+        found = pc.sum(pc.is_in(table["from"], nodes)).as_py() or 0
+        own = pq.read_metadata(run / f"{kind.table}.parquet").num_rows
+        if found != own:
+            raise contradiction(kind.table, f"{found - own} rows more than this run has")
+
+
+def contradiction(table: str, got: str) -> DataError:
+    """The error for a run that says something else of its data set than a stored one."""
+    return DataError(
+        table, got=got, expected="what other runs of the data set say",
+        remedy="nothing was changed; another content has another content_hash",
+    )  # fmt: skip
 
 
 def count_rows(files: Sequence[Path]) -> int:

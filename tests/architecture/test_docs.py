@@ -378,7 +378,7 @@ MADE: list[Callable[[], Any]] = [
     lambda: Neo4jStore("bolt://graph.example.org", "me", "hush"),
     lambda: Neo4jStore("bolt://me:hush@localhost", "me", "hush"),
     lambda: from_environment(NEO4J_URI="bolt://127.0.0.1:1"),
-    lambda: from_environment(NEO4J_URI="bolt://127.0.0.1:1", NEO4J_PASSWORD="hush").runs(),
+    lambda: from_environment(NEO4J_URI="bolt://127.0.0.1:1", NEO4J_PASSWORD="hush").runs(),  # noqa: S106
     lambda: require("nothing_like_it"),
 ]
 

@@ -28,6 +28,11 @@ from tests.contract.hierarchies import HOSTILE_NAMES, ask, hierarchy, publicatio
 # -- publishing -----------------------------------------------------------------------------------------------------
 
 
+def totals(store: GraphStore) -> dict[str, int]:
+    """How many nodes and edges of each kind there are."""
+    return {kind: store.query(text)["n"][0].as_py() for kind, text in SCHEMA.counting()}
+
+
 @pytest.mark.parametrize("multi", [False, True])
 def test_export_equals_what_was_published(store: GraphStore, multi: bool) -> None:
     graph = hierarchy(3, multi=multi)
@@ -124,6 +129,27 @@ def test_a_repeated_publication_changes_nothing(store: GraphStore) -> None:
     assert store.query("MATCH (a)-[e]->(b) RETURN count(*) AS n")["n"].to_pylist() == before
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hierarchy": hierarchy(1)},
+        {"ids": [f"other-{n}" for n in range(60)], "uris": [""] * 60},
+        {"class_names": ["class 1", "class 0", "class 2", "class 3"]},
+    ],
+    ids=["labels", "ids", "class names"],
+)
+def test_a_run_that_contradicts_another_of_its_data_set_is_refused(store: GraphStore, changes: dict[str, Any]) -> None:
+    first = store.publish(publication(hierarchy(0)))
+    before = totals(store)
+    with pytest.raises(DataError, match=r"Class|Instance"):
+        store.publish(publication(**({"hierarchy": hierarchy(0)} | changes), run="b"))
+    assert store.live_run() == first
+    assert [info.key for info in store.runs()] == [first]
+    assert equal(store.export(first), hierarchy(0))
+    assert totals(store) == before
+    assert ask(store, "dominance", run=first)[0]["class"] == "class 0"
+
+
 def test_one_fingerprint_cannot_stand_for_two_runs(store: GraphStore) -> None:
     run = store.publish(publication(hierarchy(0)))
     with pytest.raises(StoreError, match="a stored run never changes"):
@@ -189,11 +215,6 @@ def several(store: GraphStore) -> dict[str, HierarchyGraph]:
             )  # fmt: skip
             graphs[store.publish(publication(graph, f"{dataset} {run}", dataset=dataset, created_ms=seed))] = graph
     return graphs
-
-
-def totals(store: GraphStore) -> dict[str, int]:
-    """How many nodes and edges of each kind there are."""
-    return {kind: store.query(text)["n"][0].as_py() for kind, text in SCHEMA.counting()}
 
 
 def test_data_sets_lie_side_by_side(store: GraphStore) -> None:
