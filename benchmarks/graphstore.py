@@ -9,7 +9,13 @@ instances; --json PATH writes the figures. A Neo4j server is started below a tem
 --heap and --page-cache, or that of NEO4J_URI is used, whose database must be empty. Peaks of memory are of RssAnon.
 """
 
+# ruff: noqa: E402
 from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # this file has the name of the package that it imports
 
 import argparse
 import json
@@ -17,13 +23,11 @@ import os
 import platform
 import resource
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
