@@ -274,8 +274,8 @@ def _nearest_sum(q: I8, sums: I64, vigilance: float) -> I32:
     return np.where(state == int8_products.REACHES, winner, -1).astype(np.int32)
 
 
-def _nearest_direction(x: npt.NDArray[Any], p: F32, vigilance: float) -> I32:
-    """The direction p (J, D) with the largest cosine to each row, (N,) int32; ties to the highest index.
+def _nearest_direction(x: npt.NDArray[Any], p: npt.NDArray[Any], vigilance: float) -> I32:
+    """The direction p (J, D) float32 with the largest cosine to each row, (N,) int32; ties to the highest index.
 
     A block's rows, their directions and their cosines stay in the processor's cache. The cosines lie as (J, B): a
     vector instruction then compares as many rows as it has lanes, and no row's largest needs a sum over lanes.

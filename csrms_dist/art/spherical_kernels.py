@@ -142,7 +142,7 @@ def unit(x: Any, out: Any) -> Any:
             for d in range(x.shape[1]):
                 value = np.float64(x[i, d]) * scale
                 total += value * value
-            if not total < np.inf:  # NaN too; np.isfinite would be x - x == x - x, which may be reordered to true
+            if not total < np.inf:  # NaN too; np.isfinite tests x - x, which reordering makes zero
                 return i
         scale = scale / np.sqrt(total) if total > 0 else 0.0
         for d in range(x.shape[1]):
