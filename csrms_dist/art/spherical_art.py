@@ -23,6 +23,7 @@ F64 = npt.NDArray[np.float64]
 MAX_LEARNT_ROWS = 1_000_000
 _EXACT = 2.0**53  # whole numbers below it are float64
 _BLOCK = 1024  # rows whose products with all categories are in memory at once
+_CACHED = 1 << 18  # float32 numbers, 1 MB: a block of float rows is cut to about that, but not below a quarter
 
 
 class Categories(NamedTuple):
@@ -218,22 +219,12 @@ class SphericalART(TransformerMixin, ClusterMixin, BaseEstimator):  # type: igno
     def predict(self, X: npt.ArrayLike) -> I32:
         """The category with the largest cosine, (N,) int32; -1 where that is below the vigilance, or nothing."""
         self._check_fitted()
-        rho, rows, p = check_vigilance(self.vigilance), self._checked(X), self.prototypes_
-        if not len(p):
+        rho, rows = check_vigilance(self.vigilance), self._checked(X)
+        if not len(self.prototypes_):
             return np.full(len(rows), -1, np.int32)
-        winner, passes = np.empty(len(rows), np.int32), np.empty(len(rows), np.bool_)
-        whole = rows.dtype == np.int8
-        # Whole numbers below 2^53, whatever is summed first: |x| |s| bounds every partial sum.
-        s: npt.NDArray[Any] = self.sums_.astype(np.float64) if whole else p
-        squares = (self.sums_ * self.sums_).sum(axis=1) if whole else np.ones(len(p), np.int64)
-        for start in range(0, len(rows), _BLOCK):
-            part = slice(start, start + _BLOCK)
-            some: npt.NDArray[Any] = rows[part].astype(s.dtype) if whole else unit_rows(rows[part], start)
-            dots = some @ s.T
-            own = np.asarray((some * some).sum(axis=1) if whole else some.any(axis=1))
-            winner[part], state = best_of_all(dots, squares, own.astype(np.int64), rho)
-            passes[part] = state == int8_products.REACHES
-        return np.where(passes, winner, -1).astype(np.int32)
+        if rows.dtype == np.int8:
+            return _nearest_sum(rows, self.sums_, rho)
+        return _nearest_direction(rows, self.prototypes_, rho)
 
     def choice_values(self, X: npt.ArrayLike) -> F32:
         """What `predict` compares: the cosine of each row to each category, (N, J) float32; 0 for rows of zeros."""
@@ -267,13 +258,35 @@ class SphericalART(TransformerMixin, ClusterMixin, BaseEstimator):  # type: igno
         return x
 
 
-def best_of_all(dots: npt.NDArray[Any], squares: I64, own: I64, vigilance: float) -> tuple[I32, I8]:
-    """argmax_j of dots (B, J) / sqrt(squares (J,)), ties to the highest index, (B,) int32, and its state (B,) int8."""
-    winner, score, state = np.empty(len(dots), np.int32), np.empty(len(dots), np.float32), np.empty(len(dots), np.int8)
+def _nearest_sum(q: I8, sums: I64, vigilance: float) -> I32:
+    """The sum (J, D) with the largest cosine to each row, (N,) int32, in exact numbers; ties to the highest index."""
+    winner, state = np.empty(len(q), np.int32), np.empty(len(q), np.int8)
+    score = np.empty(_BLOCK, np.float32)
+    # Whole numbers below 2^53, whatever is summed first: |q| |s| bounds every partial sum.
+    s, squares = sums.astype(np.float64), (sums * sums).sum(axis=1)
     roots = np.sqrt(np.maximum(squares, 1).astype(np.float64))
     inverse = (1 / roots).astype(np.float32)
-    int8_products.choose(dots, roots, inverse, squares, own, float(vigilance), winner, score, state)
-    return winner, state
+    for start in range(0, len(q), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        some = q[part].astype(np.float64)
+        own = (some * some).sum(axis=1).astype(np.int64)
+        int8_products.choose(some @ s.T, roots, inverse, squares, own, vigilance, winner[part], score, state[part])
+    return np.where(state == int8_products.REACHES, winner, -1).astype(np.int32)
+
+
+def _nearest_direction(x: npt.NDArray[Any], p: npt.NDArray[Any], vigilance: float) -> I32:
+    """The direction p (J, D) float32 with the largest cosine to each row, (N,) int32; ties to the highest index.
+
+    A block's rows, their directions and their cosines stay in the processor's cache. The cosines lie as (J, B): a
+    vector instruction then compares as many rows as it has lanes, and no row's largest needs a sum over lanes.
+    """
+    winner = np.empty(len(x), np.int32)
+    block = min(max(_CACHED // sum(p.shape), _BLOCK // 4), _BLOCK)
+    for start in range(0, len(x), block):
+        part = slice(start, start + block)
+        units = unit_rows(x[part], start)
+        spherical_kernels.nearest(p @ units.T, units, vigilance, winner[part])
+    return winner
 
 
 def unit_rows(x: npt.NDArray[Any], first: int = 0) -> F32:

@@ -127,22 +127,45 @@ def spherical_learn(v: Any, m: Any, rho: Any, sums: Any, counts: Any, rows: Any,
 def unit(x: Any, out: Any) -> Any:
     """Rows of x (N, D) at length 1 -> out (N, D) float32; zeros stay. Returns the first row that is not finite, or -1.
 
-    The largest value is divided out first, against overflow.
+    Where squares could overflow or vanish, the largest value is divided out first.
     """
     for i in range(x.shape[0]):
-        largest = 0.0
+        scale, total = 1.0, 0.0
         for d in range(x.shape[1]):
-            largest = max(largest, abs(np.float64(x[i, d])))
-        scale, total = (1 / largest if largest >= 1e-300 else 1e300), 0.0
-        for d in range(x.shape[1]):
-            value = np.float64(x[i, d]) * scale
+            value = np.float64(x[i, d])
             total += value * value
-        if not np.isfinite(total) or largest == np.inf:
-            return i
+        if not 1e-200 < total < 1e200:
+            largest = 0.0
+            for d in range(x.shape[1]):
+                largest = max(largest, abs(np.float64(x[i, d])))
+            scale, total = (1 / largest if largest >= 1e-300 else 1e300), 0.0
+            for d in range(x.shape[1]):
+                value = np.float64(x[i, d]) * scale
+                total += value * value
+            if not total < np.inf:  # NaN too; np.isfinite tests x - x, which reordering makes zero
+                return i
         scale = scale / np.sqrt(total) if total > 0 else 0.0
         for d in range(x.shape[1]):
             out[i, d] = np.float64(x[i, d]) * scale
     return -1
+
+
+@compiled
+def nearest(cosines: Any, units: Any, rho: Any, winner: Any) -> Any:
+    """argmax_j of cosines (J, B), ties to the highest index -> winner (B,); -1 below rho and for units (B, D) of zeros.
+
+    The inner loops run over the rows, with a largest for each, so that the compiler takes vectors.
+    """
+    largest = np.full(winner.shape[0], -np.inf, np.float32)
+    for j in range(cosines.shape[0]):
+        for i in range(winner.shape[0]):
+            reached = cosines[j, i] >= largest[i]
+            largest[i] = cosines[j, i] if reached else largest[i]
+            winner[i] = np.int32(j) if reached else winner[i]
+    for i in range(winner.shape[0]):
+        # A row of zeros has cosines of zero alone: only then is it worth a look at the row.
+        if np.float64(largest[i]) < rho or (largest[i] == 0 and not units[i].any()):
+            winner[i] = -1
 
 
 @inlined  # type: ignore[untyped-decorator]

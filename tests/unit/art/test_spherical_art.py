@@ -264,6 +264,53 @@ def test_floats_are_learnt_as_directions():
     assert SphericalART(0.8).fit(X * 1e-200).labels_.tolist() == labels  # only the direction counts
 
 
+@pytest.mark.parametrize(("n", "dimension", "patterns"), [(1, 1, 1), (1025, 3, 1), (1500, 16, 2), (600, 40, 700)])
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int16])
+def test_predictions_of_floats_are_the_loop_over_blocks(n, dimension, patterns, kind):
+    """Rows that are signed multiples of axes: every cosine is 0, 1 or -1 exactly, and most rows have ties."""
+    draw = np.random.default_rng(n)
+    X, p = np.zeros((n, dimension), kind), np.zeros((patterns, dimension), np.float32)
+    X[np.arange(n), draw.integers(0, dimension, n)] = draw.choice([-300, -1, 1, 7], n)
+    p[np.arange(patterns), draw.integers(0, dimension, patterns)] = draw.choice([-1, 1], patterns)
+    X[n // 2] = 0 if n > 1 else X[0]
+    for rho in (0.0, 0.5, 1.0):
+        model = SphericalART(rho).fit(np.ones((1, dimension), kind))
+        model.prototypes_ = p
+        found = model.predict(X)
+        assert found.dtype == np.int32
+        for row, label in zip(X.tolist(), found.tolist(), strict=True):
+            cosines = [float(np.sign(sum(a * b for a, b in zip(row, other, strict=True)))) for other in p.tolist()]
+            best = max(range(patterns), key=lambda j: (cosines[j], j))
+            assert label == (best if any(row) and cosines[best] >= rho else -1)
+
+
+def test_predictions_of_floats_are_those_of_float64():
+    draw = np.random.default_rng(5)
+    X, model = draw.normal(size=(2500, 24)), SphericalART(0.3)
+    model.fit(X[:400])
+    assert len(model.prototypes_) > 32
+    p = model.prototypes_.astype(np.float64)
+    cosines = X @ p.T / np.linalg.norm(X, axis=1, keepdims=True) / np.linalg.norm(p, axis=1)
+    best = np.sort(cosines, axis=1)
+    clear = (best[:, -1] - best[:, -2] > 1e-5) & (np.abs(best[:, -1] - 0.3) > 1e-5)
+    assert clear.mean() > 0.99
+    expected = np.where(best[:, -1] >= 0.3, cosines.argmax(axis=1), -1)[clear]
+    assert set(expected.tolist()) > {-1, 0}
+    for rows in (X, X.astype(np.float32), (X * 1e25).astype(np.float32), (X * 1e-25).astype(np.float32), X * 1e200):
+        assert (model.predict(rows)[clear] == expected).all()
+    assert (model.predict(np.asfortranarray(X))[clear] == expected).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_predict_names_the_row_that_is_not_finite(value, kind):
+    X = np.ones((3000, 4), kind)
+    model = SphericalART().fit(X[:2])
+    X[2345, 3] = value
+    with pytest.raises(DataError, match="row 2345"):
+        model.predict(X)
+
+
 def test_the_estimator_clones_and_pickles():
     X = np.random.default_rng(2).normal(size=(60, 5))
     model = SphericalART(vigilance=0.8).fit(X)
@@ -310,7 +357,8 @@ def test_an_illegal_vigilance_is_refused_at_fit(value):
 
 @pytest.mark.parametrize(
     ("X", "what"),
-    [(np.ones(3), "shape"), (np.ones((0, 3)), "shape"), (np.array([["a"]]), "numbers"), ([[1.0], [np.inf]], "row 1")],
+    [(np.ones(3), "shape"), (np.ones((0, 3)), "shape"), (np.array([["a"]]), "numbers")]
+    + [([[1.0], [value]], "row 1") for value in (np.inf, -np.inf, np.nan)],
 )
 def test_illegal_rows_are_refused(X, what):
     with pytest.raises(DataError, match=what):
