@@ -21,13 +21,14 @@ import argparse
 import json
 import os
 import platform
+import re
 import resource
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -89,14 +90,10 @@ def peak_memory() -> Iterator[list[float]]:
 
     def look() -> None:
         while not stop.wait(0.05):
-            total = 0
             for pid in [os.getpid(), *_children(os.getpid())]:
-                try:
-                    status = Path(f"/proc/{pid}/status").read_text()
-                except OSError:
-                    continue
-                total = max(total, int(status.partition("RssAnon:")[2].split()[0]))
-            peak[0] = max(peak[0], total / 1024)
+                with suppress(OSError):
+                    found = re.search(r"RssAnon:\s*(\d+)", Path(f"/proc/{pid}/status").read_text())
+                    peak[0] = max(peak[0], int(found[1]) / 1024 if found else 0)
 
     thread = threading.Thread(target=look)
     thread.start()
