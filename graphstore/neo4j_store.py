@@ -130,7 +130,7 @@ class Neo4jStore:
         self._unverified = unverified
         self._login: Callable[[], tuple[str, str]] = lambda: (username, password)
         self._driver: Any = None
-        self._prepared = False
+        self._prepared = self._checked = False
         self._lock = threading.Lock()
 
     @classmethod
@@ -174,7 +174,7 @@ class Neo4jStore:
             if self._driver is not None:
                 self._driver.close()
             self._driver = None
-            self._prepared = False
+            self._prepared = self._checked = False
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -294,11 +294,19 @@ class Neo4jStore:
         """Constraints and indexes, once a connection; refuse a database that a newer version wrote."""
         if self._prepared:
             return
-        check_version(self.location, self._first(_VERSION, {}, write=False)["version"] or 0)
+        self._is_published()
         for statement in (*self.schema.constraints(), LEDGER, LEDGER_INDEX):
             self._first(statement, {})
         self._first("CALL db.awaitIndexes(300)", {})
         self._prepared = True
+
+    def _is_published(self) -> bool:
+        """Whether the database holds a data set; refuses one that a newer version wrote. Asked until it does."""
+        if not self._checked:
+            version = self._first(_VERSION, {}, write=False)["version"]
+            check_version(self.location, version or 0)
+            self._checked = version is not None
+        return self._checked
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -315,7 +323,7 @@ class Neo4jStore:
         check_limits(limit, timeout_s)
         given = {name: _parameter(value) for name, value in (params or {}).items()}
         text = reading(text, given)
-        if self.live_runs() == {} and not self.runs():
+        if not self._is_published():
             raise StoreError(f"no graph is published in {self.location}", remedy="run `csrms graph CONFIG` first")
         if isinstance(query, NamedQuery) and limit >= AS_LISTS:
             table = self._lists(text, given, query, limit, timeout_s)
@@ -368,17 +376,19 @@ class Neo4jStore:
                         "the query names something that is not there", got=f"'{name}'", remedy="see the graph's schema"
                     )
 
-    def live_runs(self) -> dict[str, str]:
+    def _live_runs(self) -> dict[str, str]:
         """The live run of each data set."""
         _, rows = self._rows(_LIVE, {}, ROW_LIMIT, TIMEOUT_S)
         return dict(rows)
 
     def live_run(self, dataset: str = "") -> str | None:
         """The key of a data set's live run; see GraphStore.live_run."""
-        return the_live_run(self.live_runs(), dataset)
+        self._is_published()
+        return the_live_run(self._live_runs(), dataset)
 
     def runs(self) -> list[RunInfo]:
         """The stored runs, in order of `created_ms`; see GraphStore.runs."""
+        self._is_published()
         return read_runs(self._read)
 
     def resolve_instance(self, source_id: str, run: str) -> str:

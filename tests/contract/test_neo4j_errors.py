@@ -65,8 +65,9 @@ def test_a_graph_of_a_newer_version(neo4j_server: Connection, store: Neo4jStore)
     store.publish(publication())
     neo4j_server.run("MATCH (d:Dataset) SET d.schema_version = $v", v=SCHEMA_VERSION + 1)
     store.close()
-    with pytest.raises(StoreError, match=f"got schema version {SCHEMA_VERSION + 1}, .* upgrade this one"):
-        store.publish(publication(run="b"))
+    for call in (store.runs, store.live_run, lambda: store.publish(publication(run="b"))):
+        with pytest.raises(StoreError, match=f"got schema version {SCHEMA_VERSION + 1}, .* upgrade this one"):
+            call()
     assert neo4j_server.run("MATCH (r:Run) RETURN count(r) AS n") == [{"n": 1}]
 
 
