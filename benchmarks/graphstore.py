@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import sparse
 
 from csrms_dist.hierarchy import snapshot
@@ -77,7 +78,8 @@ def made(given: argparse.Namespace, seed: int = 0) -> Publication:
     )  # fmt: skip
     return Publication(
         dataset="made", content_hash="0" * 16, class_names=[f"class {c}" for c in range(k)],
-        ids=pa.array(np.char.add("images/", np.arange(n).astype(str))), split=Repeated("train", n),
+        ids=pc.binary_join_element_wise("image", pc.cast(pa.array(np.arange(n)), pa.string()), "-"),
+        split=Repeated("train", n),
         uris=Repeated("", n), hierarchy=graph, fingerprint="a" * 32, params={}, vigilance=0.5, features_uri="features",
         prototypes_uri="prototypes", created_ms=1,
     )  # fmt: skip
