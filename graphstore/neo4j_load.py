@@ -8,13 +8,19 @@ server has too little memory for a transaction, fewer units go into one.
 - A run's own rows (patterns and their edges) are made by CREATE, under the ledger alone.
 - Rows that all runs of a data set share (instances, classes, labels) are made by MERGE, because another run may have
   brought some of them. Their ledger belongs to the rows themselves, by a digest.
-- Edges are written by one thread, those of one target next to each other, so loaders wait for each other instead of
-  blocking each other. An end that is not there takes its whole transaction back.
+- Edges of a transaction are sorted by their target, and no two transactions have a source in common but for the last of
+  one and the first of the next; so writers, and loaders, wait for each other and do not block each other. Should the
+  server find a deadlock all the same, it takes one transaction back and the driver sends it again. An end that is not
+  there takes its whole transaction back.
 """
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any, TypeAlias
 
@@ -30,6 +36,8 @@ from graphstore.tables import Rows, Tables
 UNIT = 2_500
 UNITS = 4
 """Units of one transaction: 10,000 rows."""
+WRITERS = 2
+"""Transactions at a time: one is made ready and sent while the server is at the other."""
 
 LEDGER = "CREATE CONSTRAINT LoadBatch_key IF NOT EXISTS FOR (b:LoadBatch) REQUIRE b.key IS UNIQUE"
 LEDGER_INDEX = "CREATE INDEX LoadBatch_of IF NOT EXISTS FOR (b:LoadBatch) ON (b.of)"
@@ -109,6 +117,7 @@ class Loader:
         self.schema, self.tables = schema, tables
         self._run, self._shared, self._write, self._ask = run, shared, write, ask
         self._units = UNITS
+        self._lock = threading.Lock()
 
     def total(self, skip: Sequence[str]) -> int:
         """How many rows there are to write."""
@@ -141,29 +150,39 @@ class Loader:
         return -(-self.tables[kind.table].n // UNIT)
 
     def _load(self, kind: NodeType | EdgeType, done: set[str], progress: Progress | None) -> None:
-        missing = [unit for unit in range(self._count(kind)) if self._key(kind, unit) not in done]
-        while missing:
-            units = missing[: self._units]
-            statements = [self._statement(kind, units)]
+        todo = deque(unit for unit in range(self._count(kind)) if self._key(kind, unit) not in done)
+        with ThreadPoolExecutor(WRITERS) as pool:
+            writers = [pool.submit(self._write_units, kind, todo, progress) for _ in range(WRITERS)]
+            try:
+                for writer in as_completed(writers):
+                    writer.result()
+            except BaseException:
+                todo.clear()  # the other writer ends with the transaction that it is in
+                raise
+
+    def _write_units(self, kind: NodeType | EdgeType, todo: deque[int], progress: Progress | None) -> None:
+        """Write units until none is left; several threads may do so at once."""
+        while units := _taken(todo, self._units):
+            rows = self._statement(kind, units)
             keys = [self._key(kind, unit) for unit in units]
             try:
-                self._write([(_NOTE, {"units": keys, "of": self._of(kind)}, len(keys)), *statements])
+                self._write([(_NOTE, {"units": keys, "of": self._of(kind)}, len(keys)), rows])
             except AlreadyWrittenError:
                 done = set(self._ask(_NOTED, {"of": self._of(kind)}) or ())
-                missing = [unit for unit in missing if self._key(kind, unit) not in done]
-                continue
+                todo.extendleft(unit for unit in units if self._key(kind, unit) not in done)
             except TooLargeError as error:
-                if self._units == 1:
+                if len(units) == 1:
                     raise StoreError(
                         f"{UNIT} rows of {kind.table}",
                         got="too little memory for them in one transaction of the Neo4j server",
                         remedy="raise dbms.memory.transaction.total.max or the heap of the server",
                     ) from error
-                self._units //= 2
-                continue
-            missing = missing[len(units) :]
-            if progress:
-                progress.update(statements[0][2])
+                self._units = len(units) // 2
+                todo.extendleft(reversed(units))
+            else:
+                if progress:
+                    with self._lock:
+                        progress.update(rows[2])
 
     def _statement(self, kind: NodeType | EdgeType, units: Sequence[int]) -> Statement:
         rows = self.tables[kind.table]
@@ -173,6 +192,15 @@ class Loader:
             listed = [list(row) for row in zip(*columns, strict=True)]
             return writing(kind, self.schema), {"rows": listed}, len(listed)
         return writing(kind, self.schema), {"groups": _by_target(columns)}, len(columns[0])
+
+
+def _taken(todo: deque[int], n: int) -> list[int]:
+    """The next n units at the most."""
+    units: list[int] = []
+    with suppress(IndexError):
+        while len(units) < n:
+            units.append(todo.popleft())
+    return units
 
 
 def _by_target(columns: list[list[Any]]) -> list[list[Any]]:

@@ -587,7 +587,7 @@ def _table(names: list[str], columns: list[list[Any]], kinds: pa.Schema | None) 
     """
     columns = columns or [[] for _ in names]
     for column in columns:
-        kind = next((kind for kind in map(_graph_kind, column) if kind), "")
+        kind = _graph_kind(next((value for value in column if value is not None), None))
         if kind:
             raise StoreError("the query", got=f"a whole {kind} in RETURN", expected="properties such as n.key")
     if kinds is not None:
@@ -596,7 +596,7 @@ def _table(names: list[str], columns: list[list[Any]], kinds: pa.Schema | None) 
         return pa.table({name: pa.array(column) for name, column in zip(names, columns, strict=True)})
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise StoreError(
-            "the query", got=f"a column that is no column of one type: {_one_line(error)}",
+            "the query", got=f"a column of several types: {_one_line(error)}",
             expected="text, numbers, true or false, or lists of one of them",
         ) from error  # fmt: skip
 
