@@ -30,6 +30,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -63,9 +64,10 @@ from graphstore.store import (
     unknown_run,
     with_limit,
 )
-from graphstore.tables import Tables, count_rows, merged, publication_tables, write_rows
+from graphstore.tables import Rows, Tables, count_rows, merged, publication_tables, write_rows
 
 KEPT_RUNS = 3
+WRITERS = 2  # threads that write tables
 BUFFER_POOL = 256 << 20  # bytes; 128 MB is too little, and the engine's default is most of the machine
 POINTER = "current.json"
 _DATABASE, _JOB, _ERROR, _ERRORS = "graph.lbug", "job.json", "error.json", "stderr.txt"
@@ -278,9 +280,11 @@ class EmbeddedStore:
     def _write_tables(self, run: StoredRun, tables: Tables) -> None:
         staging = Path(tempfile.mkdtemp(prefix=".build.", dir=self.folder))
         try:
-            for name, rows in tables.items():
-                write_rows(rows, staging / f"{name}.parquet")
-                _flush(staging / f"{name}.parquet")
+            with ThreadPoolExecutor(WRITERS) as pool:
+                for written in [
+                    pool.submit(_write_table, rows, staging / f"{n}.parquet") for n, rows in tables.items()
+                ]:
+                    written.result()
             staging.chmod(0o755)
             target = self.folder / "tables" / run.tables
             target.parent.mkdir(exist_ok=True)
@@ -522,6 +526,11 @@ def _plain(table: pa.Table) -> pa.Table:
     if len(set(table.column_names)) != table.num_columns:
         raise StoreError("the query", got="two columns of one name", expected="distinct names", remedy="use AS")
     return table.cast(pa.schema([(field.name, _plain_type(field.type)) for field in table.schema]))
+
+
+def _write_table(rows: Rows, path: Path) -> None:
+    write_rows(rows, path)
+    _flush(path)
 
 
 def _flush(path: Path) -> None:
