@@ -16,6 +16,7 @@ from csrms_dist.art.fuzzy_art import in_unit_interval
 from csrms_dist.art.inputs import as_matrix, finite, legal_value, not_finite
 from csrms_dist.art.scaling import MinMaxScaling, Scaling, SphericalScaling, blas
 from csrms_dist.art.selection import RowKeys
+from csrms_dist.hashing import hash_order
 
 F64 = npt.NDArray[np.float64]
 
@@ -95,8 +96,10 @@ def calibrate(vectors: Any, ids: Any, algorithm: str = "spherical") -> Calibrati
     legal_value("calibrate: algorithm", algorithm, "algorithm")
     source = vectors if hasattr(vectors, "dtype") and len(vectors.shape) == 2 else as_matrix(vectors)
     keys = RowKeys(len(source), ids)
-    keys.refuse_repeated()
-    rows = keys.in_order(np.arange(len(source)))[:_REFERENCES]
+    hashes = keys.hashes("order", 0, len(source))
+    if len(np.unique(hashes)) < len(hashes):  # equal ids have equal hashes
+        keys.refuse_repeated()
+    rows = hash_order(hashes, keys.ids)[:_REFERENCES]
     sample = as_matrix(np.asarray(source[rows]))
     bad = np.flatnonzero(~np.isfinite(sample).all(axis=1))
     if len(bad):

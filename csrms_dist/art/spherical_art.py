@@ -177,7 +177,7 @@ class SphericalART(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMix
     parameter. The input's type chooses the arithmetic. int8 rows are exact (int64 sums): the same rows in the same
     order give the same bytes on every machine, however the stream is cut. Other numbers are L2-normalised here, without
     centring, and multiplied as float32 by the BLAS library: the same on the same kind of processor and libraries.
-    `art.scaling` prepares deep features better. Rows of zeros learn nothing.
+    `art.scaling` prepares deep features better. Rows of zeros learn nothing. At most 10^6 int8 rows can be learnt.
 
     References
     ----------

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from csrms_dist.art import SphericalART
 from csrms_dist.art.calibration import calibrate, calibrate_rows
@@ -114,3 +118,21 @@ BAD = np.where(np.arange(120).reshape(40, 3) == 62, np.nan, 0.5)
 def test_wrong_arguments_are_named(call, kind, what):
     with pytest.raises(kind, match=what):
         call()
+
+
+@pytest.mark.filterwarnings("ignore:.* patterns were found, not 200")  # of the digits there are fewer of 3 rows
+def test_the_documentation_runs(tmp_path, monkeypatch, capsys):
+    digits = load_digits().data
+    np.save(tmp_path / "vectors.npy", digits)
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[3] / "docs" / "clustering.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "docs/clustering.md", "exec"), names)  # noqa: S102
+    printed = capsys.readouterr().out.strip()
+    assert printed in page
+    assert calibrate(digits, [str(k) for k in range(len(digits))]).suggestion == pytest.approx(0.447, abs=2e-3)
+    rows = np.random.default_rng(0).permutation(digits)
+    assert "41 categories" in page
+    assert len(SphericalART(float(names["measured"].suggestion)).fit(rows).counts_) == pytest.approx(41, abs=4)
+    assert len(SphericalART(0.447).fit(rows).counts_) == 1
