@@ -220,3 +220,10 @@ def test_models_without_any_direction_place_nothing():
         found.partial_fit(axes)  # they found patterns of their own
         assert sorted(found.labels_.tolist()) == ([1, 2, 3] if rho else [1, 1, 1])
         assert (found.predict(axes) == found.labels_).all()
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_no_prototype_leads_to_a_label_that_is_none(kind):
+    model = SphericalART(0.7).fit(X.astype(kind))
+    model.prototypes_ = np.full_like(model.prototypes_, np.nan)
+    assert model.predict(X.astype(kind)).tolist() == [-1] * len(X)
