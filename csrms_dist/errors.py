@@ -38,14 +38,14 @@ def _rebuild(kind: type[CsrmsError], what: str, got: str, expected: str, remedy:
     return kind(what, got=got, expected=expected, remedy=remedy)
 
 
-class ConfigError(CsrmsError):
-    """A key or a value of the configuration, or an argument of a command, is not legal."""
+class ConfigError(CsrmsError, ValueError):
+    """A key or a value of the configuration, or an argument of a command, is not legal; a ValueError too."""
 
     exit_code = 2
 
 
-class DataError(CsrmsError):
-    """What the user gave as data (images, labels, vectors) cannot be used."""
+class DataError(CsrmsError, ValueError):
+    """What the user gave as data (images, labels, vectors) cannot be used; a ValueError too, as libraries expect."""
 
     exit_code = 3
 

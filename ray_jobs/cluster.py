@@ -47,7 +47,8 @@ def execute(context: StageContext) -> None:
             )
             progress.set(len(PHASES), f"{clustering.n_patterns} patterns by {method_of(clustering.vigilance)}")
         if settings.vigilance != "auto":
-            warning = calibrate(table.vectors, table.ids, settings.algorithm).warning(float(settings.vigilance))
+            found = calibrate(table.vectors, table.ids, settings.algorithm)
+            warning = found.warning(float(settings.vigilance), "cluster.vigilance", " or 'auto'")
             if warning:
                 warn(warning)
         elif settings.n_patterns != "auto" and abs(clustering.n_patterns / int(settings.n_patterns) - 1) > FAR:

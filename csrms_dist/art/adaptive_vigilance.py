@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from csrms_dist.art.fuzzy_art import F64, I32, I64, Boxes, BoxEstimator, Codes, learn_with_vigilances
 from csrms_dist.art.fuzzy_kernels import RAISE, RESET
+from csrms_dist.art.inputs import legal_value, parameter
 from csrms_dist.art.spherical_art import check_vigilance
-from csrms_dist.config import ClusterSettings, Settings, check_value, setting
+from csrms_dist.config import Settings, setting
 
 KINDS = {"am": RESET, "cm": RAISE, "hi": RESET | RAISE}
 
@@ -80,17 +81,21 @@ def learn(
     )  # fmt: skip
 
 
+def _checked(name: str, value: Any) -> Any:
+    return legal_value(f"AdaptiveVigilanceART: {name}", value, name, AdaptiveVigilanceSettings)
+
+
 def _kind(kind: Any) -> int:
-    return KINDS[check_value(AdaptiveVigilanceSettings, "kind", kind)]
+    return KINDS[_checked("kind", kind)]
 
 
 def _sigma(sigma: Any, rows: int) -> float:
-    value = check_value(AdaptiveVigilanceSettings, "sigma", sigma)
+    value = _checked("sigma", sigma)
     return 1.0 / max(1, rows) if value == "auto" else float(value)
 
 
 def _delta(delta: Any) -> float:
-    return float(check_value(AdaptiveVigilanceSettings, "delta", delta))
+    return float(_checked("delta", delta))
 
 
 class AdaptiveVigilanceART(BoxEstimator):
@@ -161,7 +166,7 @@ class AdaptiveVigilanceART(BoxEstimator):
 
     def _learn(self, x: Codes, known: Boxes | None) -> tuple[Boxes, I32]:
         kind, delta, sigma = _kind(self.kind), _delta(self.delta), _sigma(self.sigma, len(x))
-        rho, beta = check_vigilance(self.vigilance), check_value(ClusterSettings, "learning_rate", self.learning_rate)
+        rho, beta = check_vigilance(self), parameter(self, "learning_rate")
         if known is not None and self.sigma == "auto":
             sigma = self.sigma_
         boxes, vigilances, labels = learn_with_vigilances(

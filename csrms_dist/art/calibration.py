@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from csrms_dist.art.fuzzy_art import in_unit_interval
+from csrms_dist.art.inputs import as_matrix, finite, legal_value, not_finite
 from csrms_dist.art.scaling import MinMaxScaling, Scaling, SphericalScaling, blas
-from csrms_dist.hashing import Texts, hash_ids, hash_order
+from csrms_dist.art.selection import RowKeys
+from csrms_dist.hashing import hash_order
 
 F64 = npt.NDArray[np.float64]
 
@@ -42,12 +45,15 @@ class Calibration:
         """The middle of the usable range."""
         return (self.low + self.high) / 2
 
-    def warning(self, vigilance: float) -> str:
-        """What to tell the user who configured `vigilance`; empty if it can work."""
+    def warning(self, vigilance: float, name: str = "vigilance", alternative: str = "") -> str:
+        """What to tell the user who chose `vigilance`; empty if it can work.
+
+        name: as the user knows the parameter. alternative: what else to try, beside the suggestion.
+        """
         if self.high - self.low < 0.01:
             return (
                 "nearest neighbours resemble each other no more than random rows do: these features cluster badly "
-                "under any method; train the encoder longer or use features of a pre-trained one"
+                "under any method; take others, such as those of an encoder that was trained longer or pre-trained"
             )
         if self.low <= vigilance <= self.high:
             return ""
@@ -57,8 +63,8 @@ class Calibration:
             else "a pattern for nearly every row, and small ones are dissolved"
         )
         return (
-            f"cluster.vigilance: got {vigilance:g}, expected between {self.low:.3f} and {self.high:.3f}, because on "
-            f"these features it gives {result}; try {self.suggestion:.3f} or 'auto'"
+            f"{name}: got {vigilance:g}, expected between {self.low:.3f} and {self.high:.3f}, because on "
+            f"these features it gives {result}; try {self.suggestion:.3f}{alternative}"
         )
 
     def report(self) -> str:
@@ -70,8 +76,16 @@ class Calibration:
         return "\n".join(lines)
 
 
-def calibrate(vectors: npt.NDArray[Any], ids: Texts, algorithm: str = "spherical") -> Calibration:
-    """Measure a sample of the rows (N, D), the one whose ids have the smallest hashes; finite numbers.
+def calibrate(vectors: Any, ids: Any, algorithm: str = "spherical") -> Calibration:
+    """What a run would see: a sample of the rows (N, D), prepared as a run prepares them (centred, or scaled to bytes).
+
+    For the estimators, which take rows as they are, measure with `calibrate_rows`: centring lowers every cosine.
+
+    Parameters
+    ----------
+    vectors: finite numbers, an array, a data frame, lists, or what is read by ranges of rows. ids: (N,) distinct texts
+        or whole numbers, of which those of smallest hash are the sample.
+    algorithm: 'spherical', 'kmeans' or 'fuzzy', as in a configuration. Raises ConfigError or DataError.
 
     Examples
     --------
@@ -79,19 +93,39 @@ def calibrate(vectors: npt.NDArray[Any], ids: Texts, algorithm: str = "spherical
     >>> calibrate(X, [str(i) for i in range(12)]).warning(0.5)
     ''
     """
-    rows = hash_order(hash_ids(ids, "order"), ids)[:_REFERENCES]
-    sample = np.asarray(vectors[rows])
+    legal_value("calibrate: algorithm", algorithm, "algorithm")
+    source = vectors if hasattr(vectors, "dtype") and len(vectors.shape) == 2 else as_matrix(vectors)
+    keys = RowKeys(len(source), ids)
+    hashes = keys.hashes("order", 0, len(source))
+    if len(np.unique(hashes)) < len(hashes):  # equal ids have equal hashes
+        keys.refuse_repeated()
+    rows = hash_order(hashes, keys.ids)[:_REFERENCES]
+    sample = as_matrix(np.asarray(source[rows]))
+    bad = np.flatnonzero(~np.isfinite(sample).all(axis=1))
+    if len(bad):
+        raise not_finite(int(rows[bad[0]]), sample[bad[0]])
     fit: type[Scaling] = MinMaxScaling if algorithm == "fuzzy" else SphericalScaling
     return calibrate_rows(fit.fit(sample).transform_block(sample), algorithm)
 
 
-def calibrate_rows(rows: npt.NDArray[Any], algorithm: str) -> Calibration:
-    """The same for rows as an estimator takes them, of which the first 2,048 count: a sample in random order.
+def calibrate_rows(rows: Any, algorithm: str = "spherical") -> Calibration:
+    """What an estimator would see: rows as they are, of which the first 2,048 count: a sample in random order.
 
-    algorithm: 'fuzzy' for rows in [0, 1] or uint8, else the cosine is measured.
+    algorithm: 'fuzzy' for FuzzyART and AdaptiveVigilanceART (rows in [0, 1], or uint8), else the cosine is measured.
+    Raises ConfigError or DataError.
+
+    Examples
+    --------
+    >>> X = np.array([[1.0, 0.1], [1.0, 0.2], [0.1, 1.0], [0.2, 1.0]])
+    >>> calibrate_rows(X).warning(0.9)
+    ''
     """
-    x = rows[:_REFERENCES].astype(np.float64)
-    x = x / 255 if rows.dtype == np.uint8 else x
+    legal_value("calibrate_rows: algorithm", algorithm, "algorithm")
+    some = as_matrix(rows[:_REFERENCES] if isinstance(rows, np.ndarray) and rows.ndim == 2 else rows)[:_REFERENCES]
+    if algorithm == "fuzzy" and some.dtype != np.uint8:
+        some = in_unit_interval(some)
+    x = finite(some).astype(np.float64)
+    x = x / 255 if algorithm == "fuzzy" and some.dtype == np.uint8 else x
     queries = min(_QUERIES, len(x))
     resemblance = _closeness(x[:queries], x) if algorithm == "fuzzy" else _cosines(x[:queries], x)
     itself = np.arange(len(x)) == np.arange(queries)[:, None]

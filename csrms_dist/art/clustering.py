@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from csrms_dist.art.incremental import Drift, Growth, grown
+from csrms_dist.art.inputs import as_matrix, finite
 from csrms_dist.art.learners import FuzzyLearner, Learner, SphericalLearner
 from csrms_dist.art.prototypes import canonical_order
-from csrms_dist.art.scaling import BLOCK, Scaling, load_scaling, save_scaling
+from csrms_dist.art.scaling import BLOCK, MinMaxScaling, Scaling, load_scaling, save_scaling
 from csrms_dist.art.selection import RowKeys
 from csrms_dist.errors import DataError
 from csrms_dist.hashing import Texts
@@ -66,13 +67,14 @@ class Clustering:
 
         A fuzzy row that no box takes gets the box of largest choice value; a row without direction gets pattern 0.
         """
+        vectors = self._of_known_width(vectors)
         # A tie goes to the same prototype as in the fit, which knew the prototypes in canonical order.
         order = canonical_order(self.prototypes)
         frozen = self.prototypes[order]
         pattern, score = np.empty(len(vectors), np.int32), np.empty(len(vectors), np.float32)
         for start in range(0, len(vectors), BLOCK):
             part = slice(start, start + BLOCK)
-            rows = self.scaling.transform_block(_finite(np.asarray(vectors[part]), start))
+            rows = self.scaling.transform_block(finite(np.asarray(vectors[part]), start, "vector {}"))
             winner, score[part], _ = self.learner.assign(rows, frozen, self.vigilance, moved=True)
             pattern[part] = np.where(winner >= 0, order[winner], 0)
         return pattern, score
@@ -85,11 +87,16 @@ class Clustering:
         New rows join the patterns that take them; the others learn at the vigilance in the order of their ids' hashes
         and found patterns, of min_size rows or more, which are numbered after the old ones.
         """
+        vectors = self._of_known_width(vectors)
         parts = [np.asarray(vectors[start : start + BLOCK]) for start in range(0, len(vectors), BLOCK)]
-        rows = np.concatenate([self.scaling.transform_block(_finite(part, k * BLOCK)) for k, part in enumerate(parts)])
+        rows = np.concatenate(
+            [self.scaling.transform_block(finite(part, k * BLOCK, "vector {}")) for k, part in enumerate(parts)]
+        )
+        keys = RowKeys(len(rows), ids)
+        keys.refuse_repeated()
         before = Growth(self.prototypes, self.sizes(), float(self.outlier.mean()), float(self.score.mean()))
         found, drift = grown(
-            self.learner, before, rows, RowKeys(len(rows), ids), self.vigilance, moved=self.moved,
+            self.learner, before, rows, keys, self.vigilance, moved=self.moved,
             learn_rows=learn_rows, min_size=min_size,
         )  # fmt: skip
         zero = int((~rows.any(axis=1)).sum()) if rows.dtype == np.int8 else 0
@@ -103,8 +110,17 @@ class Clustering:
         )
         return longer, drift
 
-    def save(self, folder: Path) -> None:
+    def _of_known_width(self, vectors: Any) -> Any:
+        """Vectors as they are if they can be read by ranges, else as an array; DataError for another width."""
+        matrix = vectors if hasattr(vectors, "dtype") and len(vectors.shape) == 2 else as_matrix(vectors)
+        known = len(self.scaling.low if isinstance(self.scaling, MinMaxScaling) else self.scaling.mean)
+        if matrix.shape[1] != known:
+            raise DataError("vectors", got=f"{matrix.shape[1]} columns", expected=f"{known}, as were clustered")
+        return matrix
+
+    def save(self, folder: str | Path) -> None:
         """Write .npy files and clustering.json; equal clusterings give equal bytes."""
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name in _ARRAYS:
             np.save(folder / f"{name}.npy", np.ascontiguousarray(getattr(self, name)))
@@ -122,8 +138,9 @@ class Clustering:
         (folder / "clustering.json").write_text(text, encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: str | Path) -> Self:
         """Memory-map what `save` wrote. Raises DataError where a file is missing."""
+        folder = Path(folder)
         try:
             facts = json.loads((folder / "clustering.json").read_text(encoding="utf-8"))
             arrays = {name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in _ARRAYS}
@@ -142,11 +159,3 @@ class Clustering:
             moved=facts["moved"],
             **arrays,
         )
-
-
-def _finite(block: Matrix, first: int) -> Matrix:
-    """The block, if all of it is finite; its first row is number `first`."""
-    if not np.isfinite(block).all():
-        row = first + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
-        raise DataError(f"vector {row}", got="NaN or infinite values", expected="finite numbers")
-    return block

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 
 from csrms_dist.art import fuzzy_kernels
 from csrms_dist.art.absolute_differences import GROUP, padded
-from csrms_dist.art.spherical_art import as_matrix, check_vigilance
-from csrms_dist.config import ClusterSettings, check_value
+from csrms_dist.art.inputs import kept_on_failure, not_finite, parameter, rows_to_learn, rows_to_place
+from csrms_dist.art.spherical_art import check_vigilance
 from csrms_dist.errors import DataError
 
 I32 = npt.NDArray[np.int32]
@@ -26,6 +26,8 @@ Codes: TypeAlias = npt.NDArray[np.uint8] | F32
 
 MAX_DIMENSION = 2_000_000  # above it the sums of byte differences could leave 31 bits
 _ROWS_AT_A_TIME = 128  # of an assignment
+#: How far a float may lie outside [0, 1] and is clipped: 4 units in the last place of float32, as scalers leave.
+ROUNDING = 4 * 2.0**-23
 _CACHED_BYTES = 1 << 18  # of the categories that these rows meet before the next categories: half of a usual cache
 
 
@@ -264,7 +266,26 @@ def _extended(values: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:
     return result
 
 
-class BoxEstimator(TransformerMixin, ClusterMixin, BaseEstimator, ABC):  # type: ignore[misc]
+def in_unit_interval(x: npt.NDArray[Any], what: str = "row {} of X") -> npt.NDArray[Any]:
+    """Floats in [0, 1]; what misses it by rounding alone is clipped. DataError names the first row outside."""
+    low, high = x.min(), x.max()
+    if low >= 0 and high <= 1:
+        return x
+    if low >= -ROUNDING and high <= 1 + ROUNDING:
+        clipped: npt.NDArray[Any] = np.clip(x, 0, 1)
+        return clipped
+    inside = (x >= -ROUNDING) & (x <= 1 + ROUNDING)  # NaN is not
+    row = int(np.flatnonzero(~inside.all(axis=1))[0])
+    if not np.isfinite(x[row]).all():
+        raise not_finite(row, x[row], what)
+    column = int(np.flatnonzero(~inside[row])[0])
+    raise DataError(
+        what.format(row), got=f"{x[row, column]!s} in column {column}", expected="numbers in [0, 1]",
+        remedy="scale them, as with sklearn.preprocessing.MinMaxScaler(clip=True)",
+    )  # fmt: skip
+
+
+class BoxEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """What the estimators with boxes share: they differ in how they learn and in the vigilance of each box."""
 
     weights_: Codes
@@ -283,37 +304,41 @@ class BoxEstimator(TransformerMixin, ClusterMixin, BaseEstimator, ABC):  # type:
 
     def fit(self, X: npt.ArrayLike, y: object = None) -> Self:
         """Learn X (N, D), numbers in [0, 1] or uint8, in the order given. Raises ConfigError or DataError."""
-        for name in [name for name in vars(self) if name.endswith("_")]:
-            delattr(self, name)
-        return self.partial_fit(X)
+        with kept_on_failure(self, anew=True):
+            return self.partial_fit(X)
 
     def partial_fit(self, X: npt.ArrayLike, y: object = None) -> Self:
         """Go on learning, rows of the same type; several calls equal one `fit` of all the rows."""
-        x = self._points(X)
-        known = Boxes(self.weights_, self.counts_) if hasattr(self, "weights_") else None
-        boxes, self.labels_ = self._learn(x, known)
-        self.n_features_in_, self.weights_, self.counts_ = x.shape[1], boxes.weights, boxes.counts
+        with kept_on_failure(self):
+            x = self._points(rows_to_learn(self, X))
+            known = Boxes(self.weights_, self.counts_) if hasattr(self, "weights_") else None
+            boxes, self.labels_ = self._learn(x, known)
+            self.weights_, self.counts_ = boxes.weights, boxes.counts
         return self
 
     def predict(self, X: npt.ArrayLike) -> I32:
         """The category of each row with the boxes as they are, (N,) int32; -1 where none passes the vigilance."""
-        x = self._fitted_points(X, "predict")
+        x = self._placed_points(X, "predict")
         return assign_points(x, self.weights_, self._vigilances(), choice=self._choice())[0]
 
     def transform(self, X: npt.ArrayLike) -> F64:
         """The L1 distance of each row to each box, divided by D: (N, J) float64, 0 inside the box."""
-        x = self._fitted_points(X, "transform")
+        x = self._placed_points(X, "transform")
         distances: F64 = (self._norms() - common_parts(x, self.weights_)) / (self._unit() * x.shape[1])
         return distances
 
     def choice_values(self, X: npt.ArrayLike) -> F64:
         """T = |I ^ w_j| / (choice + |w_j|) of each row with each box, whether or not it passes: (N, J) float64."""
-        x = self._fitted_points(X, "choice_values")
+        x = self._placed_points(X, "choice_values")
         values: F64 = common_parts(x, self.weights_) / (self._choice() * self._unit() + self._norms())
         return values
 
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.counts_)
+
     def _choice(self) -> float:
-        return float(check_value(ClusterSettings, "choice", self.choice))
+        return float(parameter(self, "choice"))
 
     def _unit(self) -> float:
         return 255.0 if self.weights_.dtype == np.uint8 else 1.0
@@ -322,33 +347,19 @@ class BoxEstimator(TransformerMixin, ClusterMixin, BaseEstimator, ABC):  # type:
         norms: F64 = self.weights_.sum(axis=1, dtype=np.float64)  # exact in any order
         return norms
 
-    def _fitted_points(self, X: npt.ArrayLike, method: str) -> Codes:
-        if not hasattr(self, "weights_"):
-            raise DataError(
-                f"{type(self).__name__}.{method}", got="an estimator without categories", remedy="call fit first"
-            )
-        return self._points(X)
+    def _placed_points(self, X: npt.ArrayLike, method: str) -> Codes:
+        return self._points(rows_to_place(self, X, method))
 
-    def _points(self, X: npt.ArrayLike) -> Codes:
-        x = as_matrix(X)
+    def _points(self, x: npt.NDArray[Any]) -> Codes:
         if x.dtype != np.uint8 and x.dtype.kind != "f":
             raise DataError(
                 "X", got=str(x.dtype), expected="floating-point numbers in [0, 1], or uint8 that stand for value / 255",
                 remedy="convert the array, and scale it first if its numbers are larger",
             )  # fmt: skip
-        if hasattr(self, "weights_"):
-            if x.shape[1] != self.n_features_in_:
-                raise DataError("X", got=f"{x.shape[1]} columns", expected=f"{self.n_features_in_} as in fit")
-            if (x.dtype == np.uint8) != (self.weights_.dtype == np.uint8):
-                kind = "uint8" if self.weights_.dtype == np.uint8 else "floating-point numbers"
-                raise DataError("X", got=str(x.dtype), expected=f"{kind} as in fit", remedy="convert the rows as then")
-        if x.dtype != np.uint8 and not (x.min() >= 0 and x.max() <= 1):  # NaN too
-            row = int(np.flatnonzero(~((x >= 0) & (x <= 1)).all(axis=1))[0])
-            raise DataError(
-                f"row {row} of X", got=f"values from {x[row].min():.3g} to {x[row].max():.3g}",
-                expected="numbers in [0, 1]", remedy="scale the rows with art.scaling.MinMaxScaling",
-            )  # fmt: skip
-        return _typed(x)
+        if hasattr(self, "weights_") and (x.dtype == np.uint8) != (self.weights_.dtype == np.uint8):
+            kind = "uint8" if self.weights_.dtype == np.uint8 else "floating-point numbers"
+            raise DataError("X", got=str(x.dtype), expected=f"{kind} as in fit", remedy="convert the rows as then")
+        return _typed(x if x.dtype == np.uint8 else in_unit_interval(x))
 
 
 class FuzzyART(BoxEstimator):
@@ -379,10 +390,11 @@ class FuzzyART(BoxEstimator):
     every machine, and about five times as fast as floats. Its learning rate is rint(256 beta) / 256, and the halves of
     what it rounds go to larger boxes, which makes some more categories than floats do.
 
-    Floats must lie in [0, 1] (`art.scaling.MinMaxScaling` prepares deep features); they are rounded to multiples of
-    2^-24. Exact are |I| = D, the norms of boxes, a distance of 0 inside a box, and so the match of a row with its own
-    code; distances to the outside are float32 sums, so that a match may be off by about 1e-6 and two almost equal
-    choice values may change places. That floats give the same on every machine is not promised.
+    Floats must lie in [0, 1], as scikit-learn's `MinMaxScaler(clip=True)` gives them (`art.scaling.MinMaxScaling`
+    prepares deep features); what misses the interval by rounding, up to 5e-7, is clipped. They are rounded to
+    multiples of 2^-24. Exact are |I| = D, the norms of boxes, a distance of 0 inside a box, and so the match of a row
+    with its own code; distances to the outside are float32 sums, so that a match may be off by about 1e-6 and two
+    almost equal choice values may change places. That floats give the same on every machine is not promised.
 
     The vigilance filter comes before the choice, and ties go to the highest index, as in the code released with CSRMS.
     The result depends on the rows' order.
@@ -411,9 +423,9 @@ class FuzzyART(BoxEstimator):
         start = None if known is None else (known, np.full(len(known.counts), rho))
         boxes, _, labels = learn_with_vigilances(
             x, rho, choice=self._choice(), points=True, known=start,
-            learning_rate=check_value(ClusterSettings, "learning_rate", self.learning_rate),
+            learning_rate=parameter(self, "learning_rate"),
         )  # fmt: skip
         return boxes, labels
 
     def _vigilances(self) -> float:
-        return check_vigilance(self.vigilance)
+        return check_vigilance(self)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 
 from csrms_dist.art import kernels, spherical_art
+from csrms_dist.art.inputs import kept_on_failure, parameter, rows_to_learn, rows_to_place
 from csrms_dist.art.learners import SphericalLearner
 from csrms_dist.art.prototypes import canonical, first_distinct
 from csrms_dist.art.selection import RowKeys
 from csrms_dist.art.vigilance import bisect
-from csrms_dist.config import ClusterSettings, check_value
-from csrms_dist.errors import DataError
 
 I8 = npt.NDArray[np.int8]
 I32 = npt.NDArray[np.int32]
@@ -23,7 +22,7 @@ F64 = npt.NDArray[np.float64]
 MOST_TURNS = 100
 
 
-class SphericalKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
+class SphericalKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]
     r"""k-means of directions: each row belongs to the prototype of largest cosine, a prototype is its rows' direction.
 
     .. math:: p_j \leftarrow \mathrm{freeze}\bigl(\textstyle\sum_{i: w(i) = j} q_i\bigr), \qquad
@@ -59,51 +58,50 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: npt.ArrayLike, y: object = None) -> Self:
         """Cluster X (N, D), int8 or finite numbers. Raises ConfigError or DataError."""
-        q = as_int8(X)
-        n_clusters = int(check_value(ClusterSettings, "n_patterns", self.n_clusters, "SphericalKMeans: "))
-        start = check_value(ClusterSettings, "kmeans_start", self.start, "SphericalKMeans: ")
-        self.n_features_in_ = q.shape[1]
-        rows = q[RowKeys(len(q), None).in_order(np.arange(len(q)))]
-        p = first_distinct(rows, n_clusters) if start == "random" else _by_art(rows, n_clusters)
-        self.n_iter_ = 0
-        for turn in range(MOST_TURNS):
+        n_clusters = int(parameter(self, "n_clusters", field="n_patterns"))
+        start = parameter(self, "start", field="kmeans_start")
+        with kept_on_failure(self, anew=True):
+            q = as_int8(rows_to_learn(self, X))
+            rows = q[RowKeys(len(q), None).in_order(np.arange(len(q)))]
+            p = first_distinct(rows, n_clusters) if start == "random" else _by_art(rows, n_clusters)
+            self.n_iter_ = 0
+            for turn in range(MOST_TURNS):
+                winner = self._nearest(q, p)
+                sums = np.zeros(p.shape, np.int64)
+                kernels.add_members(q, winner, sums)
+                sizes = np.bincount(winner[winner >= 0], minlength=len(p))
+                before, p = p, canonical(SphericalLearner().centres(p, sums, sizes))
+                self.n_iter_ = turn + 1
+                if np.array_equal(before, p):
+                    break
             winner = self._nearest(q, p)
-            sums = np.zeros(p.shape, np.int64)
-            kernels.add_members(q, winner, sums)
-            sizes = np.bincount(winner[winner >= 0], minlength=len(p))
-            before, p = p, canonical(SphericalLearner().centres(p, sums, sizes))
-            self.n_iter_ = turn + 1
-            if np.array_equal(before, p):
-                break
-        winner = self._nearest(q, p)
-        used, numbers = np.unique(winner[winner >= 0], return_inverse=True)
-        self.prototypes_ = p[used]
-        self.labels_ = winner
-        self.labels_[winner >= 0] = numbers
+            used, numbers = np.unique(winner[winner >= 0], return_inverse=True)
+            self.prototypes_ = p[used]
+            self.labels_ = winner
+            self.labels_[winner >= 0] = numbers
         return self
 
     def predict(self, X: npt.ArrayLike) -> I32:
-        """The prototype of largest cosine, (N,) int32; -1 for a row of zeros."""
-        return self._nearest(self._rows(X), self.prototypes_)
+        """The prototype of largest cosine, (N,) int32; -1 for a row of zeros, and where fit saw no others."""
+        return self._nearest(as_int8(rows_to_place(self, X, "predict")), self.prototypes_)
 
     def transform(self, X: npt.ArrayLike) -> F64:
         """(N, J) cosine distances, 1 - cos."""
-        q, p = self._rows(X).astype(np.float64), self.prototypes_.astype(np.float64)
+        q = as_int8(rows_to_place(self, X, "transform")).astype(np.float64)
+        p = self.prototypes_.astype(np.float64)
         lengths = np.sqrt((q * q).sum(axis=1))[:, None] * np.sqrt((p * p).sum(axis=1))
         distances: F64 = 1 - (q @ p.T) / np.where(lengths > 0, lengths, 1)
         return distances
 
-    def _rows(self, X: npt.ArrayLike) -> I8:
-        if not hasattr(self, "prototypes_"):
-            raise DataError("SphericalKMeans.predict", got="an estimator without prototypes", remedy="call fit first")
-        q = as_int8(X)
-        if q.shape[1] != self.n_features_in_:
-            raise DataError("X", got=f"{q.shape[1]} columns", expected=f"{self.n_features_in_} as in fit")
-        return q
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.prototypes_)
 
     @staticmethod
     def _nearest(q: I8, p: I8) -> I32:
-        winner = spherical_art.assign(q, p)[0] if len(p) else np.zeros(len(q), np.int32)
+        if not len(p):
+            return np.full(len(q), -1, np.int32)
+        winner = spherical_art.assign(q, p)[0]
         winner[~q.any(axis=1)] = -1
         return winner
 
@@ -118,7 +116,6 @@ def _by_art(rows: I8, n_clusters: int) -> I8:
     return categories(rho)
 
 
-def as_int8(X: npt.ArrayLike) -> I8:
+def as_int8(x: npt.NDArray[Any]) -> I8:
     """int8 rows as they are; others L2-normalised and rounded to int8, each by itself."""
-    x = spherical_art.as_matrix(X)
     return x if x.dtype == np.int8 else spherical_art.quantise(x.astype(np.float64))

@@ -108,7 +108,10 @@ class SphericalLearner:
     def assign(self, rows: Matrix, prototypes: Matrix, vigilance: float, *, moved: bool) -> Assigned:
         winner, score, state = int8_products.placed(rows, prototypes, vigilance)
         winner[state == int8_products.NO_DIRECTION] = -1
-        return Assigned(winner, score, state == int8_products.REACHES)
+        passes = state == int8_products.REACHES
+        if not prototypes.any():  # of rows without direction alone: it resembles nothing, whatever the vigilance
+            passes[:] = False
+        return Assigned(winner, score, passes)
 
     def integers(self, rows: Matrix) -> Matrix:
         return rows

@@ -17,6 +17,7 @@ from csrms_dist.errors import DataError
 I64 = npt.NDArray[np.int64]
 READ = 8192  # rows of a Parquet file in memory at once
 COLUMN = "vector"
+_READABLE = "a .npy file, a Parquet file with a column 'vector', or a folder of such .parquet files"
 
 
 class Rows(Protocol):
@@ -36,17 +37,19 @@ class Rows(Protocol):
 def open_rows(path: Path) -> Rows:
     """Open a matrix (N, D) of numbers: a .npy file, a Parquet file, or a folder of Parquet files in name order.
 
-    Raises DataError for what is none of these, and for a matrix that is empty or not of numbers.
+    Raises DataError for what is none of these, and for a matrix that is empty or not of numbers. The files of a folder
+    must hold numbers of one type, which is checked before any of them is read.
     """
     if path.suffix == ".npy" and path.is_file():
         try:
             rows: Rows = np.load(path, mmap_mode="r")
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, EOFError) as error:
             raise DataError(f"{path}", got=f"'{error}'", expected="a .npy file of numbers") from error
     else:
         files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
         if not files or not files[0].is_file():
-            raise DataError(f"{path}", got="no file of rows", expected="a .npy file, or Parquet with a column 'vector'")
+            got = "a folder without .parquet files" if path.is_dir() else "no file of rows"
+            raise DataError(f"{path}", got=got, expected=_READABLE)
         rows = ParquetRows(files)
     if len(rows.shape) != 2 or 0 in rows.shape or rows.dtype.kind not in "iuf":
         raise DataError(
@@ -64,20 +67,40 @@ class ParquetRows:
     """
 
     def __init__(self, files: list[Path]) -> None:
-        self._files = files
-        self._groups = [
-            (file, group, _open(file).metadata.row_group(group).num_rows)
-            for file in files
-            for group in range(_open(file).metadata.num_row_groups)
-        ]
-        self._ends = np.cumsum([0, *(rows for *_, rows in self._groups)])
+        self._groups: list[tuple[Path, int, int]] = []  # file, group, the group's first row within its file
+        self._typed: tuple[Path, Any] | None = None  # the first file with rows, and the type of its numbers
+        ends = [0]
+        for file in files:
+            opened, first = _open(file), 0
+            if opened.metadata.num_rows:
+                self._check_type(file, opened.schema_arrow.field(COLUMN).type)
+            for group in range(opened.metadata.num_row_groups):
+                self._groups.append((file, group, first))
+                first += opened.metadata.row_group(group).num_rows
+                ends.append(ends[-1] + opened.metadata.row_group(group).num_rows)
+        self._ends = np.array(ends)
+
+    def _check_type(self, file: Path, kind: Any) -> None:
+        """All files hold lists of numbers of one type: another would be cut to fit the first's."""
+        if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+            raise DataError(f"{file}: column {COLUMN}", got=str(kind), expected="lists of numbers")
+        if not (pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type)):
+            raise DataError(f"{file}: column {COLUMN}", got=f"lists of {kind.value_type}", expected="lists of numbers")
+        if self._typed is None:
+            self._typed = file, kind.value_type
+        elif kind.value_type != self._typed[1]:
+            raise DataError(
+                f"{file}: column {COLUMN}", got=f"lists of {kind.value_type}",
+                expected=f"lists of {self._typed[1]}, as in {self._typed[0].name}",
+                remedy="write all files of the folder with one type of numbers",
+            )  # fmt: skip
 
     def __len__(self) -> int:
         return int(self._ends[-1])
 
     @cached_property
     def _first(self) -> npt.NDArray[Any]:
-        return next(self._blocks(0, min(1, len(self))), np.zeros((0, 0), np.float32))
+        return next(self._read(0, min(1, len(self)), None), np.zeros((0, 0), np.float32))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -92,7 +115,7 @@ class ParquetRows:
             start, stop, _ = place.indices(len(self))
             out = np.empty((max(stop - start, 0), self.shape[1]), self.dtype)
             done = 0
-            for block in self._blocks(start, stop):
+            for block in self._read(start, stop, self.shape[1]):
                 out[done : done + len(block)] = block
                 done += len(block)
             return out
@@ -109,40 +132,51 @@ class ParquetRows:
             done = last
         return out
 
-    def _blocks(self, start: int, stop: int) -> Iterator[npt.NDArray[Any]]:
+    def _read(self, start: int, stop: int, width: int | None) -> Iterator[npt.NDArray[Any]]:
+        """The rows in blocks; width: that of all rows, None for the first row's."""
         for number in range(int(np.searchsorted(self._ends, start, "right")) - 1, len(self._groups)):
             if number < 0 or self._ends[number] >= stop:
                 return
-            file, group, _ = self._groups[number]
+            file, group, within = self._groups[number]
             first = int(self._ends[number])
+            before = first - within  # rows in the files before this one
             for batch in _open(file).iter_batches(READ, row_groups=[group], columns=[COLUMN], use_threads=False):
                 low, high = max(start, first), min(stop, first + len(batch))
                 if low < high:
-                    yield _matrix(batch.column(0).slice(low - first, high - low), file)
+                    yield self._matrix(batch.column(0).slice(low - first, high - low), file, low - before, width)
                 first += len(batch)
                 if first >= stop:
                     return
+
+    def _matrix(self, array: Any, file: Path, first: int, width: int | None) -> npt.NDArray[Any]:
+        """Lists of equal length, the first of them row `first` of its file -> (n, D)."""
+        if array.null_count:
+            row = int(np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))[0])
+            raise _bad_row(file, first + row, "nothing", "a list of numbers")
+        lengths = array.value_lengths().to_numpy(zero_copy_only=False)
+        wanted = int(lengths[0]) if width is None else width
+        if (lengths != wanted).any():
+            row = int(np.flatnonzero(lengths != wanted)[0])
+            expected = f"{wanted}, as in the first row of {self._typed[0].name if self._typed else file.name}"
+            raise _bad_row(file, first + row, f"{lengths[row]} numbers", expected)
+        numbers = array.flatten()
+        if numbers.null_count:
+            place = int(np.flatnonzero(numbers.is_null().to_numpy(zero_copy_only=False))[0])
+            raise _bad_row(file, first + place // wanted, f"no number in place {place % wanted}", "numbers alone")
+        matrix: npt.NDArray[Any] = numbers.to_numpy(zero_copy_only=False).reshape(len(array), wanted)
+        return matrix
+
+
+def _bad_row(file: Path, row: int, got: str, expected: str) -> DataError:
+    return DataError(f"{file}: row {row} of column {COLUMN}", got=got, expected=expected, remedy="repair the file")
 
 
 def _open(file: Path) -> pq.ParquetFile:
     try:
         opened = pq.ParquetFile(file, memory_map=True, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file}", got=f"'{error}'", expected="a Parquet file with a column 'vector'") from error
+        raise DataError(f"{file}", got=f"'{error}'", expected=_READABLE) from error
     if COLUMN not in opened.schema_arrow.names:
         names = ", ".join(opened.schema_arrow.names)
         raise DataError(f"{file}", got=f"the columns {names}", expected="a column 'vector'", remedy="rename it")
     return opened
-
-
-def _matrix(array: Any, file: Path) -> npt.NDArray[Any]:
-    """Lists of equal length -> (n, D)."""
-    kind = array.type
-    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
-        raise DataError(f"{file}: column {COLUMN}", got=str(kind), expected="lists of numbers")
-    lengths = np.unique(array.value_lengths().fill_null(0).to_numpy(zero_copy_only=False))
-    if len(lengths) != 1 or array.null_count:
-        raise DataError(f"{file}: column {COLUMN}", got="rows of different lengths", expected="equally long rows")
-    values = array.flatten().to_numpy(zero_copy_only=False)
-    matrix: npt.NDArray[Any] = values.reshape(len(array), int(lengths[0]))
-    return matrix

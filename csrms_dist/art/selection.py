@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ class RowKeys:
 
     def __init__(self, n: int, ids: Texts | npt.NDArray[np.integer[Any]] | None) -> None:
         self.n = n
-        self.ids = ids
+        self.ids = ids = None if ids is None else as_ids(ids)
         if ids is not None and len(ids) != n:
             raise DataError("ids", got=f"{len(ids)} ids", expected=f"{n}, one for each row")
         self.whole = ids is None or (isinstance(ids, np.ndarray) and ids.dtype.kind in "iu")
@@ -68,6 +69,48 @@ class RowKeys:
         if isinstance(self.ids, pa.Array | pa.ChunkedArray):
             return self.ids.take(pa.array(rows))
         return [text_at(self.ids, row) for row in rows.tolist()]
+
+
+def as_ids(ids: Any) -> Any:
+    """Names of rows as `RowKeys` keeps them: Arrow strings, a sequence of str, or whole numbers (N,); or DataError."""
+    if isinstance(ids, pa.Array | pa.ChunkedArray):
+        return _arrow_ids(ids)
+    if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
+        raise _no_ids(repr(ids)[:80])
+    if isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype.kind in "iu":
+        return ids
+    if not isinstance(ids, Sequence):  # arrays, series, generators
+        ids = list(ids)
+    kinds = set(map(type, ids))
+    if all(issubclass(kind, str) for kind in kinds):
+        return ids
+    if all(_is_whole(kind) for kind in kinds):
+        whole = np.array(ids)
+        if whole.dtype.kind in "iu":
+            return whole
+        raise _no_ids("whole numbers beyond 64 bits")
+    strange = next((k for k, name in enumerate(ids) if not isinstance(name, str) and not _is_whole(type(name))), None)
+    raise _no_ids("texts and numbers together" if strange is None else f"{repr(ids[strange])[:80]} for row {strange}")
+
+
+def _arrow_ids(ids: Any) -> Any:
+    if pa.types.is_dictionary(ids.type):
+        ids = ids.cast(ids.type.value_type)
+    if ids.null_count:
+        raise _no_ids(f"{ids.null_count} nulls")
+    if pa.types.is_integer(ids.type):
+        return np.asarray(ids)
+    if not (pa.types.is_string(ids.type) or pa.types.is_large_string(ids.type) or pa.types.is_string_view(ids.type)):
+        raise _no_ids(f"Arrow's {ids.type}")
+    return ids
+
+
+def _is_whole(kind: type) -> bool:
+    return issubclass(kind, int | np.integer) and kind is not bool
+
+
+def _no_ids(got: str) -> DataError:
+    return DataError("ids", got=got, expected="one text or whole number for each row, all of one kind")
 
 
 def learning_rows(keys: RowKeys, shards: int, learn_rows: int) -> tuple[I64, I64]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from warnings import warn
 
 import numpy as np
 import numpy.typing as npt
@@ -16,18 +18,26 @@ from sklearn.base import BaseEstimator, ClusterMixin
 from csrms_dist.art import spherical_art
 from csrms_dist.art.adaptive_vigilance import AdaptiveVigilanceART, AdaptiveVigilanceSettings
 from csrms_dist.art.executors import Executor
-from csrms_dist.art.fuzzy_art import FuzzyART
+from csrms_dist.art.fuzzy_art import FuzzyART, in_unit_interval
 from csrms_dist.art.incremental import Drift, Growth, grown
+from csrms_dist.art.inputs import (
+    check_columns,
+    check_fitted,
+    finite,
+    kept_on_failure,
+    parameter,
+    rows_to_learn,
+    rows_to_place,
+)
 from csrms_dist.art.kmeans import SphericalKMeans
 from csrms_dist.art.learners import FuzzyLearner, Learner, SphericalLearner
 from csrms_dist.art.patterns import prepare_rows
 from csrms_dist.art.prototypes import canonical_order
-from csrms_dist.art.rows import open_rows
+from csrms_dist.art.rows import Rows, open_rows
 from csrms_dist.art.scaling import BLOCK
 from csrms_dist.art.selection import RowKeys
 from csrms_dist.art.sharding import Driver, TwoLevel
-from csrms_dist.art.spherical_art import SphericalART, as_matrix, check_vigilance
-from csrms_dist.config import ClusterSettings, check_value
+from csrms_dist.art.spherical_art import SphericalART, check_vigilance
 from csrms_dist.errors import ConfigError, DataError
 from csrms_dist.hashing import Texts
 
@@ -36,6 +46,7 @@ I64 = npt.NDArray[np.int64]
 F32 = npt.NDArray[np.float32]
 Single = SphericalART | FuzzyART | AdaptiveVigilanceART | SphericalKMeans
 Matrix = npt.NDArray[Any]
+MISSED = 0.1  # share by which the number of patterns may differ from the one asked for without a word
 
 
 @dataclass(frozen=True)
@@ -63,12 +74,7 @@ class UnitInterval:
     def transform_block(self, block: Matrix) -> Matrix:
         if block.dtype == np.uint8:
             return block
-        if ((block < 0) | (block > 1)).any():
-            raise DataError(
-                "X", got=f"values from {block.min():.3g} to {block.max():.3g}", expected="numbers in [0, 1]",
-                remedy="scale the rows with art.scaling.MinMaxScaling",
-            )  # fmt: skip
-        return block.astype(np.float32)
+        return in_unit_interval(block, "a row of X").astype(np.float32)
 
 
 class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
@@ -132,26 +138,33 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: npt.ArrayLike | str | Path, y: object = None, *, ids: Texts | None = None) -> Self:
         """Cluster X (N, D): an array, or the path of a .npy file or of Parquet with a column `vector`.
 
-        ids: (N,) distinct names, str, Arrow strings or whole numbers; the row number by default. The same rows under
-        the same ids give the same patterns in whatever order they lie. Raises ConfigError or DataError.
+        ids: (N,) distinct names, str, Arrow strings or whole numbers; the row number by default, of files too, whose
+        other columns are not read. The same rows under the same ids give the same patterns in whatever order they lie.
+        Raises ConfigError or DataError; what an earlier fit has learnt is then still there.
         """
         plan = self._plan()
-        kept = Path(self.folder) if self.folder is not None else Path(tempfile.mkdtemp(prefix="art-"))
+        kept = self._work_folder()
         try:
-            source = X if isinstance(X, str | Path) else as_matrix(X)
-            path, facts = _on_disk(source, kept / "rows")
-            rows = open_rows(path)
-            keys = RowKeys(len(rows), ids)
-            keys.refuse_repeated()
-            driver = Driver(plan, keys, kept / "steps", [facts, _digest(ids)], self.executor)
-            prepared = self._prepared(driver, path)
-            found = driver.cluster(prepared)
+            with kept_on_failure(self, anew=True):
+                self._fit(X, ids, plan, kept)
         finally:
             if self.folder is None:
                 shutil.rmtree(kept, ignore_errors=True)
-        driver.remove()
         shutil.rmtree(kept / "rows", ignore_errors=True)
-        self.n_features_in_ = rows.shape[1]
+        return self
+
+    def _fit(self, X: Any, ids: Any, plan: TwoLevel, kept: Path) -> None:
+        source = Path(X) if isinstance(X, str | Path) else rows_to_learn(self, X)
+        path, facts = _on_disk(source, kept / "rows")
+        rows = open_rows(path)
+        if isinstance(source, Path):
+            check_columns(self, rows, reset=True)
+        keys = RowKeys(len(rows), ids)
+        keys.refuse_repeated()
+        driver = Driver(plan, keys, kept / "steps", [facts, _digest(keys.ids)], self.executor)
+        prepared = self._prepared(driver, path)
+        found = driver.cluster(prepared)
+        driver.remove()
         self.labels_: I32 = np.maximum(found.pattern, 0)
         self.scores_: F32 = found.score
         directed = found.pattern >= 0
@@ -160,30 +173,39 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.sizes_ = np.bincount(self.labels_, minlength=len(found.prototypes)).astype(np.int64)
         self.vigilance_, self.tried_ = found.vigilance, found.tried
         self._moved = plan.recentre > 0 or bool(plan.kmeans)
-        return self
+        if plan.vigilance is None and abs(len(self.sizes_) - plan.n_patterns) > MISSED * plan.n_patterns:
+            warn(
+                f"{len(self.sizes_)} patterns were found, not {plan.n_patterns}: the nearest number that these rows, "
+                f"learn_rows={plan.learn_rows} and min_size={plan.min_size} allow",
+                stacklevel=3,
+            )
 
-    def predict(self, X: npt.ArrayLike, *, nearest: bool = False) -> I32:
-        """The pattern of each row, (M,) int32; -1 where the vigilance is not reached. nearest: the nearest then."""
-        winner, _, passes = self._assigned(X, nearest)
+    def predict(self, X: npt.ArrayLike | str | Path, *, nearest: bool = False) -> I32:
+        """The pattern of each row of an array or a file, (M,) int32; -1 where the vigilance is not reached.
+
+        nearest: the nearest then. Where fit saw no row with a direction, no row reaches any vigilance.
+        """
+        winner, _, passes = self._assigned(X, "predict", nearest)
         return np.where(passes | nearest, winner, -1).astype(np.int32)
 
-    def score_samples(self, X: npt.ArrayLike) -> F32:
+    def score_samples(self, X: npt.ArrayLike | str | Path) -> F32:
         """How much each row resembles its nearest pattern, (M,) float32: the cosine, or the choice value."""
-        return self._assigned(X, True)[1]
+        return self._assigned(X, "score_samples", True)[1]
 
-    def partial_fit(self, X: npt.ArrayLike, y: object = None, *, ids: Texts | None = None) -> Self:
+    def partial_fit(self, X: npt.ArrayLike | str | Path, y: object = None, *, ids: Texts | None = None) -> Self:
         """Add rows without moving what is there.
 
         They join the patterns that take them; the rest learn at the vigilance and found patterns, which are numbered
         after the others. Afterwards labels_, scores_ and outliers_ are those of the new rows, and drift_ says how the
-        new rows differ from the old. Before any fit it is fit.
+        new rows differ from the old. Before any fit it is fit. The new rows, prepared, must fit in memory.
         """
         if not hasattr(self, "prototypes_"):
             return self.fit(X, ids=ids)
-        rows = self._transform().transform_block(self._matrix(X))
+        plan, source = self._plan(), self._known(X, "partial_fit")
+        keys = RowKeys(len(source), ids)
+        keys.refuse_repeated()
+        rows = np.concatenate([block for _, block in self._blocks(source)])
         before = Growth(self.prototypes_, self.sizes_, float(self.outliers_.mean()), float(self.scores_.mean()))
-        plan = self._plan()
-        keys = RowKeys(len(rows), ids)
         found, self.drift_ = grown(
             plan.learner, before, rows, keys, self.vigilance_, moved=self._moved, learn_rows=plan.learn_rows,
             min_size=plan.min_size,
@@ -201,28 +223,45 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             known = "SphericalART, FuzzyART, AdaptiveVigilanceART or SphericalKMeans"
             raise ConfigError("ShardedART: estimator", got=type(single).__name__, expected=known)
 
-        def checked(name: str, value: Any) -> Any:
-            return check_value(ClusterSettings, name, value, "ShardedART: ")
-
-        n_patterns = None if self.n_patterns is None else int(checked("n_patterns", self.n_patterns))
+        if self.executor is not None and not callable(getattr(self.executor, "map", None)):
+            raise ConfigError(
+                "ShardedART: executor", got=" ".join(repr(self.executor).split())[:80],
+                expected="an executor, such as art.executors.ThreadExecutor(2), or None",
+            )  # fmt: skip
+        n_patterns = None
+        if self.n_patterns is not None:
+            n_patterns = int(parameter(self, "n_patterns", also=" or None"))
         kmeans, vigilance = "", None
         if isinstance(single, SphericalKMeans):
-            n_patterns = n_patterns or int(checked("n_patterns", single.n_clusters))
-            kmeans = checked("kmeans_start", single.start)
+            n_patterns = n_patterns or int(parameter(single, "n_clusters", field="n_patterns"))
+            kmeans = parameter(single, "start", field="kmeans_start")
         elif n_patterns is None:
-            vigilance = check_vigilance(single.vigilance)
-        recentre, min_size = int(checked("recentre", self.recentre)), int(checked("min_size", self.min_size))
+            vigilance = check_vigilance(single)
+        recentre, min_size = int(parameter(self, "recentre")), int(parameter(self, "min_size"))
         learner = _learner(single)
         if isinstance(learner, FuzzyLearner) and min_size > 1 and not recentre:
             raise ConfigError(
                 "ShardedART: min_size", got=str(min_size), expected="1, because boxes cover their rows",
                 remedy="set recentre above 0, which gives that up",
             )  # fmt: skip
-        shards, learn_rows = int(checked("shards", self.n_shards)), int(checked("learn_rows", self.learn_rows))
+        shards, learn_rows = int(parameter(self, "n_shards", field="shards")), int(parameter(self, "learn_rows"))
         return TwoLevel(learner, vigilance, n_patterns or 1, kmeans, shards, learn_rows, recentre, min_size)
 
+    def _work_folder(self) -> Path:
+        if self.folder is None:
+            return Path(tempfile.mkdtemp(prefix="art-"))
+        try:
+            folder = Path(self.folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except (OSError, TypeError) as error:
+            got = f"'{self.folder}' ({getattr(error, 'strerror', None) or error})"
+            expected = "the path of a folder that may be written, or None"
+            raise ConfigError("ShardedART: folder", got=got, expected=expected) from error
+        return folder
+
     def _transform(self) -> Directions | UnitInterval:
-        if isinstance(_learner(self.estimator or SphericalART()), SphericalLearner):
+        if self.prototypes_.dtype == np.int8:
             return Directions()
         return UnitInterval(np.uint8 if self.prototypes_.dtype == np.uint8 else np.float32)
 
@@ -239,28 +278,35 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         )
         return prepared
 
-    def _matrix(self, X: npt.ArrayLike) -> Matrix:
-        if not hasattr(self, "prototypes_"):
-            raise DataError("ShardedART.predict", got="an estimator without patterns", remedy="call fit first")
-        x = as_matrix(X)
-        if x.shape[1] != self.n_features_in_:
-            raise DataError("X", got=f"{x.shape[1]} columns", expected=f"{self.n_features_in_} as in fit")
-        if not np.isfinite(x).all():
-            row = int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0])
-            raise DataError(f"row {row} of X", got="NaN or infinite values", expected="finite numbers")
-        if self.prototypes_.dtype == np.uint8 and x.dtype != np.uint8:
-            raise DataError("X", got=str(x.dtype), expected="uint8 as in fit")
-        return x
+    def _known(self, X: Any, method: str) -> Rows:
+        """The rows of an array or a file, with as many columns and of the kind as in fit."""
+        rows: Rows
+        if isinstance(X, str | Path):
+            check_fitted(self, method)
+            rows = open_rows(Path(X))
+            check_columns(self, rows, reset=False)
+        else:
+            rows = rows_to_place(self, X, method)
+        boxes, bytes_known = self.prototypes_.dtype != np.int8, self.prototypes_.dtype == np.uint8
+        if boxes and (rows.dtype == np.uint8) != bytes_known:
+            kind = "uint8" if bytes_known else "numbers in [0, 1]"
+            raise DataError("X", got=str(rows.dtype), expected=f"{kind} as in fit", remedy="convert the rows as then")
+        return rows
 
-    def _assigned(self, X: npt.ArrayLike, nearest: bool) -> tuple[I32, F32, npt.NDArray[np.bool_]]:
-        x, transform, learner = self._matrix(X), self._transform(), _learner(self.estimator or SphericalART())
+    def _blocks(self, rows: Rows) -> Iterator[tuple[slice, Matrix]]:
+        """The rows block by block as the learner takes them, and which rows they are."""
+        transform = self._transform()
+        for start in range(0, len(rows), BLOCK):
+            part = slice(start, start + BLOCK)
+            yield part, transform.transform_block(finite(np.asarray(rows[part]), start))
+
+    def _assigned(self, X: Any, method: str, nearest: bool) -> tuple[I32, F32, npt.NDArray[np.bool_]]:
+        x, learner = self._known(X, method), _learner(SphericalART() if self.estimator is None else self.estimator)
         order = canonical_order(self.prototypes_)  # ties go as they went in fit
         frozen = self.prototypes_[order]
         winner, score = np.empty(len(x), np.int32), np.empty(len(x), np.float32)
         passes = np.empty(len(x), np.bool_)
-        for start in range(0, len(x), BLOCK):
-            part = slice(start, start + BLOCK)
-            rows = transform.transform_block(x[part])
+        for part, rows in self._blocks(x):
             found = learner.assign(rows, frozen, self.vigilance_, moved=self._moved or nearest)
             winner[part] = np.where(found.winner >= 0, order[found.winner], 0 if nearest else -1)
             score[part], passes[part] = found.score, found.passes
@@ -270,22 +316,20 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
 def _learner(single: Single) -> Learner:
     if isinstance(single, SphericalART | SphericalKMeans):
         return SphericalLearner()
-    choice, rate = (check_value(ClusterSettings, name, getattr(single, name)) for name in ("choice", "learning_rate"))
+    choice, rate = (parameter(single, name) for name in ("choice", "learning_rate"))
     if isinstance(single, AdaptiveVigilanceART):
-        adaptation = {name: getattr(single, name) for name in ("kind", "sigma", "delta")}
-        for name, value in adaptation.items():
-            check_value(AdaptiveVigilanceSettings, name, value)
+        names = ("kind", "sigma", "delta")
+        adaptation = {name: parameter(single, name, table=AdaptiveVigilanceSettings) for name in names}
         return FuzzyLearner(choice, rate, **adaptation)
     return FuzzyLearner(choice, rate)
 
 
-def _on_disk(source: Any, folder: Path) -> tuple[Path, Any]:
+def _on_disk(source: Path | Matrix, folder: Path) -> tuple[Path, Any]:
     """The rows as a file, and what names them."""
-    if isinstance(source, str | Path):
-        path = Path(source)
-        files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if isinstance(source, Path):
+        files = sorted(source.glob("*.parquet")) if source.is_dir() else [source]
         stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
-        return path, [str(path), stats]
+        return source, [str(source), stats]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "rows.npy"
     contiguous = np.ascontiguousarray(source)

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 
 from csrms_dist.art import int8_products, spherical_kernels
-from csrms_dist.config import ClusterSettings, check_value
-from csrms_dist.errors import ConfigError, DataError
+from csrms_dist.art.inputs import finite, kept_on_failure, not_finite, parameter, rows_to_learn, rows_to_place
+from csrms_dist.errors import DataError
 
 I8 = npt.NDArray[np.int8]
 I32 = npt.NDArray[np.int32]
@@ -96,14 +96,14 @@ def _check_bounds(known: Categories, q: npt.NDArray[np.integer[Any]], rows: int)
     if rows > MAX_LEARNT_ROWS:
         raise DataError(
             "rows learnt by spherical ART", got=str(rows), expected=f"at most {MAX_LEARNT_ROWS}",
-            remedy="lower cluster.learn_rows",
+            remedy="learn fewer and predict the others (learn_rows of ShardedART, cluster.learn_rows of a run)",
         )  # fmt: skip
     # |s_j| is at most the sum of its members' lengths, and |v . s_j| <= |v| |s_j| (triangle, Cauchy-Schwarz).
     length = sum(float(np.sqrt((x.astype(np.float64) ** 2).sum(axis=1)).sum()) for x in (known.sums, q))
     if length**2 >= 2.0**62:
         raise DataError(
             "vectors learnt by spherical ART", got=f"a total length of {length:.3g}", expected="less than 2^31",
-            remedy="lower cluster.learn_rows or reduce the vectors' dimension",
+            remedy="learn fewer rows, or rows of fewer dimensions",
         )  # fmt: skip
 
 
@@ -153,7 +153,7 @@ def quantise(x: npt.NDArray[np.floating[Any]]) -> I8:
     return np.rint(127 * wide / np.where(norm > 0, norm, 1)).astype(np.int8)
 
 
-class SphericalART(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]
+class SphericalART(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]
     r"""Adaptive resonance on the sphere: categories are sums of their members, resemblance is the cosine.
 
     A row x joins the category s with the largest :math:`x \cdot s / \lVert s \rVert` if its cosine reaches the
@@ -177,7 +177,7 @@ class SphericalART(TransformerMixin, ClusterMixin, BaseEstimator):  # type: igno
     parameter. The input's type chooses the arithmetic. int8 rows are exact (int64 sums): the same rows in the same
     order give the same bytes on every machine, however the stream is cut. Other numbers are L2-normalised here, without
     centring, and multiplied as float32 by the BLAS library: the same on the same kind of processor and libraries.
-    `art.scaling` prepares deep features better. Rows of zeros learn nothing.
+    `art.scaling` prepares deep features better. Rows of zeros learn nothing. At most 10^6 int8 rows can be learnt.
 
     References
     ----------
@@ -196,30 +196,28 @@ class SphericalART(TransformerMixin, ClusterMixin, BaseEstimator):  # type: igno
 
     def fit(self, X: npt.ArrayLike, y: object = None) -> Self:
         """Learn X (N, D), int8 or finite numbers, in the order given. Raises ConfigError or DataError."""
-        for name in ("sums_", "counts_", "prototypes_", "n_features_in_"):
-            if hasattr(self, name):
-                delattr(self, name)
-        return self.partial_fit(X)
+        with kept_on_failure(self, anew=True):
+            return self.partial_fit(X)
 
     def partial_fit(self, X: npt.ArrayLike, y: object = None) -> Self:
         """Go on learning; of int8 rows several calls equal one `fit` of all. X must be of the kind of the first."""
-        rho = check_vigilance(self.vigilance)
-        rows = self._rows(X)
-        if not hasattr(self, "sums_"):
-            self.n_features_in_ = rows.shape[1]
-            self.sums_: npt.NDArray[Any] = np.zeros(
-                (0, rows.shape[1]), np.int64 if rows.dtype == np.int8 else np.float64
-            )
-            self.counts_ = np.zeros(0, np.int64)
-        known = Categories(self.sums_, self.counts_)
-        (self.sums_, self.counts_), self.labels_ = learn_with_labels(known, rows, rho)
-        self.prototypes_ = freeze(self.sums_) if rows.dtype == np.int8 else unit_rows(self.sums_)
+        rho = check_vigilance(self)
+        with kept_on_failure(self):
+            x = self._of_the_kind_learnt(rows_to_learn(self, X))
+            rows = x if x.dtype == np.int8 else unit_rows(x)
+            if not hasattr(self, "sums_"):
+                self.sums_: npt.NDArray[Any] = np.zeros(
+                    (0, rows.shape[1]), np.int64 if rows.dtype == np.int8 else np.float64
+                )
+                self.counts_ = np.zeros(0, np.int64)
+            known = Categories(self.sums_, self.counts_)
+            (self.sums_, self.counts_), self.labels_ = learn_with_labels(known, rows, rho)
+            self.prototypes_: npt.NDArray[Any] = freeze(self.sums_) if rows.dtype == np.int8 else unit_rows(self.sums_)
         return self
 
     def predict(self, X: npt.ArrayLike) -> I32:
         """The category with the largest cosine, (N,) int32; -1 where that is below the vigilance, or nothing."""
-        self._check_fitted()
-        rho, rows = check_vigilance(self.vigilance), self._checked(X)
+        rows, rho = self._checked(X, "predict"), check_vigilance(self)
         if not len(self.prototypes_):
             return np.full(len(rows), -1, np.int32)
         if rows.dtype == np.int8:
@@ -228,29 +226,33 @@ class SphericalART(TransformerMixin, ClusterMixin, BaseEstimator):  # type: igno
 
     def choice_values(self, X: npt.ArrayLike) -> F32:
         """What `predict` compares: the cosine of each row to each category, (N, J) float32; 0 for rows of zeros."""
-        self._check_fitted()
-        rows, p = (unit_rows(x.astype(np.float64)) for x in (self._rows(X), self.prototypes_))
-        cosines: F32 = rows @ p.T
-        return cosines
+        return self._cosines(X, "choice_values")
 
     def transform(self, X: npt.ArrayLike) -> F32:
         """The cosine distance of each row to each category, 1 - cosine, (N, J) float32."""
-        distances: F32 = np.float32(1) - self.choice_values(X)
+        distances: F32 = np.float32(1) - self._cosines(X, "transform")
         return distances
 
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "prototypes_"):
-            raise DataError("SphericalART.predict", got="an estimator without categories", remedy="call fit first")
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.counts_)
 
-    def _rows(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
-        x = self._checked(X)
-        return x if x.dtype == np.int8 else unit_rows(x)
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # distances are float32
+        return tags
 
-    def _checked(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
-        x = as_matrix(X)
-        expected = getattr(self, "n_features_in_", x.shape[1])
-        if x.shape[1] != expected:
-            raise DataError("X", got=f"{x.shape[1]} columns", expected=f"{expected} as in fit")
+    def _cosines(self, X: npt.ArrayLike, method: str) -> F32:
+        x = self._checked(X, method)
+        q = x if x.dtype == np.int8 else unit_rows(x)
+        rows, p = (unit_rows(values.astype(np.float64)) for values in (q, self.prototypes_))
+        cosines: F32 = rows @ p.T
+        return cosines
+
+    def _checked(self, X: npt.ArrayLike, method: str) -> npt.NDArray[Any]:
+        return self._of_the_kind_learnt(rows_to_place(self, X, method))
+
+    def _of_the_kind_learnt(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
         whole = getattr(self, "sums_", None)
         if whole is not None and (x.dtype == np.int8) != (whole.dtype == np.int64):
             kind = "int8" if whole.dtype == np.int64 else "numbers of another type than int8"
@@ -294,32 +296,10 @@ def unit_rows(x: npt.NDArray[Any], first: int = 0) -> F32:
     unit = np.empty(x.shape, np.float32)
     bad = spherical_kernels.unit(int8_products.plain(x), unit)
     if bad >= 0:
-        raise _not_finite(first + bad)
+        raise not_finite(first + bad, x[bad])
     return unit
 
 
-def finite(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """x, or DataError naming the first row that has NaN or infinite values."""
-    if not np.isfinite(x).all():
-        raise _not_finite(int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0]))
-    return x
-
-
-def _not_finite(row: int) -> DataError:
-    return DataError(f"row {row} of X", got="NaN or infinite values", expected="finite numbers", remedy="remove it")
-
-
-def as_matrix(X: npt.ArrayLike) -> npt.NDArray[Any]:
-    """X as an array of at least one row and one column of real numbers, or DataError."""
-    x = np.asarray(X)
-    if x.ndim != 2 or x.shape[0] == 0 or x.shape[1] == 0 or x.dtype.kind not in "iufb":
-        raise DataError("X", got=f"{x.dtype} of shape {x.shape}", expected="a matrix of numbers with at least one row")
-    return x
-
-
-def check_vigilance(value: Any) -> float:
-    """The vigilance as a float through the settings' table; an estimator cannot choose 'auto' by itself."""
-    rho = check_value(ClusterSettings, "vigilance", value)
-    if isinstance(rho, str):
-        raise ConfigError("vigilance", got=repr(value), expected="a number in [0, 1]", remedy="'auto' is for cluster()")
-    return float(rho)
+def check_vigilance(estimator: Any) -> float:
+    """The vigilance of an estimator, which cannot choose 'auto' by itself."""
+    return float(parameter(estimator, "vigilance"))

@@ -468,3 +468,18 @@ def test_the_scaling_is_fitted_on_the_learnt_rows_in_hash_order(digits):
     expected = SphericalScaling.fit(X, np.array(order))
     assert expected.mean.tobytes() == result.scaling.mean.tobytes()
     assert expected.scale == result.scaling.scale
+
+
+def test_vectors_of_another_width_and_repeated_ids_are_refused(digits, tmp_path):
+    X = digits[0][:300]
+    result = run(X, [f"row{i}" for i in range(300)], vigilance=0.6)
+    for call in (lambda rows: result.predict(rows), lambda rows: result.extended(rows, ["a", "b"])):
+        with pytest.raises(DataError, match="vectors: got 5 columns, expected 64"):
+            call(X[:2, :5])
+        with pytest.raises(DataError, match="of shape"):
+            call(X[0])
+    with pytest.raises(DataError, match="'a' twice"):
+        result.extended(X[:2], ["a", "a"])
+    assert (result.predict(X[:5].tolist())[0] == result.predict(X[:5])[0]).all()
+    result.save(str(tmp_path / "kept"))
+    assert saved(Clustering.load(str(tmp_path / "kept"))) == saved(result)

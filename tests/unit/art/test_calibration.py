@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
+from csrms_dist.art import SphericalART
 from csrms_dist.art.calibration import calibrate, calibrate_rows
+from csrms_dist.errors import ConfigError, DataError
 
 
 def blobs(n=600, d=12, groups=10, noise=0.15, seed=0):
@@ -56,3 +62,77 @@ def test_it_depends_on_the_ids_and_not_on_the_order():
 def test_degenerate_features(algorithm):
     assert "badly" in calibrate(np.ones((20, 3)), IDS[:20], algorithm).warning(0.5)
     assert calibrate(np.ones((1, 3)), IDS[:1], algorithm).warning(0.5) == ""
+
+
+def test_a_run_and_an_estimator_see_different_rows():
+    X = np.abs(blobs()) + 3  # far from the origin: every cosine is near 1 until the mean is taken away
+    run, estimator = calibrate(X, IDS), calibrate_rows(X)
+    assert run.high < estimator.low
+    for rho, patterns in ((run.suggestion, 1), (estimator.suggestion, 2)):
+        assert len(SphericalART(rho).fit(X).counts_) >= patterns
+        assert (len(SphericalART(rho).fit(X).counts_) == 1) == (patterns == 1)
+
+
+def test_a_warning_names_what_the_user_knows():
+    found = calibrate_rows(blobs())
+    plain = found.warning(1.0)
+    assert plain.startswith("vigilance: got 1, expected between")
+    assert "cluster." not in plain
+    assert "auto" not in plain
+    run = found.warning(1.0, "cluster.vigilance", " or 'auto'")
+    assert run.startswith("cluster.vigilance: got 1, expected between")
+    assert run.endswith(f"try {found.suggestion:.3f} or 'auto'")
+
+
+def test_lists_frames_and_whole_ids_are_taken():
+    pd = pytest.importorskip("pandas")
+    X = blobs(40, 3)
+    expected = calibrate(X, range(40))
+    for rows in (X.tolist(), pd.DataFrame(X)):
+        assert calibrate(rows, list(range(40))) == expected
+        assert calibrate_rows(rows) == calibrate_rows(X)
+    assert calibrate_rows(X.astype(np.float16)).rows == 40
+
+
+BAD = np.where(np.arange(120).reshape(40, 3) == 62, np.nan, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "what"),
+    [
+        (lambda: calibrate(np.eye(3), range(3), "fuzy"), ConfigError, "algorithm: got 'fuzy', expected one of"),
+        (lambda: calibrate_rows(np.eye(3), "ART"), ConfigError, "algorithm: got 'ART'"),
+        (lambda: calibrate(BAD, range(40)), DataError, "row 20 of X: got NaN in column 2"),
+        (lambda: calibrate_rows(BAD), DataError, "row 20 of X: got NaN in column 2"),
+        (lambda: calibrate_rows(BAD, "fuzzy"), DataError, "row 20 of X: got NaN in column 2"),
+        (lambda: calibrate_rows(2 * np.eye(3), "fuzzy"), DataError, r"row 0 of X: got 2.0 in column 0, .*\[0, 1\]"),
+        (lambda: calibrate(np.eye(3), range(2)), DataError, "2 ids, expected 3"),
+        (lambda: calibrate(np.eye(3), ["a", "b", "a"]), DataError, "'a' twice"),
+        (lambda: calibrate(np.eye(3)[:0], []), DataError, r"0 sample\(s\)"),
+        (lambda: calibrate_rows(np.eye(3)[:0]), DataError, r"0 sample\(s\)"),
+        (lambda: calibrate(np.ones(3), range(3)), DataError, "of shape"),
+        (lambda: calibrate_rows(np.ones(3)), DataError, r"reshape\(1, -1\)"),
+        (lambda: calibrate_rows([["a"]]), DataError, "matrix of numbers"),
+    ],
+)
+def test_wrong_arguments_are_named(call, kind, what):
+    with pytest.raises(kind, match=what):
+        call()
+
+
+@pytest.mark.filterwarnings("ignore:.* patterns were found, not 200")  # of the digits there are fewer of 3 rows
+def test_the_documentation_runs(tmp_path, monkeypatch, capsys):
+    digits = load_digits().data
+    np.save(tmp_path / "vectors.npy", digits)
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[3] / "docs" / "clustering.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "docs/clustering.md", "exec"), names)  # noqa: S102
+    printed = capsys.readouterr().out.strip()
+    assert printed in page
+    assert calibrate(digits, [str(k) for k in range(len(digits))]).suggestion == pytest.approx(0.447, abs=2e-3)
+    rows = np.random.default_rng(0).permutation(digits)
+    assert "41 categories" in page
+    assert len(SphericalART(float(names["measured"].suggestion)).fit(rows).counts_) == pytest.approx(41, abs=4)
+    assert len(SphericalART(0.447).fit(rows).counts_) == 1

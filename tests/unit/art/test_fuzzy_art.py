@@ -459,9 +459,7 @@ def test_rows_outside_the_unit_cube_are_refused(x):
         FuzzyART().fit([[0.5]]).predict(x)
 
 
-@pytest.mark.parametrize(
-    "x", [[[0], [1]], np.array([[True]]), np.zeros((2, 2), np.int8), np.array([["a"]]), np.zeros(3), np.zeros((0, 2))]
-)
+@pytest.mark.parametrize("x", [[[0], [1]], np.zeros((2, 2), np.int8), np.array([["a"]]), np.zeros(3), np.zeros((0, 2))])
 def test_other_types_and_shapes_are_refused(x):
     with pytest.raises(DataError, match="X: got"):
         FuzzyART().fit(x)
@@ -473,7 +471,7 @@ def test_later_rows_must_be_of_the_type_and_width_of_the_first():
         model.partial_fit(np.zeros((2, 3)))
     with pytest.raises(DataError, match="expected floating-point numbers as in fit"):
         FuzzyART().fit(np.zeros((2, 3))).predict(np.zeros((2, 3), np.uint8))
-    with pytest.raises(DataError, match="2 columns"):
+    with pytest.raises(DataError, match="expecting 3 features"):
         model.predict(np.zeros((2, 2), np.uint8))
     assert FuzzyART().fit(np.zeros((2, 3), np.float16)).partial_fit(np.zeros((1, 3))).counts_.tolist() == [3]
     for method in ("predict", "transform", "choice_values"):

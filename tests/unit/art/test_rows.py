@@ -64,8 +64,8 @@ def test_lists_of_floats_are_read_too(tmp_path):
     [
         ({"vec": [[1.0]]}, "expected a column 'vector'"),
         ({"vector": [1.0]}, "lists of numbers"),
-        ({"vector": [[1.0], [1.0, 2.0]]}, "different lengths"),
-        ({"vector": [[1.0], None]}, "different lengths"),
+        ({"vector": [[1.0], [1.0, 2.0]]}, "row 1 of column vector: got 2 numbers, expected 1"),
+        ({"vector": [[1.0], None]}, "row 1 of column vector: got nothing"),
     ],
 )
 def test_other_tables_are_refused(tmp_path, columns, what):
@@ -82,3 +82,71 @@ def test_other_files_are_refused(tmp_path):
             open_rows(tmp_path / name)
     with pytest.raises(DataError, match="no file of rows"):
         open_rows(tmp_path / "nothing")
+
+
+def folder_of(path: Path, **files) -> Path:
+    path.mkdir()
+    for name, array in files.items():
+        pq.write_table(pa.table({"vector": array}), path / f"{name}.parquet", row_group_size=2)
+    return path
+
+
+WHOLE = pa.array([[1, 2], [3, 4], [5, 6]])
+
+
+@pytest.mark.parametrize(
+    ("second", "what"),
+    [
+        (
+            pa.array([[0.9, 0.8]]),
+            "b.parquet: column vector: got lists of double, expected lists of int64, as in a.parq",
+        ),
+        (
+            pa.array([[1, 2]], pa.list_(pa.uint8())),
+            "b.parquet: column vector: got lists of uint8, expected lists of int64",
+        ),
+        (pa.array([["x", "y"]]), "b.parquet: column vector: got lists of string, expected lists of numbers"),
+        (pa.array([[True, False]]), "b.parquet: column vector: got lists of bool, expected lists of numbers"),
+    ],
+)
+def test_a_folder_of_several_types_is_refused_before_it_is_read(tmp_path, second, what):
+    with pytest.raises(DataError, match=what):
+        open_rows(folder_of(tmp_path / "f", a=WHOLE, b=second))
+
+
+@pytest.mark.parametrize(
+    ("second", "what"),
+    [
+        ([[1, 2], [3, 4], [5, None]], "b.parquet: row 2 of column vector: got no number in place 1"),
+        ([[1, 2], [None, 4], [5, 6]], "b.parquet: row 1 of column vector: got no number in place 0"),
+        ([[1, 2], [3, 4], None], "b.parquet: row 2 of column vector: got nothing"),
+        ([[1, 2], [3], [5, 6]], "b.parquet: row 1 of column vector: got 1 numbers, expected 2, as in .* a.parquet"),
+        ([[1, 2, 3]] * 3, "b.parquet: row 0 of column vector: got 3 numbers, expected 2"),
+        ([[1]] * 3, "b.parquet: row 0 of column vector: got 1 numbers, expected 2"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_named(tmp_path, second, what):
+    rows = open_rows(folder_of(tmp_path / "f", a=WHOLE, b=pa.array(second, pa.list_(pa.int64()))))
+    assert rows[0:3].tolist() == WHOLE.to_pylist()
+    for places in (slice(2, 6), np.array([0, 3, 4, 5])):
+        with pytest.raises(DataError, match=what):
+            rows[places]
+
+
+def test_fixed_and_variable_lists_and_files_without_rows_go_together(tmp_path):
+    fixed, empty = WHOLE.cast(pa.list_(pa.int64(), 2)), pa.array([], pa.list_(pa.null()))
+    rows = open_rows(folder_of(tmp_path / "f", a=empty, b=WHOLE, c=fixed, d=WHOLE.cast(pa.large_list(pa.int64()))))
+    assert rows.dtype == np.int64
+    assert rows[0:9].tolist() == WHOLE.to_pylist() * 3
+
+
+def test_what_can_be_read_is_said(tmp_path):
+    (tmp_path / "empty.npy").write_bytes(b"")
+    (tmp_path / "a.csv").write_text("1,2")
+    np.savez(tmp_path / "a.npz", MATRIX)
+    readable = "a .npy file, a Parquet file with a column 'vector', or a folder"
+    for name in ("a.csv", "a.npz", "nowhere", "."):
+        with pytest.raises(DataError, match=readable):
+            open_rows(tmp_path / name)
+    with pytest.raises(DataError, match=r"empty\.npy"):
+        open_rows(tmp_path / "empty.npy")

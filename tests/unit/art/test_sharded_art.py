@@ -238,7 +238,109 @@ def test_wrong_rows_are_refused():
     found = ShardedART(FuzzyART()).fit(BYTES[:50])
     with pytest.raises(DataError, match="uint8 as in fit"):
         found.predict(FLOATS)
-    with pytest.raises(DataError, match="64 as in fit"):
+    with pytest.raises(DataError, match="expecting 64 features"):
         found.predict(BYTES[:, :3])
     with pytest.raises(DataError, match="call fit first"):
         ShardedART().predict(SPHERE)
+
+
+IDS = [
+    pytest.param(list(range(9)), id="ints"),
+    pytest.param(range(9), id="range"),
+    pytest.param(tuple(np.arange(9)), id="numpy ints"),
+    pytest.param(pa.array(range(9)), id="arrow ints"),
+    pytest.param(pa.chunked_array([range(4), range(4, 9)]), id="arrow chunks"),
+]
+
+
+@pytest.mark.parametrize("ids", IDS)
+def test_whole_ids_are_the_same_in_any_container(ids):
+    expected = facts(ShardedART(SphericalART(0.6)).fit(SPHERE[:9], ids=np.arange(9)))
+    assert facts(ShardedART(SphericalART(0.6)).fit(SPHERE[:9], ids=ids)) == expected
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        lambda names: (name for name in names),
+        np.array,
+        lambda names: np.array(names, object),
+        pa.array,
+        lambda names: pa.array(names).dictionary_encode(),
+    ],
+)
+def test_texts_are_the_same_in_any_container(texts):
+    names = [f"image-{k}" for k in range(9)]
+    expected = facts(ShardedART(SphericalART(0.6)).fit(SPHERE[:9], ids=names))
+    assert facts(ShardedART(SphericalART(0.6)).fit(SPHERE[:9], ids=texts(names))) == expected
+
+
+@pytest.mark.parametrize(
+    ("ids", "what"),
+    [
+        ([0.5, 1.5, 2.5], "ids: got 0.5 for row 0, expected one text or whole number for each row"),
+        (np.arange(3.0), r"ids: got np.float64\(0.0\) for row 0"),
+        (["a", None, "b"], "ids: got None for row 1"),
+        (pa.array(["a", None, "b"]), "ids: got 1 nulls"),
+        (pa.array([0.5, 1.5, 2.5]), "ids: got Arrow's double"),
+        (["a", 1, "b"], "ids: got texts and numbers together"),
+        ([2**70, 1, 2], "ids: got whole numbers beyond 64 bits"),
+        ([True, False, True], "ids: got True for row 0"),
+        ("abc", "ids: got 'abc'"),
+        (3, "ids: got 3"),
+        ([1, 2, 1], "ids: got '1' twice"),
+        ((str(k) for k in range(2)), "ids: got 2 ids, expected 3"),
+    ],
+)
+def test_what_names_no_rows_is_refused(ids, what):
+    with pytest.raises(DataError, match=what):
+        ShardedART().fit(SPHERE[:3], ids=ids)
+
+
+def test_ids_of_new_rows_are_distinct():
+    found = ShardedART().fit(SPHERE[:50])
+    with pytest.raises(DataError, match="'a' twice"):
+        found.partial_fit(SPHERE[:2], ids=["a", "a"])
+
+
+@pytest.mark.parametrize(("single", "rows"), SINGLES)
+def test_files_are_placed_as_arrays_are(single, rows, tmp_path):
+    np.save(tmp_path / "rows.npy", rows)
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1])
+    pq.write_table(pa.table({"id": range(len(rows)), "vector": vectors}), tmp_path / "rows.parquet")
+    found = ShardedART(single).fit(rows[:900])
+    expected, scores = found.predict(rows).tolist(), found.score_samples(rows).tolist()
+    for path in (tmp_path / "rows.npy", str(tmp_path / "rows.parquet")):
+        assert found.predict(path).tolist() == expected
+        assert found.score_samples(path).tolist() == scores
+        copied = pickle.loads(pickle.dumps(found))  # noqa: S301
+        assert facts(copied.partial_fit(path)) == facts(pickle.loads(pickle.dumps(found)).partial_fit(rows))  # noqa: S301
+    np.save(tmp_path / "narrow.npy", rows[:, :5])
+    for method in ("predict", "partial_fit"):
+        with pytest.raises(DataError, match="5 features, but ShardedART is expecting 64"):
+            getattr(found, method)(tmp_path / "narrow.npy")
+
+
+def test_boxes_of_floats_place_no_bytes():
+    found = ShardedART(FuzzyART()).fit(FLOATS[:50])
+    for method in ("predict", "partial_fit"):
+        with pytest.raises(DataError, match=r"X: got uint8, expected numbers in \[0, 1\] as in fit"):
+            getattr(found, method)(BYTES)
+
+
+def test_a_number_of_patterns_that_is_missed_is_said():
+    with pytest.warns(UserWarning, match="1 patterns were found, not 15"):
+        ShardedART(n_patterns=15).fit(np.ones((20, 3)))
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", 3):
+        with pytest.raises(ConfigError, match="ShardedART: folder: got "):
+            ShardedART(folder=folder).fit(SPHERE[:5])
+
+
+def test_truth_values_in_a_file_are_refused_by_its_name(tmp_path):
+    np.save(tmp_path / "truths.npy", SPHERE > 0)
+    with pytest.raises(DataError, match=r"truths\.npy: got bool"):
+        ShardedART().fit(tmp_path / "truths.npy")

@@ -368,7 +368,7 @@ def test_illegal_rows_are_refused(X, what):
 def test_predict_before_fit_and_another_width_are_refused():
     with pytest.raises(DataError, match="call fit"):
         SphericalART().predict(np.eye(2))
-    with pytest.raises(DataError, match="3 columns"):
+    with pytest.raises(DataError, match="expecting 2 features"):
         SphericalART().fit(np.eye(2)).predict(np.eye(3))
 
 
