@@ -495,8 +495,7 @@ class EmbeddedStore:
 
     def export(self, run: str) -> HierarchyGraph:
         """The hierarchy of a run from its edges; see GraphStore.export."""
-        with self._lock:
-            return read_hierarchy(self._read, ready_run(self.runs(), run))
+        return read_hierarchy(self._read, ready_run(self.runs(), run))
 
 
 def _engine() -> Any:
