@@ -182,7 +182,7 @@ def _runs(arguments: argparse.Namespace) -> int:
     from ray_jobs.runs import listing, write_bundle
     from ray_jobs.wiring import store_of
 
-    _check_out(arguments.out)
+    _check_out(arguments)
     with store_of(find_run(arguments.run)) as store:
         if arguments.bundle:
             n_rows = write_bundle(store, arguments.bundle)

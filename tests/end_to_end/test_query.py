@@ -44,8 +44,8 @@ def ask(finished: Run, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.Capt
     monkeypatch.chdir(finished.folder)
     monkeypatch.setattr("signal.signal", lambda *_: None)
 
-    def run(*arguments: str) -> Answer:
-        code = main(["query", *arguments])
+    def run(*arguments: str, command: str = "query") -> Answer:
+        code = main([command, *arguments])
         captured = capfdbinary.readouterr()
         return Answer(code, captured.out.decode(), captured.err.decode())
 
@@ -229,3 +229,14 @@ def test_the_run_that_was_written_last_is_asked(finished: Run) -> None:
     said = csrms("query", "confused_classes", "--limit", "1", folder=finished.folder)
     assert said.code == 0
     assert said.out.split()[:4] == ["class", "other", "weight", "strongest"]
+
+
+def test_the_runs_of_a_database(finished: Run, ask: Ask) -> None:
+    (run,) = ask("--format", "json", command="runs").rows
+    assert run["run"] == finished.facts("graph")["run"]
+    assert (run["live"], run["status"], run["patterns"]) == (True, "ready", finished.facts("graph")["patterns"])
+    assert ask("--go-live", str(run["run"]), "--format", "json", command="runs").rows == [run]
+    for option, key, words in (("--retire", run["run"], "make another one live"), ("--go-live", "x", "one of digits@")):
+        said = ask(option, str(key), command="runs")
+        assert said.code == 5
+        assert words in said.err
