@@ -52,19 +52,21 @@ from graphstore.tables import publication_tables
 
 ROOT = Path(__file__).resolve().parents[1]
 Table = list[dict[str, Any]]
+NEAR = 120
 
 
 def made(given: argparse.Namespace, seed: int = 0) -> Publication:
     """A multi-label data set: classes of very different sizes, patterns of one leading class or of none."""
     draw = np.random.default_rng(seed)
     n, k, j = given.instances, given.classes, given.patterns
-    weight = 1 / np.arange(1, k + 1) ** 0.7
+    weight = 1 / np.arange(1, k + 1) ** 0.4
     weight /= weight.sum()
     pattern = draw.integers(0, j, n)
     pattern[:j] = np.arange(j)
     leader = draw.choice(k, j, p=weight)
     pure = draw.random(j) < 0.5
-    labels = draw.choice(k, (n, 4), p=weight)
+    near = draw.choice(k, (j, NEAR), p=weight)  # the classes that a pattern's images may carry
+    labels = near[pattern[:, None], draw.integers(0, NEAR, (n, 4))]
     labels[:, 0] = np.where(draw.random(n) < np.where(pure[pattern], 0.9, 0.35), leader[pattern], labels[:, 0])
     kept = 1 + draw.poisson(given.labels - 0.75, n)
     chosen = np.arange(4)[None, :] < np.minimum(kept, 4)[:, None]
