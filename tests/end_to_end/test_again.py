@@ -63,6 +63,7 @@ def test_a_damaged_artefact_is_made_again(copied: Run) -> None:
     assert predictions.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_without_control_there_is_no_control_and_no_difference(copied: Run) -> None:
     metrics = copied.path("metrics.json").read_bytes()
     said = copied.run("--no-control")

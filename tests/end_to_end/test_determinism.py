@@ -20,6 +20,7 @@ def test_two_runs_with_one_seed_are_equal(finished: Run, tmp_path: Path) -> None
     assert digests(other.path("graph") / "snapshot") == digests(finished.path("graph") / "snapshot")
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_run(finished: Run, tmp_path: Path) -> None:
     said = csrms("pretrain", CONFIG, *SMALL, "--set", "seed=1", "--out", "other", folder=finished.copy(tmp_path).folder)
     assert said.code == 0, said.err
@@ -27,6 +28,7 @@ def test_another_seed_gives_another_run(finished: Run, tmp_path: Path) -> None:
     assert digests(tmp_path / "other" / "images") == digests(finished.path("images"))
 
 
+@pytest.mark.slow
 def test_two_workers_have_the_losses_of_one(finished: Run, copied: Run) -> None:
     said = csrms("train", CONFIG, *SMALL, "--set", "train.workers=2", folder=copied.folder)
     assert (said.code, said.done) == (0, ("train",)), said.err

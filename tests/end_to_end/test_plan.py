@@ -65,6 +65,7 @@ def test_afterwards_rows_and_passes_are_right_and_the_rest_is_near(copied: Run) 
 
 
 @ROOM
+@pytest.mark.slow
 def test_the_comparison_is_with_what_was_said_before(copied: Run) -> None:
     plan(copied.folder)
     estimate = record(copied)

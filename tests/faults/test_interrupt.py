@@ -28,7 +28,7 @@ def clustering(run: Run) -> bool:
     ("stage", "how"),
     [
         ("cluster", "SIGTERM"),
-        ("train", "Ctrl-C"),
+        pytest.param("train", "Ctrl-C", marks=pytest.mark.slow),
         pytest.param("cluster", "Ctrl-C", marks=pytest.mark.slow),
         pytest.param("train", "SIGTERM", marks=pytest.mark.slow),
     ],
@@ -50,6 +50,7 @@ def test_interrupted(finished: Run, copied: Run, stage: str, how: str) -> None:
         assert copied.path("metrics.json").read_bytes() == finished.path("metrics.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_second_command_on_the_same_run_is_refused(finished: Run, copied: Run) -> None:
     copied.remove("train", "evaluate")
     with Process((*CLI, "run", CONFIG, *SMALL), copied.folder) as first:

@@ -44,7 +44,8 @@ def assert_whole_and_equal(run: Run, undisturbed: Run) -> None:
     assert not list(run.directory.glob(".checkpoints/*"))
 
 
-@pytest.mark.parametrize("point", ["train.2", pytest.param("train.5", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["train.2", "train.5"])
 def test_killed_in_clustering_then_in_training_then_left_alone(finished: Run, copied: Run, point: str) -> None:
     copied.remove(*MADE_AGAIN)
     first = copied.run(**{HOOK: "cluster.learn"})
