@@ -36,7 +36,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -58,6 +57,7 @@ from graphstore.store import (
     check_version,
     dataset_of,
     folder_name,
+    plain_parameter,
     ready_run,
     refuse_retiring_live,
     the_live_run,
@@ -281,10 +281,7 @@ class EmbeddedStore:
         staging = Path(tempfile.mkdtemp(prefix=".build.", dir=self.folder))
         try:
             with ThreadPoolExecutor(WRITERS) as pool:
-                for written in [
-                    pool.submit(_write_table, rows, staging / f"{n}.parquet") for n, rows in tables.items()
-                ]:
-                    written.result()
+                list(pool.map(_write_table, tables.values(), [staging / f"{name}.parquet" for name in tables]))
             staging.chmod(0o755)
             target = self.folder / "tables" / run.tables
             target.parent.mkdir(exist_ok=True)
@@ -442,7 +439,7 @@ class EmbeddedStore:
                 try:
                     if timeout_s:
                         connection.set_query_timeout(max(1, int(timeout_s * 1000)))
-                    result = connection.execute(text, {name: _parameter(value) for name, value in params.items()})
+                    result = connection.execute(text, {name: plain_parameter(value) for name, value in params.items()})
                     types = result.get_column_data_types()
                     whole = [kind for kind in types if any(word in kind for word in ("NODE", "REL", "INTERNAL_ID"))]
                     if whole:
@@ -500,12 +497,6 @@ class EmbeddedStore:
 
 def _engine() -> Any:
     return require("ladybug")
-
-
-def _parameter(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:

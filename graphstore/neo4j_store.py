@@ -51,6 +51,7 @@ from graphstore.store import (
     check_limits,
     check_version,
     dataset_of,
+    plain_parameter,
     ready_run,
     refuse_retiring_live,
     the_live_run,
@@ -69,7 +70,7 @@ WRITE_S = 300.0
 LONGEST_ID = 4096  # bytes; an index entry of Neo4j ends near 8,000
 DELETED = 10_000
 AS_LISTS = 200
-"""From this limit on, a named query's answer is fetched as lists: one record a row costs eight times as much."""
+"""From this limit on, a named query's answer is fetched as lists: one record a row costs several times as much."""
 
 _OWN = ("Dataset", "Run")  # the tables that the store writes itself
 _BEGIN_DATASET = """
@@ -111,7 +112,8 @@ class Neo4jStore:
     uri: neo4j+s:// or bolt+s://, and on this machine also neo4j:// and bolt://. database: its name. schema: the node
     and edge types, for a method that adds its own. unverified: allow a connection to another machine that is not
     encrypted, or whose certificate is not checked. Nothing is sent before the first call. Raises ConfigError on a URI
-    that is not safe, StoreError, in one sentence, for what the server says.
+    that is not safe, StoreError, in one sentence, for what the server says. A pickle holds no login: where it is
+    opened, the environment names the server.
     """
 
     def __init__(
@@ -127,7 +129,6 @@ class Neo4jStore:
         self._uri = _checked_uri(uri, unverified)
         self.database = database
         self.schema = schema
-        self._unverified = unverified
         self._login: Callable[[], tuple[str, str]] = lambda: (username, password)
         self._driver: Any = None
         self._prepared = self._checked = False
@@ -321,7 +322,7 @@ class Neo4jStore:
         """Answer one reading query in a read-only session; see GraphStore.query. The server ends it at the timeout."""
         text = query.text if isinstance(query, NamedQuery) else query
         check_limits(limit, timeout_s)
-        given = {name: _parameter(value) for name, value in (params or {}).items()}
+        given = {name: plain_parameter(value) for name, value in (params or {}).items()}
         text = reading(text, given)
         if not self._is_published():
             raise StoreError(f"no graph is published in {self.location}", remedy="run `csrms graph CONFIG` first")
@@ -572,12 +573,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _one_line(error: BaseException) -> str:
     text = str(getattr(error, "message", None) or error)
     return " ".join(text.split("\n")[0].split())[:300]
-
-
-def _parameter(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def _table(names: list[str], columns: list[list[Any]], kinds: pa.Schema | None) -> pa.Table:

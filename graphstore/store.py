@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias, overload, runtime_checkable
 
+import numpy as np
 import pyarrow as pa
 
 from csrms_dist.errors import StoreError
@@ -244,6 +245,13 @@ def check_version(place: str, found: int) -> None:
             f"the graph in {place}", got=f"schema version {found}", expected=f"{SCHEMA_VERSION} or lower",
             remedy="a newer csrms-dist wrote it: upgrade this one",
         )  # fmt: skip
+
+
+def plain_parameter(value: Any) -> Any:
+    """A NumPy scalar or array as what a driver sends; anything else as it is."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def check_limits(limit: int, timeout_s: float) -> None:
