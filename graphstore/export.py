@@ -32,8 +32,8 @@ _RANGE = "<range>"
 class Columns:
     """A query that returns plain columns without nulls, and the two ways in which an engine may be asked it.
 
-    by_rows: in rows, instances chosen by index, which the embedded engine scans fastest. by_lists: in one row of lists,
-    instances chosen by key, which Neo4j has an index of.
+    by_rows: in rows, instances chosen by data set and index, which the embedded engine scans fastest. by_lists: in one
+    row of lists, instances chosen by key, which Neo4j has an index of.
     """
 
     match: str
@@ -41,7 +41,7 @@ class Columns:
 
     @property
     def by_rows(self) -> str:
-        chosen = self.match.replace(_RANGE, "i.idx >= $start AND i.idx < $stop")
+        chosen = self.match.replace(_RANGE, "i.dataset = $dataset AND i.idx >= $start AND i.idx < $stop")
         return chosen + "RETURN " + ", ".join(f"{value} AS {name}" for name, value in self.columns)
 
     @property
@@ -78,7 +78,7 @@ WHERE <range> AND i.split = 'train'
 )
 _HAS_LABEL = Columns(
     """
-MATCH (c:Class)<-[:HAS_LABEL]-(i:Instance)-[:IN_PATTERN]->(p:Pattern {run: $run})
+MATCH (i:Instance)-[:HAS_LABEL]->(c:Class)
 WHERE <range> AND i.split = 'train'
 """,
     (("instance", "i.idx"), ("class", "c.idx")),
@@ -133,7 +133,7 @@ def read_hierarchy(read: Read, run: RunInfo) -> HierarchyGraph:
 
     Raises StoreError when the edges contradict the counts stored beside them.
     """
-    params = {"run": run.key}
+    params = {"run": run.key, "dataset": run.dataset_key}
     instance = np.empty(run.n_instances, np.int64)
     pattern = np.empty(run.n_instances, np.int32)
     score, difficulty = np.empty(run.n_instances, np.float32), np.empty(run.n_instances, np.float32)
@@ -151,9 +151,10 @@ def read_hierarchy(read: Read, run: RunInfo) -> HierarchyGraph:
             part = slice(done, done + found)
             instance[part], pattern[part] = members["instance"], members["pattern"]
             score[part], difficulty[part] = members["score"], members["difficulty"]
-            rows = np.searchsorted(instance[part], carried["instance"])
+            ours = np.isin(carried["instance"], members["instance"])  # the data set may hold more than this run
+            rows = np.searchsorted(members["instance"], carried["instance"][ours])
             degrees[done + 1 : done + found + 1] = np.bincount(rows, minlength=found)
-            labels.append(carried["class"].astype(np.int32))
+            labels.append(carried["class"][ours].astype(np.int32))
             done += found
     covers = _sorted(read(_COVERS, params), "pattern", "class")
     patterns = _sorted(read(_PATTERNS, params), "pattern")

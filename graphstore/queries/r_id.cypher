@@ -5,5 +5,5 @@
 // cost: the instances of its classes; the longest of the three
 MATCH (a:Instance {key: $instance})-[:IN_PATTERN]->(p:Pattern {run: $run, dominated: true})
 MATCH (a)-[:HAS_LABEL]->(:Class)<-[:HAS_LABEL]-(b:Instance)-[:IN_PATTERN]->(q:Pattern {run: $run, dominated: true})
-WHERE q.key <> p.key AND b.key <> a.key AND b.split = 'train'
+WHERE q.idx <> p.idx AND b.idx <> a.idx AND b.split = 'train'
 RETURN DISTINCT b.key AS key, b.idx AS idx, b.source_id AS source_id

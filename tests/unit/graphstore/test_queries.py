@@ -57,8 +57,8 @@ def unportable(text: str) -> list[str]:
     for clause in re.split(r"\bMATCH\b", plain)[1:]:
         # ladybug may walk one edge twice in a MATCH, Neo4j never does
         kinds = re.findall(r"\[\w*:(\w+)", re.split(r"\b(?:RETURN|WITH|WHERE)\b", clause)[0])
-        if len(kinds) != len(set(kinds)) and "<>a.key" not in plain:
-            found.append("an edge type twice in one MATCH, without b.key <> a.key")
+        if len(kinds) != len(set(kinds)) and not re.search(r"<>a\.(key|idx)", plain):
+            found.append("an edge type twice in one MATCH, without b.idx <> a.idx")
     return found
 
 
