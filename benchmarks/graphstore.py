@@ -41,7 +41,7 @@ from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.hierarchy.relations import r_id, r_is, r_mc
 from csrms_dist.progress import Progress
-from graphstore.embedded_store import BUFFER_POOL, EmbeddedStore
+from graphstore.embedded_store import BYTES_A_ROW, EmbeddedStore, buffer_pool
 from graphstore.export import cached_snapshot
 from graphstore.neo4j_load import writing
 from graphstore.neo4j_store import Neo4jStore
@@ -159,7 +159,7 @@ def load(given: argparse.Namespace) -> Table:
                 ours = timed(store.publish, publication)
             size = next(store.folder.glob("graph.*.lbug")).stat().st_size
             tables = next((store.folder / "tables").iterdir())
-            bare = timed(bare_copy, tables, Path(folder))
+            bare = timed(bare_copy, tables, Path(folder), n_rows)
             found.append(
                 {
                     "what": "embedded: publish", "rows/s": n_rows / ours, "bare COPY": n_rows / bare,
@@ -194,24 +194,25 @@ def load(given: argparse.Namespace) -> Table:
     return found
 
 
-BARE = f"""
+BARE = """
 import sys
 import ladybug
 from graphstore.schema import SCHEMA
-database = ladybug.Database("bare.lbug", buffer_pool_size={BUFFER_POOL})
+database = ladybug.Database("bare.lbug", buffer_pool_size=int(sys.argv[2]))
 connection = ladybug.Connection(database)
 for statement in SCHEMA.ddl():
     connection.execute(statement)
 for table, name, ends in SCHEMA.copies():
-    connection.execute(f"COPY {{name}} FROM '{{sys.argv[1]}}/{{table}}.parquet'{{ends}}")
+    connection.execute(f"COPY {name} FROM '{sys.argv[1]}/{table}.parquet'{ends}")
 connection.execute("CHECKPOINT")
 connection.close()
 database.close()
 """
 
 
-def bare_copy(tables: Path, folder: Path) -> None:
-    subprocess.run([sys.executable, "-c", BARE, str(tables)], cwd=folder, check=True)
+def bare_copy(tables: Path, folder: Path, n_rows: int) -> None:
+    pool = buffer_pool(BYTES_A_ROW * n_rows)  # as ours
+    subprocess.run([sys.executable, "-c", BARE, str(tables), str(pool)], cwd=folder, check=True)
 
 
 def bolt(store: Neo4jStore) -> Any:

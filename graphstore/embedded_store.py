@@ -68,11 +68,12 @@ from graphstore.tables import Rows, Tables, count_rows, merged, publication_tabl
 
 KEPT_RUNS = 3
 WRITERS = 2  # threads that write tables
-BUFFER_POOL = 256 << 20  # bytes; 128 MB is too little, and the engine's default is most of the machine
+BYTES_A_ROW = 42  # of a generation file
 POINTER = "current.json"
 _DATABASE, _JOB, _ERROR, _ERRORS = "graph.lbug", "job.json", "error.json", "stderr.txt"
 # The engine reports a short write with whatever errno is about.
 _DISK_FULL = ("No space left", "File too large", "Disk quota", "Cannot write to file")
+_OUT_OF_MEMORY = "Buffer manager"
 _VERIFIED = b"verified"  # the last line of a builder that has done its work
 REBUILD = "delete the folder store/ and run `csrms graph CONFIG` again"
 _ENGINE_ERRORS = (RuntimeError, ValueError, TypeError, ArithmeticError, IndexError)
@@ -84,11 +85,22 @@ _MEANINGS = (
     ("read-only", "the graph is read-only", "a run is changed by publishing another one"),
     ("Binder exception", "the query names something that is not there", "see the graph's schema"),
     ("Catalog exception", "the query names something that is not there", "see the graph's schema"),
-    ("Buffer manager", "the query needs more memory than the store may use", "narrow it or add a LIMIT"),
+    (_OUT_OF_MEMORY, "the query needs more memory than the store may use", "narrow it or add a LIMIT"),
     ("not a valid", "the generation file is damaged", REBUILD),
     ("orrupt", "the generation file is damaged", REBUILD),
     ("hecksum", "the generation file is damaged", REBUILD),
 )
+
+
+def buffer_pool(file_bytes: int) -> int:
+    """Bytes that the engine may use for pages and intermediate rows of a file of this size.
+
+    128 MB are too little for anything, and the engine's default is most of the machine. Ten million instances (1.8 GB)
+    cannot be built with 1.3 GB and can with 1.5; questions that look at all of them want twice that. They take what
+    they need of it, at most half of the machine.
+    """
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(256 << 20, min((256 << 20) + 3 * file_bytes // 2, physical // 2))
 
 
 def _meaning(error: BaseException) -> StoreError:
@@ -349,6 +361,7 @@ class EmbeddedStore:
                 for file in files[table]
             ],
             "counts": [[table, query, n_rows[table]] for table, query in self.schema.counting()],
+            "buffer_pool": buffer_pool(BYTES_A_ROW * sum(n_rows.values())),
         }
         (staging / _JOB).write_text(canonical_json(job))
         if progress:
@@ -425,7 +438,8 @@ class EmbeddedStore:
                 raise StoreError(f"{path} is missing", remedy="publish the run again")
             current = self._current()  # two publications went by since the pointer was read
         try:
-            self._database = _engine().Database(str(path), read_only=True, buffer_pool_size=BUFFER_POOL)
+            pool = buffer_pool(path.stat().st_size)
+            self._database = _engine().Database(str(path), read_only=True, buffer_pool_size=pool)
         except _ENGINE_ERRORS as error:
             raise _meaning(error) from error
         self._opened = current
@@ -452,6 +466,8 @@ class EmbeddedStore:
                 finally:
                     connection.close()
             except _ENGINE_ERRORS as error:
+                if _OUT_OF_MEMORY in str(error):
+                    self.close()  # after it the engine may refuse even small questions
                 raise _meaning(error) from error
 
     def _read(self, query: str | Columns, params: Mapping[str, Any]) -> pa.Table:
@@ -547,6 +563,8 @@ def _child_error(staging: Path, code: int) -> CsrmsError:
     remedy = "what was published before is untouched; publish again"
     if code < 0:
         name = signal.Signals(-code).name
+        if name == "SIGKILL":
+            remedy = f"{remedy}, with more memory if the system killed it for that"
         return StoreError("the process that builds the graph file", got=f"signal {name}", remedy=remedy)
     with contextlib.suppress(OSError, ValueError, KeyError):
         message = json.loads((staging / _ERROR).read_text())["message"]
@@ -557,6 +575,8 @@ def _child_error(staging: Path, code: int) -> CsrmsError:
                 got=f"'{full}'",
                 remedy="what was published before is untouched; free some space and publish again",
             )
+        if _OUT_OF_MEMORY in message:
+            remedy = "what was published before is untouched; publish on a larger machine, or to Neo4j (NEO4J_URI)"
         return StoreError("the graph file cannot be built", got=f"'{message}'", remedy=remedy)
     lines = (staging / _ERRORS).read_text(errors="replace").strip().splitlines()
     return StoreError(
@@ -567,7 +587,7 @@ def _child_error(staging: Path, code: int) -> CsrmsError:
 def _load(job: Mapping[str, Any]) -> None:
     """One autocommit COPY a table, then CHECKPOINT; print the rows of each table as it is done."""
     engine = _engine()
-    database = engine.Database(_DATABASE, buffer_pool_size=BUFFER_POOL)
+    database = engine.Database(_DATABASE, buffer_pool_size=job["buffer_pool"])
     connection = engine.Connection(database)
     for statement in job["ddl"]:
         connection.execute(statement)
@@ -586,7 +606,7 @@ def _verify(job: Mapping[str, Any]) -> None:
     leftovers = [path.name for path in Path().glob(f"{_DATABASE}.*") if path.stat().st_size]
     if leftovers:
         raise StoreError("the closed graph file", got=leftovers[0], expected="no log beside it")
-    database = engine.Database(_DATABASE, read_only=True, buffer_pool_size=BUFFER_POOL)
+    database = engine.Database(_DATABASE, read_only=True, buffer_pool_size=job["buffer_pool"])
     connection = engine.Connection(database)
     for table, query, rows in job["counts"]:
         found = connection.execute(query).get_next()[0]

@@ -23,6 +23,7 @@ from csrms_dist.errors import CsrmsError, RunDirectoryError, StoreError
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.hierarchy.snapshot import equal
 from csrms_dist.progress import Progress
+from graphstore import embedded_store
 from graphstore.embedded_store import EmbeddedStore
 from graphstore.schema import SCHEMA, SCHEMA_VERSION, Column, EdgeType, NodeType
 from graphstore.store import Publication, folder_name
@@ -163,6 +164,26 @@ def test_a_full_disk_leaves_what_was_published(tmp_path: Path) -> None:
         assert equal(store.export(run), GRAPH)
         assert list(tmp_path.glob(".build.*")) == []
         assert len(store.runs()) == 1
+
+
+def test_too_little_memory_is_said_and_the_next_question_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    product = "MATCH (a:Instance), (b:Instance), (c:Instance), (d:Instance), (e:Instance), (f:Instance)"
+    columns = [f"{one}.key AS {one}" for one in "abcdef"]
+    with EmbeddedStore(tmp_path) as store:
+        run = store.publish(hierarchies.publication())
+        with monkeypatch.context() as patch:
+            patch.setattr(embedded_store, "buffer_pool", lambda _: 16 << 20)
+            with EmbeddedStore(tmp_path) as small:
+                for _ in range(3):
+                    with pytest.raises(StoreError, match="needs more memory than the store may use"):
+                        small.query(f"{product} RETURN DISTINCT {', '.join(columns)}")
+                    assert [info.key for info in small.runs()] == [run]
+            patch.setattr(embedded_store, "buffer_pool", lambda _: 1 << 20)
+            with pytest.raises(StoreError, match=r"on a larger machine, or to Neo4j \(NEO4J_URI\)"):
+                store.publish(hierarchies.publication(run="b"))
+        assert store.live_run() == run
 
 
 def test_the_builder_starts_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
