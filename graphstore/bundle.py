@@ -1,4 +1,4 @@
-"""All rows of a store as the input of `neo4j-admin database import full`, for graphs too large to be sent over Bolt.
+"""A graph as the input of `neo4j-admin database import full`, for graphs too large to be sent over Bolt.
 
 A folder of CSV files, each with a header of its own whose columns are named as the importer wants them (as in
 `key:ID(Instance)`, `score:double`, `:START_ID(Instance)`), and `bundle.json`, written last, which lists them. All texts
@@ -9,9 +9,9 @@ importer would take an empty text for a missing property.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.csv as pc
@@ -34,6 +34,29 @@ _TYPES = {
 }
 
 
+class Blocks(Protocol):
+    """The rows of a type, block by block."""
+
+    @property
+    def n(self) -> int: ...
+
+    def blocks(self) -> Iterator[pa.Table]: ...
+
+
+class StoredRows:
+    """The rows of Parquet files, a row group at a time."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.files = files
+        self.n = count_rows(files)
+
+    def blocks(self) -> Iterator[pa.Table]:
+        for file in self.files:
+            with pq.ParquetFile(file, pre_buffer=False) as source:
+                for group in range(source.metadata.num_row_groups):
+                    yield source.read_row_group(group)
+
+
 def columns_of(kind: NodeType | EdgeType) -> pa.Schema:
     """The columns of a type's files, in the order of its table."""
     if isinstance(kind, NodeType):
@@ -50,47 +73,47 @@ def _named(column: Column) -> tuple[str, pa.DataType]:
     return f"{column.name}:{name}", arrow
 
 
-def write_bundle(
-    files: Mapping[str, Sequence[Path]], schema: Schema, folder: str | Path, progress: Progress | None = None
-) -> int:
-    """Write the rows of Parquet files, given by table, to a new or empty folder; how many there are.
-
-    Raises RunDirectoryError when the folder holds something, cannot be written or the disk is full.
-    """
+def empty_folder(folder: str | Path) -> Path:
+    """Make the folder of a bundle. Raises RunDirectoryError when it holds something or cannot be written."""
     target = Path(folder)
     with disk_errors(str(target)):
         target.mkdir(parents=True, exist_ok=True)
         if any(target.iterdir()):
             raise RunDirectoryError(f"{target}", got="files in it", expected="a new or empty folder for the bundle")
+    return target
+
+
+def write_bundle(
+    tables: Mapping[str, Blocks], schema: Schema, folder: str | Path, progress: Progress | None = None
+) -> int:
+    """Write the rows of all tables to a new or empty folder; how many there are.
+
+    Raises RunDirectoryError when the folder holds something, cannot be written or the disk is full.
+    """
+    target = empty_folder(folder)
+    with disk_errors(str(target)):
+        n_rows = sum(tables[kind.table].n for kind in schema.types)
         if progress:
-            progress.total = sum(count_rows(of_table) for of_table in files.values())
+            progress.total = n_rows
         groups: dict[str, list[dict[str, Any]]] = {"nodes": [], "relationships": []}
-        n_rows = 0
         for kind in schema.types:
             header, name = f"{kind.table}.header.csv", f"{kind.table}.csv"
             columns = columns_of(kind)
             (target / header).write_text(",".join(columns.names) + "\n")
-            rows = _write(files[kind.table], columns, target / name, progress)
-            n_rows += rows
-            if rows and isinstance(kind, NodeType):
+            _write(tables[kind.table], columns, target / name, progress)
+            if tables[kind.table].n and isinstance(kind, NodeType):
                 groups["nodes"].append({"label": kind.label, "header": header, "files": [name]})
-            elif rows and isinstance(kind, EdgeType):
+            elif tables[kind.table].n and isinstance(kind, EdgeType):
                 groups["relationships"].append({"type": kind.name, "header": header, "files": [name]})
         index = {"format": FORMAT, **groups, "options": ["--multiline-fields=true"]}
         write_whole(target / INDEX, (json.dumps(index, indent=1) + "\n").encode())
     return n_rows
 
 
-def _write(files: Sequence[Path], schema: pa.Schema, path: Path, progress: Progress | None) -> int:
-    n_rows = 0
+def _write(rows: Blocks, schema: pa.Schema, path: Path, progress: Progress | None) -> None:
     with pc.CSVWriter(path, schema, write_options=pc.WriteOptions(include_header=False)) as writer:
-        for file in files:
-            with pq.ParquetFile(file, pre_buffer=False) as source:
-                for group in range(source.metadata.num_row_groups):
-                    table = source.read_row_group(group)
-                    cast = pa.table([c.cast(f.type) for c, f in zip(table.columns, schema, strict=True)], schema=schema)
-                    writer.write_table(cast)
-                    n_rows += table.num_rows
-                    if progress:
-                        progress.update(table.num_rows)
-    return n_rows
+        for table in rows.blocks():
+            cast = pa.table([c.cast(f.type) for c, f in zip(table.columns, schema, strict=True)], schema=schema)
+            writer.write_table(cast)
+            if progress:
+                progress.update(table.num_rows)

@@ -43,7 +43,7 @@ from csrms_dist.errors import CsrmsError, RunDirectoryError, StoreError, require
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.progress import Progress
 from csrms_dist.run_directory import canonical_json, disk_errors, write_whole
-from graphstore.bundle import write_bundle
+from graphstore.bundle import StoredRows, write_bundle
 from graphstore.cypher import parameters, reading
 from graphstore.export import Columns, read_hierarchy, read_instance, read_runs
 from graphstore.queries import NamedQuery
@@ -237,7 +237,8 @@ class EmbeddedStore:
             current = self._published()
             staging = Path(tempfile.mkdtemp(prefix=".build.", dir=self.folder))
             try:
-                return write_bundle(self._files(current, staging), self.schema, folder, progress)
+                rows = {table: StoredRows(files) for table, files in self._files(current, staging).items()}
+                return write_bundle(rows, self.schema, folder, progress)
             finally:
                 _remove(staging)
 

@@ -32,6 +32,9 @@ def _parser() -> argparse.ArgumentParser:
     _configured(run)
     for stage in STAGES:
         _configured(commands.add_parser(stage, help=f"run the stage {stage}, after what it needs and is not done yet"))
+    commands.choices["graph"].add_argument(
+        "--bundle", metavar="FOLDER", help="publish nothing, write the graph as the input of neo4j-admin's import"
+    )
     _configured(
         commands.add_parser(
             "plan", help="say what a run will take, before anything runs; afterwards, how far off that was"
@@ -134,6 +137,13 @@ def _dispatch(arguments: argparse.Namespace) -> int:
 
         print(plan(arguments.config, arguments.out, tuple(arguments.overrides), control=not arguments.no_control))
         return 0
+    if arguments.command == "graph" and arguments.bundle:
+        from ray_jobs.run import bundle
+
+        _say_bundle(
+            arguments.bundle, bundle(arguments.config, arguments.out, tuple(arguments.overrides), arguments.bundle)
+        )
+        return 0
     from ray_jobs.closing import closing_text
     from ray_jobs.plan_text import comparison_text
     from ray_jobs.run import run
@@ -177,6 +187,11 @@ def _query(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _say_bundle(folder: str, n_rows: int) -> None:
+    print(f"{folder}: {n_rows:,} rows")
+    print(f"load them with: make neo4j-import BUNDLE={folder}")
+
+
 def _runs(arguments: argparse.Namespace) -> int:
     from ray_jobs.query import find_run
     from ray_jobs.runs import listing, write_bundle
@@ -185,9 +200,7 @@ def _runs(arguments: argparse.Namespace) -> int:
     _check_out(arguments)
     with store_of(find_run(arguments.run)) as store:
         if arguments.bundle:
-            n_rows = write_bundle(store, arguments.bundle)
-            print(f"{arguments.bundle}: {n_rows:,} rows")
-            print(f"load them with: make neo4j-import BUNDLE={arguments.bundle}")
+            _say_bundle(arguments.bundle, write_bundle(store, arguments.bundle))
             return 0
         if arguments.go_live:
             store.go_live(arguments.go_live)

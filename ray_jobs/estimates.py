@@ -47,6 +47,8 @@ BASE_MB = {
     "control": 660.0, "evaluate": 660.0,
 }  # fmt: skip
 MEMORY_ROW = 150
+# The engine that builds the embedded graph, a process of its own: an instance with its labels and pattern.
+ENGINE_MB, ENGINE_ROW = 100.0, 320
 
 # Bytes on disk.
 TABLE_ROW = 5  # an image's split and the offset of its id
@@ -192,7 +194,8 @@ class _Plan:
         )
         seconds = START_S["graph"] + f.train * GRAPH_ROW_S
         # The next generation is built beside the one that is read.
-        return Estimate(f.train, Passes(), seconds, self._memory("graph", f.train), self._disk(disk), disk / MB)
+        memory = max(self._memory("graph", f.train), ENGINE_MB + f.train * ENGINE_ROW / MB)
+        return Estimate(f.train, Passes(), seconds, memory, self._disk(disk), disk / MB)
 
     # ------------------------------------------------------------------------------------------------------ training
 

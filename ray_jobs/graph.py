@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from csrms_dist.art import Clustering
 from csrms_dist.feature_table import FeatureTable
@@ -10,13 +11,16 @@ from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.progress import Progress
 from csrms_dist.run_directory import fingerprint
+from graphstore import bundle
+from graphstore.schema import SCHEMA
 from graphstore.store import Publication, Repeated
+from graphstore.tables import publication_tables
 from ray_jobs.stage import StageContext
 from ray_jobs.wiring import store_of
 
 
-def execute(context: StageContext) -> None:
-    """Publish the run to the store and write graph/snapshot from what the store answers."""
+def publication_of(context: StageContext) -> Publication:
+    """What the run has found, ready to be published: its hierarchy, ids, names and settings."""
     run, settings = context.run, context.settings
     table = FeatureTable.load(run.open("features"))
     clustering = Clustering.load(run.open("cluster"))
@@ -33,7 +37,7 @@ def execute(context: StageContext) -> None:
     )
     features = run.stamp("features")
     content = fingerprint(features and features["fingerprint"], table.label_space.class_names)
-    publication = Publication(
+    return Publication(
         dataset=settings.data.dataset if not settings.features.path else settings.name,
         content_hash=run.facts("images")["content_hash"] if not settings.features.path else content,
         class_names=table.label_space.class_names,
@@ -48,10 +52,23 @@ def execute(context: StageContext) -> None:
         prototypes_uri=f"{run.uri}/cluster/prototypes.npy",
         created_ms=int(time.time() * 1000),
     )
+
+
+def execute(context: StageContext) -> None:
+    """Publish the run to the store and write graph/snapshot from what the store answers."""
+    run = context.run
+    publication = publication_of(context)
     with Progress("graph", unit="rows") as progress, store_of(run) as store:
         key = store.publish(publication, progress)
+        hierarchy = publication.hierarchy
         facts = {"run": key, "patterns": hierarchy.n_patterns, "dominated": int(hierarchy.dominated.sum())}
         del publication, hierarchy  # the same once more is about to come back
         exported = store.export(key)
         with run.writing("graph", context.inputs, facts) as folder:
             snapshot.save(exported, folder / "snapshot")
+
+
+def write_bundle(context: StageContext, folder: str | Path) -> int:
+    """Write the run as the input of neo4j-admin's import, without a store; how many rows that is."""
+    with Progress("bundle", unit="rows") as progress:
+        return bundle.write_bundle(publication_tables(publication_of(context), SCHEMA), SCHEMA, folder, progress)

@@ -14,6 +14,8 @@ from typing import Any
 from csrms_dist.errors import ConfigError, DataError, require
 from csrms_dist.methods.method import Stage
 from csrms_dist.run_directory import RunDirectory
+from graphstore.bundle import empty_folder
+from ray_jobs.graph import write_bundle
 from ray_jobs.memory import Peak, watched
 from ray_jobs.session import shared_session
 from ray_jobs.settings import RunSettings, load_settings
@@ -107,9 +109,7 @@ def run(
                 continue
             if stage.name == "graph" and not has_labels(directory):
                 if until == "graph":
-                    raise DataError(
-                        "the feature table", got="no labels", expected="a column label or labels for the graph"
-                    )
+                    raise _no_labels()
                 break
             context = StageContext(directory, settings, inputs[stage.name], stage.requires)
             begun = time.monotonic()
@@ -123,6 +123,27 @@ def run(
         if directory.read_json("metrics.json") != metrics:
             directory.write_json("metrics.json", metrics)
     return RunResult(directory, settings, metrics, tuple(done))
+
+
+def bundle(
+    config: str | Path | RunSettings, out: str | Path | None, overrides: tuple[str, ...], folder: str | Path
+) -> int:
+    """Execute what the graph needs and write it as the input of neo4j-admin's import; how many rows that is.
+
+    Nothing is published: no store has to hold a graph that is too large for it.
+    """
+    work = prepare(config, out, overrides, control=False, until="graph")
+    empty_folder(folder)
+    (graph,) = (stage for stage in work.stages if stage.name == "graph")
+    run(work.settings, work.directory.path, control=False, until="cluster")
+    with work.directory.lock():
+        if not has_labels(work.directory):
+            raise _no_labels()
+        return write_bundle(StageContext(work.directory, work.settings, work.inputs["graph"], graph.requires), folder)
+
+
+def _no_labels() -> DataError:
+    return DataError("the feature table", got="no labels", expected="a column label or labels for the graph")
 
 
 def is_done(directory: RunDirectory, stage: str, inputs: str) -> bool:

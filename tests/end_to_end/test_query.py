@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ import pytest
 from csrms_dist.hierarchy import snapshot
 from graphstore.queries import named_queries
 from ray_jobs.cli import main
-from tests.end_to_end.harness import CLI, ROOM, Run, csrms
+from tests.end_to_end.harness import CLI, CONFIG, ROOM, SMALL, Run, csrms
 
 pytestmark = ROOM
 
@@ -240,3 +241,21 @@ def test_the_runs_of_a_database(finished: Run, ask: Ask) -> None:
         said = ask(option, str(key), command="runs")
         assert said.code == 5
         assert words in said.err
+
+
+def test_a_bundle_with_and_without_a_store(copied: Run) -> None:
+    stored = csrms("runs", "--bundle", "stored", folder=copied.folder)
+    assert (stored.code, "make neo4j-import BUNDLE=stored" in stored.out) == (0, True), stored.err
+    shutil.rmtree(copied.path("store"))
+    shutil.rmtree(copied.path("graph"))
+    made = csrms("graph", CONFIG, *SMALL, "--bundle", "made", folder=copied.folder)
+    assert (made.code, made.done, made.out.replace("made", "stored")) == (0, (), stored.out), made.err
+    assert not copied.path("store").exists()
+    assert not copied.path("graph").exists()
+    bundles = [
+        {path.name: path.read_bytes() for path in (copied.folder / name).iterdir() if path.name != "Run.csv"}
+        for name in ("stored", "made")
+    ]
+    assert bundles[0] == bundles[1]  # Run.csv holds the time
+    again = csrms("graph", CONFIG, *SMALL, "--bundle", "made", folder=copied.folder)
+    assert (again.code, "expected a new or empty folder" in again.err) == (4, True)
