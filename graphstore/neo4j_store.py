@@ -511,6 +511,7 @@ def _is_here(host: str) -> bool:
         return host == "localhost"
 
 
+_BROKEN = "see the server's disk, and its log; then restart it (make neo4j-stop neo4j) and do the same again"
 _CODES = (
     ("Security.Unauthorized", "the Neo4j server refuses the login", "check NEO4J_USERNAME and NEO4J_PASSWORD"),
     ("Security.AuthenticationRateLimit", "the Neo4j server refuses logins for a while", "wait, and check the password"),
@@ -528,7 +529,9 @@ _CODES = (
     ("MemoryPoolOutOfMemory", "the query needs more memory than the server gives", "narrow it or add a LIMIT"),
     ("StackOverFlow", "the query needs more memory than the server gives", "shorten it"),
     ("Database.DatabaseUnavailable", "the database is not available", "see the server's log: a full disk stops it"),
-    ("Transaction.TransactionLogError", "the Neo4j server cannot write its log", "see the server's disk, and its log"),
+    ("Transaction.TransactionStartFailed", "the database stands still until a restart", _BROKEN),
+    ("Transaction.TransactionCommitFailed", "the Neo4j server cannot write", _BROKEN),
+    ("Transaction.TransactionLogError", "the Neo4j server cannot write its log", _BROKEN),
 )
 
 

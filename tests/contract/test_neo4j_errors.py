@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from graphstore import neo4j_load
 from graphstore.neo4j_store import LONGEST_ID, Neo4jStore
 from graphstore.schema import SCHEMA_VERSION
 from tests.contract.hierarchies import hierarchy, publication
-from tests.contract.neo4j_server import Connection
+from tests.contract.neo4j_server import Connection, server, start
 
 pytestmark = pytest.mark.neo4j
 
@@ -145,6 +147,31 @@ def test_an_id_that_is_too_long_is_refused_before_anything_is_written(
     longest = ["é" * (LONGEST_ID // 2), *ids[1:]]
     run = store.publish(publication(ids=longest))
     assert store.resolve_instance(longest[0], run)
+
+
+def test_a_server_that_cannot_write_says_so_and_goes_on_after_a_restart(tmp_path: Path) -> None:
+    graph = hierarchy(9, n=8000, n_patterns=50, multi=True)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:  # as on a full disk, no file of the server grows beyond this
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3 << 19, limits[1]))
+        connection = start(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    given = publication(graph, "b", dataset="large")
+    try:
+        with connection.store() as store:
+            small = store.publish(publication())
+            for _ in range(2):
+                with pytest.raises(StoreError, match=r"see the server's disk, and its log; then restart it") as caught:
+                    store.publish(given)
+                assert "\n" not in str(caught.value)
+        assert server("stop", tmp_path).returncode == 0
+        connection = start(tmp_path)
+        with connection.store() as store:
+            assert equal(store.export(small), hierarchy())
+            assert equal(store.export(store.publish(given)), graph)
+    finally:
+        assert server("stop", tmp_path).returncode == 0
 
 
 def test_many_units_and_small_transactions_give_the_same(store: Neo4jStore, monkeypatch: pytest.MonkeyPatch) -> None:
