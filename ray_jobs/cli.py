@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -243,14 +242,14 @@ def _write(table: pa.Table, arguments: argparse.Namespace) -> None:
     import pyarrow.parquet
 
     from csrms_dist.run_directory import disk_errors
-    from ray_jobs.query import as_text, flat
+    from ray_jobs.query import as_json, as_text, flat
 
     table = table.replace_schema_metadata(None)
     if arguments.out is None:
         if arguments.format == "table":
             print(as_text(table))
         elif arguments.format == "json":
-            print(json.dumps(table.to_pylist(), ensure_ascii=False, indent=1))
+            print(as_json(table.to_pylist(), 1))
         elif arguments.format == "csv":
             pyarrow.csv.write_csv(flat(table), sys.stdout.buffer)
         else:
@@ -260,7 +259,7 @@ def _write(table: pa.Table, arguments: argparse.Namespace) -> None:
     writers = {
         ".parquet": lambda staged: pyarrow.parquet.write_table(table, staged),
         ".csv": lambda staged: pyarrow.csv.write_csv(flat(table), staged),
-        ".json": lambda staged: staged.write_text(json.dumps(table.to_pylist(), ensure_ascii=False, indent=1) + "\n"),
+        ".json": lambda staged: staged.write_text(as_json(table.to_pylist(), 1) + "\n"),
     }
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     with disk_errors(str(path)):

@@ -58,7 +58,7 @@ def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
             try:
                 parameters[name[:-1]] = json.loads(value)
             except json.JSONDecodeError as error:
-                raise ConfigError(f"--param {name}", got=f"'{value}'", expected="a JSON value") from error
+                raise ConfigError(f"--param {name[:-1]}", got=f"'{value}'", expected="a JSON value") from error
         else:
             parameters[name] = value
     return parameters
@@ -168,11 +168,16 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
+def as_json(value: Any, indent: int | None = None) -> str:
+    """JSON text, in which a date, a time or a duration is text."""
+    return json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+
+
 def flat(table: pa.Table) -> pa.Table:
-    """The table with lists as JSON text, for CSV, which knows none."""
+    """The table with lists and maps as JSON text, for CSV, which knows none."""
     for place, field in enumerate(table.schema):
-        if pa.types.is_list(field.type):
-            texts = pa.array([json.dumps(value) for value in table[field.name].to_pylist()], pa.string())
+        if pa.types.is_nested(field.type):
+            texts = pa.array([as_json(value) for value in table[field.name].to_pylist()], pa.string())
             table = table.set_column(place, field.name, texts)
     return table
 

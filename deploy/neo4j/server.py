@@ -421,7 +421,10 @@ def import_bundle(home: Path, bundle: Path, heap: str, page_cache: str, off_heap
         server = start(home, heap, page_cache)
         ((nodes,),) = ask(server, password_of(home) or "", "MATCH (n) RETURN count(n)")
         if nodes:
-            raise ServerError(f"the database of {home} already holds {nodes:,} nodes; --overwrite replaces them", 2)
+            raise ServerError(
+                f"the database of {home} already holds {nodes:,} nodes; --overwrite (make: OVERWRITE=1) replaces them",
+                2,
+            )
     stop(home)
     try:
         return _import(home, bundle, arguments, heap, page_cache, off_heap)

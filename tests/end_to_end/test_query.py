@@ -134,6 +134,15 @@ def test_a_list_is_text_in_csv(ask: Ask) -> None:
     assert (row["n"], sorted(json.loads(row["list"]))) == ("3", [0, 1, 2])
 
 
+def test_maps_are_text_in_csv_and_dates_in_json(ask: Ask) -> None:
+    text = "RETURN date('2020-01-31') AS day, {a: 1, days: [date('2020-02-01')]} AS map"
+    [row] = csv.DictReader(io.StringIO(ask("--cypher", text, "--format", "csv").out))
+    assert (row["day"], json.loads(row["map"])) == ("2020-01-31", {"a": 1, "days": ["2020-02-01"]})
+    assert ask("--cypher", text, "--format", "json").rows == [
+        {"day": "2020-01-31", "map": {"a": 1, "days": ["2020-02-01"]}}
+    ]
+
+
 def test_parquet_goes_to_a_pipe_but_to_no_terminal(ask: Ask, finished: Run, tmp_path: Path) -> None:
     with (tmp_path / "rows.parquet").open("wb") as file:
         subprocess.run([*CLI, "query", "outliers", "--format", "parquet"], cwd=finished.folder, stdout=file, check=True)
@@ -197,7 +206,7 @@ def test_a_write_is_refused(ask: Ask, finished: Run, text: str) -> None:
         (("outliers", "--cypher", "RETURN 1 AS one"), 2, "one of them"),
         (("outliers", "--limit", "0"), 2, "[1, 10000]"),
         (("outliers", "--param", "novalue"), 2, "name=text"),
-        (("outliers", "--param", "n:=oops"), 2, "JSON"),
+        (("outliers", "--param", "n:=oops"), 2, "--param n: got 'oops', expected a JSON value"),
         (("outliers", "--out", "rows.xlsx"), 2, ".parquet, .csv or .json"),
         (("outliers", "--out", "run.yaml/rows.csv"), 4, "run.yaml"),
         (("outliers", "--run", "nowhere"), 4, "nowhere"),
