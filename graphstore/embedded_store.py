@@ -76,6 +76,8 @@ _DISK_FULL = ("No space left", "File too large", "Disk quota", "Cannot write to 
 _OUT_OF_MEMORY = "Buffer manager"
 _VERIFIED = b"verified"  # the last line of a builder that has done its work
 REBUILD = "delete the folder store/ and run `csrms graph CONFIG` again"
+# Column types that hold more than values.
+_WHOLE = (("RECURSIVE_REL", "path"), ("NODE", "node"), ("REL", "rel"), ("INTERNAL_ID", "id of the engine"))
 _ENGINE_ERRORS = (RuntimeError, ValueError, TypeError, ArithmeticError, IndexError)
 
 _MEANINGS = (
@@ -455,13 +457,11 @@ class EmbeddedStore:
                     if timeout_s:
                         connection.set_query_timeout(max(1, int(timeout_s * 1000)))
                     result = connection.execute(text, {name: plain_parameter(value) for name, value in params.items()})
-                    types = result.get_column_data_types()
-                    whole = [kind for kind in types if any(word in kind for word in ("NODE", "REL", "INTERNAL_ID"))]
+                    types = " ".join(result.get_column_data_types())
+                    whole = next((name for word, name in _WHOLE if word in types), "")
                     if whole:
                         raise StoreError(
-                            "the query",
-                            got=f"a whole {whole[0].lower()} in RETURN",
-                            expected="properties such as n.key",
+                            "the query", got=f"a whole {whole} in RETURN", expected="properties such as n.key"
                         )
                     return _plain(result.get_as_arrow())
                 finally:

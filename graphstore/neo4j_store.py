@@ -494,7 +494,11 @@ def _checked_uri(uri: str, unverified: bool) -> str:
             "NEO4J_URI", got="a user or a password in it", expected="an address alone",
             remedy="set NEO4J_USERNAME and NEO4J_PASSWORD",
         )  # fmt: skip
-    if parts.scheme not in SCHEMES or not parts.hostname:
+    try:
+        port_is_one = parts.port != 0
+    except ValueError:
+        port_is_one = False
+    if parts.scheme not in SCHEMES or not parts.hostname or not port_is_one:
         raise ConfigError("NEO4J_URI", got=repr(uri), expected="such as neo4j+s://graph.example.org:7687")
     if parts.scheme not in ENCRYPTED and not unverified and not _is_here(parts.hostname):
         raise ConfigError(
@@ -591,19 +595,29 @@ def _table(names: list[str], columns: list[list[Any]], kinds: pa.Schema | None) 
     if kinds is not None:
         return pa.table(dict(zip(names, columns, strict=True)), schema=kinds)
     try:
-        return pa.table({name: pa.array(column) for name, column in zip(names, columns, strict=True)})
+        return pa.table({name: pa.array(_native(column)) for name, column in zip(names, columns, strict=True)})
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise StoreError(
             "the query", got=f"a column of several types: {_one_line(error)}",
-            expected="text, numbers, true or false, or lists of one of them",
+            expected="text, numbers, true or false, dates, or lists of one of them",
         ) from error  # fmt: skip
+
+
+def _native(value: Any) -> Any:
+    """A date or a time of the driver as Python's; a duration as ISO text, since Arrow has none of months."""
+    if isinstance(value, list):
+        return [_native(part) for part in value]
+    if hasattr(value, "to_native"):
+        return value.to_native()
+    return value.iso_format() if hasattr(value, "iso_format") else value
 
 
 def _graph_kind(value: Any) -> str:
     """'node', 'rel' or 'path' if a value is or holds one, else ''."""
     graph = _driver().graph
-    if isinstance(value, list):
-        return next((kind for kind in map(_graph_kind, value) if kind), "")
+    if isinstance(value, list | dict):
+        parts = value.values() if isinstance(value, dict) else value
+        return next((kind for kind in map(_graph_kind, parts) if kind), "")
     kinds = (("node", graph.Node), ("rel", graph.Relationship), ("path", graph.Path))
     return next((name for name, kind in kinds if isinstance(value, kind)), "")
 

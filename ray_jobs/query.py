@@ -10,11 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from csrms_dist.errors import ConfigError, RunDirectoryError
+from csrms_dist.errors import ConfigError, RunDirectoryError, StoreError
 from csrms_dist.run_directory import RunDirectory
 from graphstore.cypher import parameters as parameters_of
 from graphstore.queries import NamedQuery, named_queries, named_query
-from graphstore.store import ROW_LIMIT, TIMEOUT_S, GraphStore, dataset_of
+from graphstore.store import ROW_LIMIT, TIMEOUT_S, GraphStore
 from ray_jobs.wiring import store_of
 
 CELL_WIDTH = 60
@@ -78,7 +78,8 @@ def query(
     The parameter `id` of a query about one image is the user's own id.
 
     Raises ConfigError for an unknown query or a parameter that is unknown, missing or of the wrong kind, and names a
-    class or a run that is not there; StoreError for what the store refuses. Both are one sentence.
+    class or a run that is not there; RunDirectoryError when the directory published nothing; StoreError for what the
+    store refuses or does not hold. Each is one sentence.
     """
     named = None if cypher else named_query(name)
     wanted = named.parameters if named else tuple(parameters_of(cypher))
@@ -106,12 +107,25 @@ def query(
 
 
 def published_run(run: RunDirectory, store: GraphStore) -> str:
-    """The key of the run that this directory published, if the store has it; else of the one that is live."""
+    """The key of the run that this directory published.
+
+    Raises RunDirectoryError when it has published none, and StoreError when the store no longer holds it: the answer
+    about another run is no answer.
+    """
+    keys = [info.key for info in store.runs()]
     stamp = run.stamp("graph")
-    key = str(stamp["facts"]["run"]) if stamp else ""
-    if any(info.key == key for info in store.runs()):
-        return key
-    return store.live_run(dataset_of(key)) or ""
+    if stamp is None:
+        raise RunDirectoryError(
+            run.uri, got="no graph that it published",
+            remedy="run `csrms graph CONFIG` first, or name a run of `csrms runs` with --param run=KEY",
+        )  # fmt: skip
+    if stamp["facts"]["run"] not in keys:
+        raise StoreError(
+            f"the run that {run.uri} published", got=f"{stamp['facts']['run']}, which {store.location} does not hold",
+            expected="one of " + _listed(keys) if keys else "a graph in it",
+            remedy="run `csrms graph CONFIG` again, or name another with --param run=KEY",
+        )  # fmt: skip
+    return str(stamp["facts"]["run"])
 
 
 def _shown(wanted: Sequence[str]) -> list[str]:

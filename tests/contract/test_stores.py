@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -340,6 +341,7 @@ def test_users_cannot_write_or_leave_the_graph(filled: GraphStore, text: str) ->
         ("MATCH (n:Class {name: $name}) RETURN n.key", {"name": "x", "nome": 1}, r"unknown parameter \$nome"),
         ("MATCH (n:Class) RETURN n", {}, "a whole node"),
         ("MATCH (:Class)-[e:LOOKS_LIKE]->(:Class) RETURN e", {}, "a whole rel"),
+        ("MATCH (n:Class) RETURN {a: n} AS map", {}, "a whole node"),
         ("RETURN 1 AS a, 2 AS a", {}, "one name"),
         ("RETURN 1 / 0 AS x", {}, "cannot be answered"),
     ],
@@ -350,6 +352,11 @@ def test_a_bad_query_gives_one_clear_sentence(
     with pytest.raises(StoreError, match=words) as caught:
         filled.query(text, params)
     assert "\n" not in str(caught.value)
+
+
+def test_dates_and_maps_come_back(filled: GraphStore) -> None:
+    (row,) = filled.query("RETURN date('2020-01-31') AS day, [date('2020-02-01')] AS days, {a: 1} AS map").to_pylist()
+    assert row == {"day": date(2020, 1, 31), "days": [date(2020, 2, 1)], "map": {"a": 1}}
 
 
 def test_a_long_query_is_stopped(filled: GraphStore) -> None:

@@ -17,9 +17,13 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 
+from csrms_dist.errors import RunDirectoryError, StoreError
 from csrms_dist.hierarchy import snapshot
+from csrms_dist.run_directory import RunDirectory
+from graphstore.embedded_store import EmbeddedStore
 from graphstore.queries import named_queries
 from ray_jobs.cli import main
+from ray_jobs.query import published_run
 from tests.end_to_end.harness import CLI, CONFIG, ROOM, SMALL, Run, csrms
 
 pytestmark = ROOM
@@ -239,6 +243,20 @@ def test_the_run_that_was_written_last_is_asked(finished: Run) -> None:
     said = csrms("query", "confused_classes", "--limit", "1", folder=finished.folder)
     assert said.code == 0
     assert said.out.split()[:4] == ["class", "other", "weight", "strongest"]
+
+
+def test_no_other_run_answers_for_the_one_that_was_published(finished: Run, tmp_path: Path) -> None:
+    folder, key = RunDirectory(tmp_path / "run"), finished.facts("graph")["run"]
+    with EmbeddedStore(finished.path("store")) as store:
+        with pytest.raises(RunDirectoryError, match="got no graph that it published; run `csrms graph CONFIG` first"):
+            published_run(folder, store)
+        with folder.writing("graph", "inputs", {"run": "digits@00000000:gone"}):
+            pass
+        with pytest.raises(StoreError, match=f"gone, which .* does not hold, expected one of {key}; run"):
+            published_run(folder, store)
+        with folder.writing("graph", "inputs", {"run": key}):
+            pass
+        assert published_run(folder, store) == key
 
 
 def test_the_runs_of_a_database(finished: Run, ask: Ask) -> None:

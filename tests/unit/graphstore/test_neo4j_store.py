@@ -21,6 +21,7 @@ NOWHERE = "bolt://127.0.0.1:1"
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
+        ("bolt://localhost:notaport", "such as neo4j\\+s://graph.example.org:7687"),
         ("bolt://graph.example.org:7687", r"neo4j\+s:// to another machine"),
         ("neo4j+ssc://10.0.0.7", r"neo4j\+s:// to another machine"),
         ("neo4j://127.0.0.1.example.org", r"neo4j\+s:// to another machine"),
