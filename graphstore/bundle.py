@@ -105,7 +105,8 @@ def write_bundle(
                 groups["nodes"].append({"label": kind.label, "header": header, "files": [name]})
             elif tables[kind.table].n and isinstance(kind, EdgeType):
                 groups["relationships"].append({"type": kind.name, "header": header, "files": [name]})
-        index = {"format": FORMAT, **groups, "options": ["--multiline-fields=true"]}
+        options = ["--multiline-fields=true"]
+        index = {"format": FORMAT, **groups, "options": options, "indexes": schema.constraints()}
         write_whole(target / INDEX, (json.dumps(index, indent=1) + "\n").encode())
     return n_rows
 

@@ -59,6 +59,9 @@ BUNDLE_OPTIONS = frozenset([
 ])
 # fmt: on
 
+# What it may have made in the database afterwards: constraints and indexes, nothing else.
+BUNDLE_INDEX = re.compile(r"CREATE (CONSTRAINT|INDEX) \w+ IF NOT EXISTS FOR [\w ()\[\]:-]+ (REQUIRE|ON) [\w .()]+")
+
 
 class ServerError(Exception):
     """Ends the command with one sentence and an exit code."""
@@ -349,8 +352,8 @@ def _answers(server: Server, password: str, home: Path) -> bool:
         return False
 
 
-def ask(server: Server, password: str, statement: str) -> list[list[Any]]:
-    """The rows of a query, over HTTP, which the standard library speaks."""
+def ask(server: Server, password: str, statement: str, timeout: float = 60) -> list[list[Any]]:
+    """The rows of a query, over HTTP, which the standard library speaks; timeout in seconds."""
     login = base64.b64encode(f"neo4j:{password}".encode()).decode()
     request = urllib.request.Request(
         f"http://127.0.0.1:{server.http_port}/db/{DATABASE}/query/v2",
@@ -358,7 +361,7 @@ def ask(server: Server, password: str, statement: str) -> list[list[Any]]:
         {"Authorization": f"Basic {login}", "Content-Type": "application/json", "Accept": "application/json"},
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=60) as answer:
+    with opener.open(request, timeout=timeout) as answer:
         rows: list[list[Any]] = json.load(answer)["data"]["values"]
         return rows
 
@@ -401,6 +404,15 @@ def import_arguments(bundle: Path) -> list[str]:
     return ["database", "import", "full", DATABASE, *arguments, *options, "--strict=true", "--bad-tolerance=0"]
 
 
+def import_indexes(bundle: Path) -> list[str]:
+    """The statements that make a bundle's constraints and indexes, which the importer leaves out."""
+    statements = [str(text) for text in json.loads((bundle / "bundle.json").read_text()).get("indexes", [])]
+    for text in statements:
+        if not BUNDLE_INDEX.fullmatch(text):
+            raise ServerError(f"{bundle / 'bundle.json'}: got {text!r}, expected CREATE CONSTRAINT or CREATE INDEX", 3)
+    return statements
+
+
 def _files(bundle: Path, item: dict[str, Any]) -> list[str]:
     """Header and data; the importer reads names as lists of patterns, so they may hold nothing that means something."""
     names = [*([item["header"]] if item.get("header") else []), *item["files"]]
@@ -416,7 +428,7 @@ def _files(bundle: Path, item: dict[str, Any]) -> list[str]:
 
 def import_bundle(home: Path, bundle: Path, heap: str, page_cache: str, off_heap: str, overwrite: bool) -> str:
     """Replace the database by a bundle, and start the server; whatever happens, there is the one or the other."""
-    arguments = import_arguments(bundle)
+    arguments, indexes = import_arguments(bundle), import_indexes(bundle)
     if (home / "data" / "databases" / DATABASE).exists() and not overwrite:
         server = start(home, heap, page_cache)
         ((nodes,),) = ask(server, password_of(home) or "", "MATCH (n) RETURN count(n)")
@@ -427,9 +439,12 @@ def import_bundle(home: Path, bundle: Path, heap: str, page_cache: str, off_heap
             )
     stop(home)
     try:
-        return _import(home, bundle, arguments, heap, page_cache, off_heap)
+        counts = _import(home, bundle, arguments, heap, page_cache, off_heap)
     finally:
-        start(home, heap, page_cache)
+        server = start(home, heap, page_cache)
+    for statement in (*indexes, "CALL db.awaitIndexes(3600)") if indexes else ():
+        ask(server, password_of(home) or "", statement, timeout=3600)
+    return counts
 
 
 def _import(home: Path, bundle: Path, arguments: list[str], heap: str, page_cache: str, off_heap: str) -> str:

@@ -62,6 +62,8 @@ def test_an_imported_bundle_is_the_store(tmp_path: Path) -> None:
         connection = Connection.from_variables(variables(tmp_path / "neo4j" / "connection.env"))
         try:
             with connection.store() as store:
+                made = connection.run("SHOW INDEXES YIELD name, type WHERE type <> 'LOOKUP' RETURN name")
+                assert {row["name"] for row in made} == {text.split()[2] for text in SCHEMA.constraints()}
                 assert totals(store) == totals(embedded)
                 assert {info.key: info for info in store.runs()} == {info.key: info for info in embedded.runs()}
                 for run in runs:

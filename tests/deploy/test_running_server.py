@@ -154,7 +154,8 @@ def bundle(folder: Path, keys: list[str]) -> Path:
     (folder / "NEXT.0.csv").write_text("".join(f"{a},{b}\n" for a, b in zip(keys, [*keys[1:], "gone"], strict=True)))
     nodes = [{"label": "Word", "header": "Word.header.csv", "files": ["Word.0.csv"]}]
     edges = [{"type": "NEXT", "header": "NEXT.header.csv", "files": ["NEXT.0.csv"]}]
-    content = {"format": 1, "nodes": nodes, "relationships": edges, "options": []}
+    unique = "CREATE CONSTRAINT Word_key IF NOT EXISTS FOR (n:Word) REQUIRE n.key IS UNIQUE"
+    content = {"format": 1, "nodes": nodes, "relationships": edges, "options": [], "indexes": [unique]}
     (folder / "bundle.json").write_text(json.dumps(content))
     return folder
 
@@ -171,6 +172,7 @@ def test_an_import_replaces_the_database_as_a_whole_or_not_at_all(command: Comma
     words = "MATCH (w:Word) OPTIONAL MATCH (w)-[:NEXT]->(x) RETURN w.key, x.key ORDER BY w.key"
     imported = rows(home, words)
     assert imported == [["a", "b"], ["b", "gone"], ["gone", None]]
+    assert rows(home, "SHOW CONSTRAINTS YIELD name, type") == [["Word_key", "UNIQUENESS"]]
 
     refused = command("import", broken, "--home", home, *SIZES)
     assert refused.returncode == 2

@@ -229,6 +229,22 @@ def test_bundles_that_are_none(server: ModuleType, tmp_path: Path, changes: dict
     assert caught.value.exit_code == 3
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MATCH (n) DETACH DELETE n",
+        "CREATE USER me SET PASSWORD 'x'",
+        "CREATE INDEX a IF NOT EXISTS FOR (n:A) ON (n.b) OPTIONS {x: 1}",
+        "CREATE INDEX a IF NOT EXISTS FOR (n:A) ON (n.b); MATCH (n) DETACH DELETE n",
+    ],
+)
+def test_a_bundle_asks_for_indexes_alone(server: ModuleType, tmp_path: Path, text: str) -> None:
+    with pytest.raises(server.ServerError, match="expected CREATE CONSTRAINT or CREATE INDEX") as caught:
+        server.import_indexes(bundle(tmp_path / "bundle", indexes=[text]))
+    assert caught.value.exit_code == 3
+    assert server.import_indexes(bundle(tmp_path / "without")) == []
+
+
 def test_a_folder_that_is_no_bundle(command: Command, tmp_path: Path) -> None:
     done = command("import", tmp_path, "--home", tmp_path / "home")
     assert done.returncode == 3
