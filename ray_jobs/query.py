@@ -78,8 +78,7 @@ def query(
     The parameter `id` of a query about one image is the user's own id.
 
     Raises ConfigError for an unknown query or a parameter that is unknown, missing or of the wrong kind, and names a
-    class or a run that is not there; RunDirectoryError when the directory published nothing; StoreError for what the
-    store refuses or does not hold. Each is one sentence.
+    class or a run that is not there; StoreError for what the store refuses or does not hold. Both are one sentence.
     """
     named = None if cypher else named_query(name)
     wanted = named.parameters if named else tuple(parameters_of(cypher))
@@ -109,13 +108,13 @@ def query(
 def published_run(run: RunDirectory, store: GraphStore) -> str:
     """The key of the run that this directory published.
 
-    Raises RunDirectoryError when it has published none, and StoreError when the store no longer holds it: the answer
-    about another run is no answer.
+    Raises StoreError when it has published none, or one that the store no longer holds: the answer about another run is
+    no answer.
     """
     keys = [info.key for info in store.runs()]
     stamp = run.stamp("graph")
     if stamp is None:
-        raise RunDirectoryError(
+        raise StoreError(
             run.uri, got="no graph that it published",
             remedy="run `csrms graph CONFIG` first, or name a run of `csrms runs` with --param run=KEY",
         )  # fmt: skip

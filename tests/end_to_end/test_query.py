@@ -17,7 +17,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 
-from csrms_dist.errors import RunDirectoryError, StoreError
+from csrms_dist.errors import StoreError
 from csrms_dist.hierarchy import snapshot
 from csrms_dist.run_directory import RunDirectory
 from graphstore.embedded_store import EmbeddedStore
@@ -248,7 +248,7 @@ def test_the_run_that_was_written_last_is_asked(finished: Run) -> None:
 def test_no_other_run_answers_for_the_one_that_was_published(finished: Run, tmp_path: Path) -> None:
     folder, key = RunDirectory(tmp_path / "run"), finished.facts("graph")["run"]
     with EmbeddedStore(finished.path("store")) as store:
-        with pytest.raises(RunDirectoryError, match="got no graph that it published; run `csrms graph CONFIG` first"):
+        with pytest.raises(StoreError, match="got no graph that it published; run `csrms graph CONFIG` first"):
             published_run(folder, store)
         with folder.writing("graph", "inputs", {"run": "digits@00000000:gone"}):
             pass
