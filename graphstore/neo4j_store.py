@@ -607,6 +607,8 @@ def _native(value: Any) -> Any:
     """A date or a time of the driver as Python's; a duration as ISO text, since Arrow has none of months."""
     if isinstance(value, list):
         return [_native(part) for part in value]
+    if isinstance(value, dict):
+        return {name: _native(part) for name, part in value.items()}
     if hasattr(value, "to_native"):
         return value.to_native()
     return value.iso_format() if hasattr(value, "iso_format") else value

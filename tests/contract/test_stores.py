@@ -355,8 +355,9 @@ def test_a_bad_query_gives_one_clear_sentence(
 
 
 def test_dates_and_maps_come_back(filled: GraphStore) -> None:
-    (row,) = filled.query("RETURN date('2020-01-31') AS day, [date('2020-02-01')] AS days, {a: 1} AS map").to_pylist()
-    assert row == {"day": date(2020, 1, 31), "days": [date(2020, 2, 1)], "map": {"a": 1}}
+    text = "RETURN date('2020-01-31') AS day, [date('2020-02-01')] AS days, {a: 1, day: date('2020-02-02')} AS map"
+    (row,) = filled.query(text).to_pylist()
+    assert row == {"day": date(2020, 1, 31), "days": [date(2020, 2, 1)], "map": {"a": 1, "day": date(2020, 2, 2)}}
 
 
 def test_a_long_query_is_stopped(filled: GraphStore) -> None:
