@@ -37,22 +37,16 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_mutual_info_score
 from threadpoolctl import threadpool_limits
 
-from csrms_dist.art import (
-    FuzzyART,
-    ShardedART,
-    SphericalART,
-    SphericalKMeans,
-    cluster,
-    fuzzy_art,
-    int8_products,
-    spherical_art,
-)
-from csrms_dist.art.absolute_differences import padded, pairs
+from csrms_dist.art import FuzzyART, ShardedART, SphericalART, SphericalKMeans, cluster
+from csrms_dist.art.fuzzy import algorithm as fuzzy_art
+from csrms_dist.art.fuzzy.absolute_differences import padded, pairs
 from csrms_dist.art.scaling import MinMaxScaling, SphericalScaling
+from csrms_dist.art.settings import ClusterSettings
+from csrms_dist.art.spherical import algorithm as spherical_art
+from csrms_dist.art.spherical import int8_products
+from csrms_dist.art.two_level.vigilance import bisect
 from csrms_dist.art.vector_code import PATHS, SETS, TILE_ROWS, tile
-from csrms_dist.art.vigilance import bisect
-from csrms_dist.config import ClusterSettings
-from csrms_dist.feature_table import FeatureTable
+from csrms_dist.features.feature_table import FeatureTable
 
 Matrix = npt.NDArray[Any]
 Table = list[dict[str, Any]]
@@ -339,8 +333,8 @@ def _product(wide: Matrix, turned: Matrix) -> None:
 
 def actors(given: argparse.Namespace) -> Table:
     """One against two Ray actors: a whole fit, and its passes over all rows alone."""
-    from ray_jobs.actors import ActorPool
-    from ray_jobs.session import ray_session
+    from ray_jobs.on_ray.actors import ActorPool
+    from ray_jobs.on_ray.session import ray_session
 
     class Timed(ActorPool):
         """Adds up what the assignment passes take."""
@@ -416,7 +410,7 @@ def watch():
                 peak[0] = max(peak[0], int(line.split()[1]) * 1024)
         time.sleep(0.05)
 threading.Thread(target=watch, daemon=True).start()
-from csrms_dist.art.executors import SerialExecutor, ThreadExecutor
+from csrms_dist.art.two_level.executors import SerialExecutor, ThreadExecutor
 executor = ThreadExecutor(threads) if threads > 1 else SerialExecutor()
 estimator = SphericalART(0.35) if kind == "spherical" else FuzzyART(0.8)
 ShardedART(estimator, executor=executor).fit(np.load(path, mmap_mode="r")[:3000])  # compiles

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from csrms_dist.encoders import Normaliser, make_encoder
-from csrms_dist.feature_extraction import encode_pixels
+from csrms_dist.features.extraction import encode_pixels
 
 ENCODERS = ("lenet5:32", "resnet18:32", "efficientnet_lite0:96", "efficientnet_lite0:128")
 BATCHES = (16, 32, 64, 256)

@@ -37,15 +37,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
+from csrms_dist.basics.progress import Progress
 from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.hierarchy.relations import r_id, r_is, r_mc
-from csrms_dist.progress import Progress
-from graphstore.embedded_store import BYTES_A_ROW, EmbeddedStore, buffer_pool
-from graphstore.export import cached_snapshot
-from graphstore.neo4j_load import writing
-from graphstore.neo4j_store import Neo4jStore
+from graphstore.embedded.store import BYTES_A_ROW, EmbeddedStore, buffer_pool
+from graphstore.neo4j.load import writing
+from graphstore.neo4j.store import Neo4jStore
 from graphstore.queries import named_query
+from graphstore.read_back import cached_snapshot
 from graphstore.schema import SCHEMA, EdgeType, NodeType
 from graphstore.store import GraphStore, Publication, Repeated
 from graphstore.tables import publication_tables

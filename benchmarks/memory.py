@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from ray_jobs.settings import load_settings
-from ray_jobs.wiring import stages_of
+from ray_jobs.stages.table import stages_of
 
 MARK = "CSRMS_BENCHMARK"
 EVERY_S = 0.05
@@ -84,8 +84,8 @@ def title(pid: int) -> str:
     words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     line = " ".join(words)
     for needle, name in (
-        ("ray::", line.split("(")[0].strip()), ("graphstore.embedded_store", "graph builder"),
-        ("ray_jobs.cli", "driver"),
+        ("ray::", line.split("(")[0].strip()), ("graphstore.embedded.store", "graph builder"),
+        ("ray_jobs.commands.cli", "driver"),
         ("gcs_server", "ray gcs"), ("raylet", "raylet"), ("ray", "ray service"),
     ):  # fmt: skip
         if needle in line:
@@ -96,7 +96,7 @@ def title(pid: int) -> str:
 def measure(stage: str, config: str, arguments: list[str]) -> Figure:
     """Run one stage's command and watch it. Raises SystemExit when the command fails."""
     value = uuid.uuid4().hex
-    command = [sys.executable, "-m", "ray_jobs.cli", stage, config, *arguments]
+    command = [sys.executable, "-m", "ray_jobs.commands.cli", stage, config, *arguments]
     watch, started = Watch(f"{MARK}={value}"), time.monotonic()
     with subprocess.Popen(command, env={**os.environ, MARK: value, "CI": "true"}) as process:
         try:

@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from ray_jobs import run
+from ray_jobs import pipeline as run
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from csrms_dist.basics.arrays import I64
 from csrms_dist.errors import DataError
 
 Membership: TypeAlias = Any
@@ -89,8 +90,12 @@ def label_lists(membership: Membership) -> list[list[int]]:
     return [indices[start:stop] for start, stop in pairwise(membership.indptr.tolist())]
 
 
-def single_labels(membership: Membership) -> npt.NDArray[np.int64]:
+def single_labels(membership: Membership) -> I64:
     """One-hot membership (N, K) -> class indices (N,). Raises DataError when a row has not exactly one label."""
     if membership.shape[0] and not (np.diff(membership.indptr) == 1).all():
         raise DataError("labels", got="an instance without exactly one label", expected="single-label data")
     return np.asarray(membership.indices, dtype=np.int64)
+
+
+MAX_CLASSES = 10_000_000
+"""A larger class index is taken for a mistake (an id in the place of a label): memory grows with the largest one."""

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
+from csrms_dist.artefacts.files import disk_errors, write_whole
+from csrms_dist.basics.progress import Progress
 from csrms_dist.errors import RunDirectoryError
-from csrms_dist.progress import Progress
-from csrms_dist.run_directory import disk_errors, write_whole
 from graphstore.schema import Column, EdgeType, NodeType, Schema
 from graphstore.tables import count_rows
 

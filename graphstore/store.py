@@ -22,10 +22,10 @@ from typing import Any, Protocol, Self, TypeAlias, overload, runtime_checkable
 import numpy as np
 import pyarrow as pa
 
+from csrms_dist.artefacts.fingerprints import fingerprint
+from csrms_dist.basics.progress import Progress
 from csrms_dist.errors import StoreError
 from csrms_dist.hierarchy.graph import HierarchyGraph
-from csrms_dist.progress import Progress
-from csrms_dist.run_directory import fingerprint
 from graphstore.queries import NamedQuery
 from graphstore.schema import SCHEMA_VERSION
 

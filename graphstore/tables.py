@@ -21,12 +21,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from csrms_dist.artefacts.fingerprints import canonical_json
 from csrms_dist.errors import DataError
 from csrms_dist.hierarchy.graph import ROLE_DOMINATES, ROLE_NAMES, HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import assemble, pattern_counts, pattern_shares, stored_rows, top_shares
 from csrms_dist.hierarchy.relations import looks_like
 from csrms_dist.hierarchy.snapshot import equal, fingerprint_of
-from csrms_dist.run_directory import canonical_json
 from graphstore.schema import SCHEMA_VERSION, EdgeType, NodeType, Schema
 from graphstore.store import INSTANCE_DIGITS, Publication, Repeated, Texts
 

@@ -9,23 +9,18 @@ from typing import Any
 
 import yaml
 
-from csrms_dist.config import (
-    ClusterSettings,
-    DataSettings,
-    EncoderSettings,
-    EvaluateSettings,
-    FeaturesSettings,
-    GraphSettings,
-    MethodSettings,
-    PretrainSettings,
-    SamplingSettings,
-    Settings,
-    TrainSettings,
-    nearest,
-    setting,
-)
+from csrms_dist.art.settings import ClusterSettings
+from csrms_dist.basics.settings import Settings, nearest, setting
+from csrms_dist.datasets.settings import DataSettings
+from csrms_dist.encoders.settings import EncoderSettings
 from csrms_dist.errors import ConfigError
-from csrms_dist.methods.recipes import READINGS
+from csrms_dist.evaluation.settings import EvaluateSettings
+from csrms_dist.features.settings import FeaturesSettings
+from csrms_dist.hierarchy.settings import GraphSettings
+from csrms_dist.methods.csrms.recipes import READINGS
+from csrms_dist.methods.csrms.settings import MethodSettings
+from csrms_dist.sampling.settings import SamplingSettings
+from csrms_dist.training.settings import PretrainSettings, TrainSettings
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from csrms_dist.art.fuzzy_art import in_unit_interval
+from csrms_dist.art.fuzzy.algorithm import in_unit_interval
 from csrms_dist.art.inputs import as_matrix, finite, legal_value, not_finite
 from csrms_dist.art.scaling import MinMaxScaling, Scaling, SphericalScaling, blas
-from csrms_dist.art.selection import RowKeys
-from csrms_dist.hashing import hash_order
-
-F64 = npt.NDArray[np.float64]
+from csrms_dist.art.two_level.selection import RowKeys
+from csrms_dist.basics.arrays import F64
+from csrms_dist.basics.hashing import hash_order
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 _REFERENCES = 2048  # rows among which neighbours are looked for

@@ -8,20 +8,16 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from csrms_dist.art.incremental import Drift, Growth, grown
 from csrms_dist.art.inputs import as_matrix, finite
-from csrms_dist.art.learners import FuzzyLearner, Learner, SphericalLearner
-from csrms_dist.art.prototypes import canonical_order
 from csrms_dist.art.scaling import BLOCK, MinMaxScaling, Scaling, load_scaling, save_scaling
-from csrms_dist.art.selection import RowKeys
+from csrms_dist.art.two_level.incremental import Drift, Growth, grown
+from csrms_dist.art.two_level.learner import FuzzyLearner, Learner, SphericalLearner
+from csrms_dist.art.two_level.prototypes import canonical_order
+from csrms_dist.art.two_level.selection import RowKeys
+from csrms_dist.basics.arrays import F32, I32, I64, Bools, Matrix
+from csrms_dist.basics.hashing import Texts
 from csrms_dist.errors import DataError
-from csrms_dist.hashing import Texts
-
-I32 = npt.NDArray[np.int32]
-F32 = npt.NDArray[np.float32]
-Matrix = npt.NDArray[Any]
 
 _ARRAYS = ("pattern", "score", "outlier", "prototypes")
 
@@ -40,8 +36,8 @@ class Clustering:
     algorithm: str
     pattern: I32
     score: F32
-    outlier: npt.NDArray[np.bool_]
-    prototypes: npt.NDArray[Any]
+    outlier: Bools
+    prototypes: Matrix
     vigilance: float
     tried: tuple[tuple[float, int], ...]
     scaling: Scaling
@@ -58,11 +54,11 @@ class Clustering:
     def n_patterns(self) -> int:
         return len(self.prototypes)
 
-    def sizes(self) -> npt.NDArray[np.int64]:
+    def sizes(self) -> I64:
         """Rows of each pattern, (J,) int64."""
         return np.bincount(self.pattern, minlength=self.n_patterns).astype(np.int64)
 
-    def predict(self, vectors: npt.NDArray[Any]) -> tuple[I32, F32]:
+    def predict(self, vectors: Matrix) -> tuple[I32, F32]:
         """Place rows (M, D) through the saved scaling; the fitted rows come back with their own pattern and score.
 
         A fuzzy row that no box takes gets the box of largest choice value; a row without direction gets pattern 0.

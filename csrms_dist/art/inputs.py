@@ -8,15 +8,14 @@ from dataclasses import fields
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import validate_data
 
-from csrms_dist.config import ClusterSettings, Settings, check_value, describe
+from csrms_dist.art.settings import ClusterSettings
+from csrms_dist.basics.arrays import Matrix
+from csrms_dist.basics.settings import Settings, check_value, describe
 from csrms_dist.errors import ConfigError, DataError
-
-Matrix = npt.NDArray[Any]
 
 
 class UnfittedError(DataError, NotFittedError):  # type: ignore[misc]
@@ -64,7 +63,7 @@ def as_matrix(X: Any) -> Matrix:
     return x.astype(x.dtype.newbyteorder("="), copy=False)
 
 
-def not_finite(row: int, values: npt.NDArray[Any], what: str = "row {} of X") -> DataError:
+def not_finite(row: int, values: Matrix, what: str = "row {} of X") -> DataError:
     """The error for a row whose values are not all finite."""
     column = int(np.flatnonzero(~np.isfinite(values))[0])
     got = "NaN" if np.isnan(values[column]) else str(float(values[column]))

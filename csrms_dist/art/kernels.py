@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from csrms_dist.compiling import compiled
+from csrms_dist.basics.compiling import compiled
 
 
 @compiled

@@ -7,13 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from csrms_dist.art import tasks
-from csrms_dist.art.checkpoint import Arrays
 from csrms_dist.art.clustering import Clustering
-from csrms_dist.art.executors import Executor
-from csrms_dist.art.learners import FuzzyLearner, SphericalLearner
 from csrms_dist.art.rows import Rows, open_rows
 from csrms_dist.art.scaling import (
     BLOCK,
@@ -24,14 +19,17 @@ from csrms_dist.art.scaling import (
     save_scaling,
     scaling_from,
 )
-from csrms_dist.art.selection import RowKeys
-from csrms_dist.art.sharding import Driver, TwoLevel
-from csrms_dist.art.vigilance import target_patterns
-from csrms_dist.config import ClusterSettings
+from csrms_dist.art.settings import ClusterSettings
+from csrms_dist.art.two_level import tasks
+from csrms_dist.art.two_level.driver import Driver, TwoLevel
+from csrms_dist.art.two_level.executors import Executor
+from csrms_dist.art.two_level.learner import FuzzyLearner, SphericalLearner
+from csrms_dist.art.two_level.selection import RowKeys
+from csrms_dist.art.two_level.steps import Arrays
+from csrms_dist.art.two_level.vigilance import target_patterns
+from csrms_dist.basics.arrays import I64
+from csrms_dist.basics.hashing import Texts
 from csrms_dist.errors import DataError
-from csrms_dist.hashing import Texts
-
-I64 = npt.NDArray[np.int64]
 
 
 def cluster(

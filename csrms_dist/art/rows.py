@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from csrms_dist.basics.arrays import Matrix
 from csrms_dist.errors import DataError
 
-I64 = npt.NDArray[np.int64]
 READ = 8192  # rows of a Parquet file in memory at once
 COLUMN = "vector"
 _READABLE = "a .npy file, a Parquet file with a column 'vector', or a folder of such .parquet files"
@@ -31,7 +30,7 @@ class Rows(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, place: Any) -> npt.NDArray[Any]: ...
+    def __getitem__(self, place: Any) -> Matrix: ...
 
 
 def open_rows(path: Path) -> Rows:
@@ -99,7 +98,7 @@ class ParquetRows:
         return int(self._ends[-1])
 
     @cached_property
-    def _first(self) -> npt.NDArray[Any]:
+    def _first(self) -> Matrix:
         return next(self._read(0, min(1, len(self)), None), np.zeros((0, 0), np.float32))
 
     @property
@@ -110,7 +109,7 @@ class ParquetRows:
     def dtype(self) -> np.dtype[Any]:
         return self._first.dtype
 
-    def __getitem__(self, place: Any) -> npt.NDArray[Any]:
+    def __getitem__(self, place: Any) -> Matrix:
         if isinstance(place, slice):
             start, stop, _ = place.indices(len(self))
             out = np.empty((max(stop - start, 0), self.shape[1]), self.dtype)
@@ -132,7 +131,7 @@ class ParquetRows:
             done = last
         return out
 
-    def _read(self, start: int, stop: int, width: int | None) -> Iterator[npt.NDArray[Any]]:
+    def _read(self, start: int, stop: int, width: int | None) -> Iterator[Matrix]:
         """The rows in blocks; width: that of all rows, None for the first row's."""
         for number in range(int(np.searchsorted(self._ends, start, "right")) - 1, len(self._groups)):
             if number < 0 or self._ends[number] >= stop:
@@ -148,7 +147,7 @@ class ParquetRows:
                 if first >= stop:
                     return
 
-    def _matrix(self, array: Any, file: Path, first: int, width: int | None) -> npt.NDArray[Any]:
+    def _matrix(self, array: Any, file: Path, first: int, width: int | None) -> Matrix:
         """Lists of equal length, the first of them row `first` of its file -> (n, D)."""
         if array.null_count:
             row = int(np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))[0])
@@ -163,7 +162,7 @@ class ParquetRows:
         if numbers.null_count:
             place = int(np.flatnonzero(numbers.is_null().to_numpy(zero_copy_only=False))[0])
             raise _bad_row(file, first + place // wanted, f"no number in place {place % wanted}", "numbers alone")
-        matrix: npt.NDArray[Any] = numbers.to_numpy(zero_copy_only=False).reshape(len(array), wanted)
+        matrix: Matrix = numbers.to_numpy(zero_copy_only=False).reshape(len(array), wanted)
         return matrix
 
 

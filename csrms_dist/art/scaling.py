@@ -12,17 +12,12 @@ from pathlib import Path
 from typing import Any, Protocol, Self, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import scipy.linalg
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from csrms_dist.art import kernels
 from csrms_dist.art.rows import Rows
-
-F64 = npt.NDArray[np.float64]
-I8 = npt.NDArray[np.int8]
-U8 = npt.NDArray[np.uint8]
-I64 = npt.NDArray[np.int64]
+from csrms_dist.basics.arrays import F64, I8, I64, U8, Matrix
 
 BLOCK = 8192  # rows of one step, counted by the dense index
 MAX_DIMENSIONS = 100  # wider vectors are projected
@@ -41,7 +36,7 @@ class Transform(Protocol):
         """How many columns rows of so many columns get."""
         ...
 
-    def transform_block(self, block: npt.NDArray[Any]) -> npt.NDArray[Any]: ...
+    def transform_block(self, block: Matrix) -> Matrix: ...
 
 
 @cache
@@ -50,7 +45,7 @@ def blas() -> Any:
     return ThreadpoolController()
 
 
-def _unit(block: npt.NDArray[Any]) -> F64:
+def _unit(block: Matrix) -> F64:
     """L2-normalised rows in float64; a row of zeros stays. The largest is divided out first, against overflow."""
     x = np.array(block, dtype=np.float64, order="C")
     largest = np.abs(x).max(axis=1, keepdims=True)
@@ -103,7 +98,7 @@ class SphericalScaling:
     def dimension(self) -> int:
         return int(self.basis.shape[1] or len(self.mean))
 
-    def _directions(self, block: npt.NDArray[Any]) -> F64:
+    def _directions(self, block: Matrix) -> F64:
         x = _unit(block)
         empty = ~x.any(axis=1)
         x -= self.mean
@@ -115,17 +110,17 @@ class SphericalScaling:
             x = projected
         return _unit(x)
 
-    def transform_block(self, block: npt.NDArray[Any]) -> I8:
+    def transform_block(self, block: Matrix) -> I8:
         """(B, D) finite numbers -> (B, D') int8. Zero rows, and rows at the mean, become zeros."""
         q: I8 = np.clip(np.rint(self.scale * self._directions(block)), -127, 127).astype(np.int8)
         return q
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def arrays(self) -> dict[str, Matrix]:
         """A plain dict of arrays, from which `from_arrays` makes the same scaling."""
         return {"mean": self.mean, "basis": self.basis, "scale": np.array([self.scale])}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
+    def from_arrays(cls, arrays: Mapping[str, Matrix]) -> Self:
         return cls(arrays["mean"], arrays["basis"], float(arrays["scale"][0]))
 
 
@@ -150,7 +145,7 @@ class MinMaxScaling:
         return cls.combine([cls.extremes(block) for block in _blocks(vectors, order)])
 
     @staticmethod
-    def extremes(block: npt.NDArray[Any]) -> tuple[F64, F64]:
+    def extremes(block: Matrix) -> tuple[F64, F64]:
         """What one block adds to the all-reduce: minimum and maximum, each (D,)."""
         x = _unit(block)
         return x.min(axis=0), x.max(axis=0)
@@ -171,19 +166,19 @@ class MinMaxScaling:
     def dimension(self) -> int:
         return len(self.low)
 
-    def transform_block(self, block: npt.NDArray[Any]) -> U8:
+    def transform_block(self, block: Matrix) -> U8:
         """(B, D) finite numbers -> (B, D) uint8."""
         span = self.high - self.low
         x = np.where(span > 0, (_unit(block) - self.low) / np.where(span > 0, span, 1), 0)
         scaled: U8 = np.rint(255 * np.clip(x, 0, 1)).astype(np.uint8)
         return scaled
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def arrays(self) -> dict[str, Matrix]:
         """A plain dict of arrays, from which `from_arrays` makes the same scaling."""
         return {"low": self.low, "high": self.high}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
+    def from_arrays(cls, arrays: Mapping[str, Matrix]) -> Self:
         return cls(arrays["low"], arrays["high"])
 
 
@@ -201,12 +196,12 @@ def load_scaling(folder: Path) -> Scaling:
     return scaling_from({path.stem.removeprefix("scaling_"): np.load(path) for path in folder.glob("scaling_*.npy")})
 
 
-def scaling_from(arrays: Mapping[str, npt.NDArray[Any]]) -> Scaling:
+def scaling_from(arrays: Mapping[str, Matrix]) -> Scaling:
     """The scaling of which `arrays` are the arrays."""
     return SphericalScaling.from_arrays(arrays) if "mean" in arrays else MinMaxScaling.from_arrays(arrays)
 
 
-def _blocks(vectors: Rows, order: I64) -> Iterator[npt.NDArray[Any]]:
+def _blocks(vectors: Rows, order: I64) -> Iterator[Matrix]:
     for start in range(0, len(order), BLOCK):
         yield vectors[order[start : start + BLOCK]]
 

@@ -15,11 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClusterMixin
 
-from csrms_dist.art import spherical_art
-from csrms_dist.art.adaptive_vigilance import AdaptiveVigilanceART, AdaptiveVigilanceSettings
-from csrms_dist.art.executors import Executor
-from csrms_dist.art.fuzzy_art import FuzzyART, in_unit_interval
-from csrms_dist.art.incremental import Drift, Growth, grown
+from csrms_dist.art.fuzzy.adaptive_vigilance import AdaptiveVigilanceART, AdaptiveVigilanceSettings
+from csrms_dist.art.fuzzy.algorithm import FuzzyART, in_unit_interval
 from csrms_dist.art.inputs import (
     check_columns,
     check_fitted,
@@ -29,23 +26,23 @@ from csrms_dist.art.inputs import (
     rows_to_learn,
     rows_to_place,
 )
-from csrms_dist.art.kmeans import SphericalKMeans
-from csrms_dist.art.learners import FuzzyLearner, Learner, SphericalLearner
 from csrms_dist.art.patterns import prepare_rows
-from csrms_dist.art.prototypes import canonical_order
 from csrms_dist.art.rows import Rows, open_rows
 from csrms_dist.art.scaling import BLOCK
-from csrms_dist.art.selection import RowKeys
-from csrms_dist.art.sharding import Driver, TwoLevel
-from csrms_dist.art.spherical_art import SphericalART, check_vigilance
+from csrms_dist.art.spherical import algorithm as spherical_art
+from csrms_dist.art.spherical.algorithm import SphericalART, check_vigilance
+from csrms_dist.art.spherical.kmeans import SphericalKMeans
+from csrms_dist.art.two_level.driver import Driver, TwoLevel
+from csrms_dist.art.two_level.executors import Executor
+from csrms_dist.art.two_level.incremental import Drift, Growth, grown
+from csrms_dist.art.two_level.learner import FuzzyLearner, Learner, SphericalLearner
+from csrms_dist.art.two_level.prototypes import canonical_order
+from csrms_dist.art.two_level.selection import RowKeys
+from csrms_dist.basics.arrays import F32, I32, Bools, Matrix
+from csrms_dist.basics.hashing import Texts
 from csrms_dist.errors import ConfigError, DataError
-from csrms_dist.hashing import Texts
 
-I32 = npt.NDArray[np.int32]
-I64 = npt.NDArray[np.int64]
-F32 = npt.NDArray[np.float32]
 Single = SphericalART | FuzzyART | AdaptiveVigilanceART | SphericalKMeans
-Matrix = npt.NDArray[Any]
 MISSED = 0.1  # share by which the number of patterns may differ from the one asked for without a word
 
 
@@ -300,7 +297,7 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             part = slice(start, start + BLOCK)
             yield part, transform.transform_block(finite(np.asarray(rows[part]), start))
 
-    def _assigned(self, X: Any, method: str, nearest: bool) -> tuple[I32, F32, npt.NDArray[np.bool_]]:
+    def _assigned(self, X: Any, method: str, nearest: bool) -> tuple[I32, F32, Bools]:
         x, learner = self._known(X, method), _learner(SphericalART() if self.estimator is None else self.estimator)
         order = canonical_order(self.prototypes_)  # ties go as they went in fit
         frozen = self.prototypes_[order]

@@ -29,11 +29,12 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-import numpy.typing as npt
 from llvmlite import binding, ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from csrms_dist.basics.arrays import F32, I32, Matrix
 
 #: Rows of one tile: with `vectors` they decide how many accumulators stay in registers.
 TILE_ROWS = 4
@@ -49,9 +50,9 @@ class Table(NamedTuple):
     start: (T, W) int32, where the accumulators start. inverse: (T, W) float32, the factor of the estimates.
     """
 
-    values: npt.NDArray[Any]
-    start: npt.NDArray[np.int32]
-    inverse: npt.NDArray[np.float32]
+    values: Matrix
+    start: I32
+    inverse: F32
 
 
 class _Vnni512(Table):

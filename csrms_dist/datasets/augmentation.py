@@ -10,15 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from csrms_dist.compiling import compiled
-from csrms_dist.hashing import mix
+from csrms_dist.basics.arrays import F32, I64, U8
+from csrms_dist.basics.compiling import compiled
+from csrms_dist.basics.hashing import mix
 
-U8 = npt.NDArray[np.uint8]
-F32 = npt.NDArray[np.float32]
 PADDING = 4
 PLACES = 2 * PADDING + 1
 
@@ -26,7 +24,7 @@ _AUGMENT = 0x61756765
 """Keeps these draws apart from the order of the epoch, which sorts another hash of (seed, epoch, row)."""
 
 
-def augment(kind: str, images: U8, indices: npt.NDArray[np.int64], seed: int, epoch: int) -> U8:
+def augment(kind: str, images: U8, indices: I64, seed: int, epoch: int) -> U8:
     """(B, H, W, 3) uint8 -> the same shape. 'crop_flip': pad by 4 (reflected), crop back, flip half of them."""
     if kind == "none":
         return images
@@ -35,7 +33,7 @@ def augment(kind: str, images: U8, indices: npt.NDArray[np.int64], seed: int, ep
     return cropped
 
 
-def feed(kind: str, images: U8, indices: npt.NDArray[np.int64], seed: int, epoch: int, values: F32) -> F32:
+def feed(kind: str, images: U8, indices: I64, seed: int, epoch: int, values: F32) -> F32:
     """`augment`, then the normalised `values` (256, 3) of each byte: (B, H, W, 3) uint8 -> (B, 3, H, W) float32.
 
     The result has the bits and the memory order (channels last) of normalising what `augment` returns.
@@ -52,14 +50,14 @@ def byte_values(normalise: Callable[[Tensor], Tensor]) -> F32:
     return np.ascontiguousarray(values.numpy())
 
 
-def _crop_flip(kind: str, images: U8, indices: npt.NDArray[np.int64], seed: int, epoch: int, values: Any) -> Any:
+def _crop_flip(kind: str, images: U8, indices: I64, seed: int, epoch: int, values: Any) -> Any:
     out = np.empty(images.shape, values.dtype)
     sources, draws = _sources(images.shape), _draws(kind, indices, seed, epoch)
     _crop_flip_values(np.ascontiguousarray(images), *sources, *draws, values, out)
     return out
 
 
-def _draws(kind: str, indices: npt.NDArray[np.int64], seed: int, epoch: int) -> tuple[Any, Any, Any]:
+def _draws(kind: str, indices: I64, seed: int, epoch: int) -> tuple[Any, Any, Any]:
     """(B,) top and left of the crop in the padded image, and whether it is flipped. 'none': the image as it is."""
     if kind == "none":
         middle = np.full(len(indices), PADDING, np.int64)

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-U8 = npt.NDArray[np.uint8]
+from csrms_dist.basics.arrays import U8
+
 Shape: TypeAlias = tuple[int, int, int]
 Stored: TypeAlias = bytes | Path | U8 | None
 """An image as a layout holds it: encoded bytes, a file of them, or pixels (H, W, 3). None: there is nothing."""

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from csrms_dist.datasets.decoding import U8, Shape, Stored
+from csrms_dist.basics.arrays import I64, U8
+from csrms_dist.datasets.decoding import Shape, Stored
 from csrms_dist.labels import LabelSpace, Membership
 
-I64 = npt.NDArray[np.int64]
 SPLITS = ("train", "val", "test")
 TRAIN, VAL, TEST = range(3)
 

@@ -22,21 +22,12 @@ import pyarrow as pa
 import pyarrow.ipc
 from scipy import sparse
 
-from csrms_dist.datasets.decoding import (
-    U8,
-    Shape,
-    Stored,
-    Unreadable,
-    decode,
-    encode_png,
-    in_threads,
-    load,
-    stored_size,
-)
-from csrms_dist.datasets.image_source import I64, SPLITS, TRAIN, ImageSource
+from csrms_dist.basics.arrays import I32, I64, U8, Bools
+from csrms_dist.basics.hashing import repeated_ids, texts
+from csrms_dist.datasets.decoding import Shape, Stored, Unreadable, decode, encode_png, in_threads, load, stored_size
+from csrms_dist.datasets.image_source import SPLITS, TRAIN, ImageSource
 from csrms_dist.datasets.kernels import channel_sums, gather
 from csrms_dist.errors import DataError
-from csrms_dist.hashing import repeated_ids, texts
 from csrms_dist.labels import LabelSpace, Membership
 
 DECODED_PIXELS = 64 * 64
@@ -142,7 +133,7 @@ def _rows_file(path: Path) -> Path:
     return path.with_suffix(".rows.arrow")
 
 
-def _mapped_membership(offsets: npt.NDArray[np.int32], labels: npt.NDArray[np.int32], n_classes: int) -> Membership:
+def _mapped_membership(offsets: I32, labels: I32, n_classes: int) -> Membership:
     """Membership (N, K) on the arrays of the file, which were canonical when they were written; only ones are made."""
     matrix = sparse.csr_array(
         (np.ones(len(labels), np.uint8), labels, offsets), shape=(len(offsets) - 1, n_classes), copy=False
@@ -319,7 +310,7 @@ class _Writer:
         self._sink.close()
 
 
-def _write_rows(path: Path, source: ImageSource, kept: npt.NDArray[np.bool_], content: Any, shape: Shape) -> str:
+def _write_rows(path: Path, source: ImageSource, kept: Bools, content: Any, shape: Shape) -> str:
     """Write ids, splits and labels of the kept rows; returns the hash of these and of `content`."""
     whole = bool(kept.all())
     ids = source.ids if whole else source.ids.filter(pa.array(kept))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from csrms_dist.compiling import compiled
+from csrms_dist.basics.compiling import compiled
 
 
 @compiled

@@ -9,15 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from csrms_dist.hashing import hash_ids, hash_order
+from csrms_dist.basics.arrays import Bools
+from csrms_dist.basics.hashing import hash_ids, hash_order
 from csrms_dist.labels import Membership
 
 
-def held_out(
-    ids: Any, membership: Membership, fraction: float, purpose: str, multi_label: bool
-) -> npt.NDArray[np.bool_]:
+def held_out(ids: Any, membership: Membership, fraction: float, purpose: str, multi_label: bool) -> Bools:
     """(N,) mask of the `fraction` of smallest hash in each class (multi-label: overall); ties by the id's bytes.
 
     ids: Arrow strings or a sequence of str. A class keeps at least one image outside the mask.

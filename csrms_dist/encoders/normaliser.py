@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from csrms_dist.config import EncoderSettings
+from csrms_dist.basics.arrays import U8
 from csrms_dist.encoders.foreign import timm_name, timm_normalisation
+from csrms_dist.encoders.settings import EncoderSettings
 
 Channels = tuple[float, ...]
 
@@ -31,7 +31,7 @@ class Normaliser(nn.Module):
         return (x - self.mean) / self.std
 
 
-def images_to_tensor(pixels: npt.NDArray[np.uint8]) -> Tensor:
+def images_to_tensor(pixels: U8) -> Tensor:
     """(B, H, W, 3) uint8 -> a tensor that shares the memory."""
     return torch.from_numpy(np.ascontiguousarray(pixels))
 

@@ -12,9 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from csrms_dist.config import EncoderSettings
 from csrms_dist.encoders.encoder import Encoder
 from csrms_dist.encoders.foreign import EFFICIENTNET_LITE0, timm_config, timm_name
+from csrms_dist.encoders.settings import EncoderSettings
 from csrms_dist.errors import ConfigError, DataError, require
 
 PRETRAINED = "pretrained"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import rankdata
 
+from csrms_dist.basics.arrays import I8
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import own_shares, top_shares
 
@@ -21,7 +21,7 @@ LEAST_EASY = 0.05
 class DifficultyLevels:
     """level: (N,) int8, EASY, MEDIUM or HARD. shares: of the levels, summing to 1. terciles: which rule was used."""
 
-    level: npt.NDArray[np.int8]
+    level: I8
     shares: tuple[float, float, float]
     terciles: bool
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from csrms_dist.basics.arrays import F32, I32, I64, Bools
 from csrms_dist.labels import Membership
 
 ROLE_NONE, ROLE_DOMINATES, ROLE_FALLBACK = 0, 1, 2
@@ -26,16 +26,16 @@ class HierarchyGraph:
     (N,): the rows of each pattern, ascending.
     """
 
-    instance: npt.NDArray[np.int64]
-    pattern: npt.NDArray[np.int32]
-    score: npt.NDArray[np.float32]
-    difficulty: npt.NDArray[np.float32]
+    instance: I64
+    pattern: I32
+    score: F32
+    difficulty: F32
     membership: Membership
     counts: Any
     role: Any
-    dominated: npt.NDArray[np.bool_]
-    member_indptr: npt.NDArray[np.int64]
-    member_rows: npt.NDArray[np.int64]
+    dominated: Bools
+    member_indptr: I64
+    member_rows: I64
     multi_label: bool
     dominance_threshold: float
 
@@ -52,10 +52,10 @@ class HierarchyGraph:
         return int(self.membership.shape[1])
 
     @property
-    def sizes(self) -> npt.NDArray[np.int64]:
+    def sizes(self) -> I64:
         """(J,) rows of each pattern."""
         return np.diff(self.member_indptr)
 
-    def members(self, pattern: int) -> npt.NDArray[np.int64]:
+    def members(self, pattern: int) -> I64:
         """The rows of a pattern, ascending."""
         return self.member_rows[self.member_indptr[pattern] : self.member_indptr[pattern + 1]]

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from csrms_dist.basics.arrays import F32, F64, I32, I64, Matrix
 from csrms_dist.errors import DataError
 from csrms_dist.hierarchy.graph import ROLE_DOMINATES, ROLE_FALLBACK, ROLE_NONE, HierarchyGraph
 from csrms_dist.labels import Membership
@@ -27,7 +28,7 @@ FALLBACK_MEMBERS = 5
 
 
 def canonical_csr(
-    data: npt.NDArray[Any], indices: npt.NDArray[np.integer], indptr: npt.NDArray[np.integer], shape: tuple[int, int]
+    data: Matrix, indices: npt.NDArray[np.integer], indptr: npt.NDArray[np.integer], shape: tuple[int, int]
 ) -> Csr:
     """A CSR array that shares `data`; index arrays int32 where that suffices, so that equal values are equal bytes."""
     kind = np.int32 if max(len(data), *shape) < 2**31 else np.int64
@@ -50,9 +51,7 @@ def pattern_counts(pattern: npt.NDArray[np.integer], membership: Membership) -> 
     return canonical_csr(n.astype(np.int64), cells % max(n_classes, 1), indptr, (n_patterns, n_classes))
 
 
-def _cells(
-    pattern: npt.NDArray[np.integer], membership: Membership
-) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+def _cells(pattern: npt.NDArray[np.integer], membership: Membership) -> Iterator[tuple[I64, I64]]:
     """(row, cell pattern * K + class) of every label, in blocks of rows."""
     n_classes, indptr = int(membership.shape[1]), membership.indptr
     for start in range(0, len(pattern), _BLOCK):
@@ -62,12 +61,12 @@ def _cells(
         yield rows, np.asarray(pattern[rows], np.int64) * n_classes + labels
 
 
-def with_data(matrix: Csr, data: npt.NDArray[Any]) -> Csr:
+def with_data(matrix: Csr, data: Matrix) -> Csr:
     """A CSR array with the sparsity of `matrix` and other stored values (explicit zeros stay stored)."""
     return canonical_csr(data, matrix.indices, matrix.indptr, matrix.shape)
 
 
-def stored_rows(matrix: Csr) -> npt.NDArray[np.int64]:
+def stored_rows(matrix: Csr) -> I64:
     """The row of each stored value of a CSR array, (nnz,) int64."""
     return np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
 
@@ -77,7 +76,7 @@ def pattern_shares(counts: Csr, sizes: npt.NDArray[np.integer]) -> Csr:
     return with_data(counts, counts.data / np.asarray(sizes, np.float64)[stored_rows(counts)])
 
 
-def top_shares(counts: Csr, sizes: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+def top_shares(counts: Csr, sizes: npt.NDArray[np.integer]) -> F64:
     """The largest share of each pattern, (J,) float64; 0 for a pattern without a label."""
     top = np.zeros(counts.shape[0])
     np.maximum.at(top, stored_rows(counts), pattern_shares(counts, sizes).data)
@@ -86,7 +85,7 @@ def top_shares(counts: Csr, sizes: npt.NDArray[np.integer]) -> npt.NDArray[np.fl
 
 def own_shares(
     pattern: npt.NDArray[np.integer], membership: Membership, counts: Csr, sizes: npt.NDArray[np.integer]
-) -> npt.NDArray[np.float64]:
+) -> F64:
     """The best share, in its own pattern, among the labels of each row: (N,) float64, 0 for a row without a label."""
     stored = stored_rows(counts) * counts.shape[1] + counts.indices
     shares = pattern_shares(counts, sizes).data
@@ -128,7 +127,7 @@ def _check_lengths(n_rows: int, **lengths: int) -> None:
             raise _refuse(f"rows of {name}", str(length), f"{n_rows}, as many as patterns")
 
 
-def _checked_pattern(pattern: npt.ArrayLike) -> npt.NDArray[np.int32]:
+def _checked_pattern(pattern: npt.ArrayLike) -> I32:
     array = np.asarray(pattern)
     if array.ndim != 1 or len(array) == 0 or array.dtype.kind not in "iu":
         raise _refuse("pattern", f"shape {array.shape}, {array.dtype}", "whole numbers of shape (N,), N at least 1")
@@ -197,10 +196,10 @@ def build_hierarchy(
 
 
 def assemble(
-    pattern: npt.NDArray[np.int32],
-    score: npt.NDArray[np.float32],
+    pattern: I32,
+    score: F32,
     membership: Membership,
-    instance: npt.NDArray[np.int64],
+    instance: I64,
     counts: Csr,
     role: Csr,
     *,

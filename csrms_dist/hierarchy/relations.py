@@ -7,18 +7,18 @@ is dominated (PC in the paper) when some class has a share above rho_2 there, el
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from csrms_dist.basics.arrays import I64, Bools
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import Csr, canonical_csr, pattern_shares, stored_rows
 
-Rows = npt.NDArray[np.int64]
+Rows = I64
 
 LOOKS_LIKE_KEPT = 5
 _DIGITS = 12  # weights are rounded so that a tie does not depend on the order of summation
 
 
-def _sharing(graph: HierarchyGraph, row: int) -> npt.NDArray[np.bool_]:
+def _sharing(graph: HierarchyGraph, row: int) -> Bools:
     """(N,) whether each row shares a label with `row`."""
     matrix = graph.membership
     own = np.zeros(graph.n_classes, np.bool_)

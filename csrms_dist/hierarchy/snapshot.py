@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from csrms_dist.artefacts.files import disk_errors
+from csrms_dist.artefacts.fingerprints import canonical_json
+from csrms_dist.basics.arrays import Matrix
 from csrms_dist.errors import RunDirectoryError
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import Csr, canonical_csr
-from csrms_dist.run_directory import canonical_json, disk_errors
 
 FORMAT = 1
 _BLOCK = 1 << 16
@@ -32,10 +33,8 @@ _MATRICES = {"membership": np.uint8, "counts": np.int64}
 # `role` has the sparsity of `counts`: its values alone are stored.
 
 
-def _parts(graph: HierarchyGraph) -> dict[str, npt.NDArray[Any]]:
-    parts: dict[str, npt.NDArray[Any]] = {
-        name: np.asarray(getattr(graph, name), kind) for name, kind in _ARRAYS.items()
-    }
+def _parts(graph: HierarchyGraph) -> dict[str, Matrix]:
+    parts: dict[str, Matrix] = {name: np.asarray(getattr(graph, name), kind) for name, kind in _ARRAYS.items()}
     for name, kind in _MATRICES.items():
         matrix = getattr(graph, name)
         matrix = canonical_csr(np.asarray(matrix.data, kind), matrix.indices, matrix.indptr, matrix.shape)
@@ -87,7 +86,7 @@ def load(folder: str | Path) -> HierarchyGraph:
 
 
 def _load(source: Path, facts: dict[str, Any]) -> HierarchyGraph:
-    def read(name: str) -> npt.NDArray[Any]:
+    def read(name: str) -> Matrix:
         # as plain arrays over the map: scipy and numba treat the memmap class itself less well
         return np.asarray(np.load(source / f"{name}.npy", mmap_mode="r", allow_pickle=False))
 
@@ -96,7 +95,7 @@ def _load(source: Path, facts: dict[str, Any]) -> HierarchyGraph:
         "counts": (facts["n_patterns"], facts["n_classes"]),
     }
 
-    def matrix(name: str, data: npt.NDArray[Any]) -> Csr:
+    def matrix(name: str, data: Matrix) -> Csr:
         return canonical_csr(data, read(f"{name}.indices"), read(f"{name}.indptr"), shape[name])
 
     return HierarchyGraph(
@@ -130,7 +129,7 @@ def equal(a: HierarchyGraph, b: HierarchyGraph) -> bool:
     return same_facts and same_shapes and same_sparsity and all(_same(left[name], right[name]) for name in left)
 
 
-def _same(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
+def _same(a: Matrix, b: Matrix) -> bool:
     """Equal shapes and bytes, compared in blocks."""
     blocks = range(0, len(a), _BLOCK)
     return a.shape == b.shape and all(a[s : s + _BLOCK].tobytes() == b[s : s + _BLOCK].tobytes() for s in blocks)

@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from csrms_dist.collective import Collective
+from csrms_dist.basics.arrays import F32
+from csrms_dist.basics.collective import Collective
 from csrms_dist.errors import RunDirectoryError
-
-F32 = npt.NDArray[np.float32]
 
 
 def generation_file(folder: Path, generation: int) -> Path:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from csrms_dist.models.alignment import align
-from csrms_dist.models.smoothing import GCN, knn_adjacency, star_adjacency
+from csrms_dist.models.smoothing.gcn import GCN, knn_adjacency, star_adjacency
 
 NEAREST = 5
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-F32 = npt.NDArray[np.float32]
-
+from csrms_dist.basics.arrays import F32
 
 ROWS = 1 << 13
 """Rows that are summed at a time: the features may be a memory map that is larger than memory."""

@@ -19,7 +19,13 @@ from csrms_dist.sampling.candidates import (
 )
 from csrms_dist.sampling.protocol import Sampler, edge_keys
 from csrms_dist.sampling.reference_sampler import ReferenceSampler
-from csrms_dist.sampling.strategies import NEGATIVES, POSITIVES, nearest_patterns, pattern_means, positive_patterns
+from csrms_dist.sampling.strategies.strategy import (
+    NEGATIVES,
+    POSITIVES,
+    nearest_patterns,
+    pattern_means,
+    positive_patterns,
+)
 from csrms_dist.sampling.subgraph import NEGATIVE, POSITIVE, BatchSubgraph, Edges
 
 __all__ = [

@@ -13,13 +13,15 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from csrms_dist.config import SamplingSettings, nearest
+from csrms_dist.basics.arrays import F32, F64, I64, U8, U64, Floats
+from csrms_dist.basics.hashing import mix
+from csrms_dist.basics.progress import Progress
+from csrms_dist.basics.settings import nearest
 from csrms_dist.errors import ConfigError, DataError, RunDirectoryError
-from csrms_dist.hashing import U64, mix
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.labels import Membership
-from csrms_dist.progress import Progress
-from csrms_dist.sampling.strategies import (
+from csrms_dist.sampling.settings import SamplingSettings
+from csrms_dist.sampling.strategies.strategy import (
     NEGATIVES,
     POSITIVES,
     Piece,
@@ -29,11 +31,6 @@ from csrms_dist.sampling.strategies import (
     pattern_means,
 )
 from csrms_dist.sampling.subgraph import NEGATIVE, POSITIVE
-
-I64 = npt.NDArray[np.int64]
-F32 = npt.NDArray[np.float32]
-F64 = npt.NDArray[np.float64]
-Floats = npt.NDArray[np.floating]
 
 _ARRAYS = {"indptr": np.int64, "neighbours": np.int64, "priority": np.uint8, "weight": np.float32}
 _RANGE = 1 << 14
@@ -53,7 +50,7 @@ class Candidates:
 
     indptr: I64
     neighbours: I64
-    priority: npt.NDArray[np.uint8]
+    priority: U8
     weight: F32 | None = None
 
     def __len__(self) -> int:

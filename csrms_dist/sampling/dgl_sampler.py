@@ -15,13 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from csrms_dist.basics.arrays import F64, I64
 from csrms_dist.errors import require
 from csrms_dist.sampling.candidates import Candidates
 from csrms_dist.sampling.protocol import check_anchors, check_sizes, edge_keys
 from csrms_dist.sampling.subgraph import BatchSubgraph, Edges
-
-I64 = npt.NDArray[np.int64]
-F64 = npt.NDArray[np.float64]
 
 _NODE, _EDGE = "instance", "candidate"
 _KEY = "key"

@@ -14,10 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from csrms_dist.basics.arrays import F64, I64, Bools, Floats
 from csrms_dist.errors import DataError
-
-F64 = npt.NDArray[np.float64]
-I64 = npt.NDArray[np.int64]
 
 GRID = 2.0**28
 """Squared distances are compared in units of 1 / GRID."""
@@ -67,7 +65,7 @@ class Target:
     features: (N, D), any float dtype, may be memory-mapped. rows: (M,) int64, ascending.
     """
 
-    def __init__(self, features: npt.NDArray[np.floating], rows: I64) -> None:
+    def __init__(self, features: Floats, rows: I64) -> None:
         self.rows = rows
         self._features = features
         self._tile = max(1, _TILE // max(1, features.shape[1]))
@@ -94,12 +92,12 @@ class Target:
         keys |= position
         return keys
 
-    def exclude(self, keys: I64, rows: I64) -> npt.NDArray[np.bool_]:
+    def exclude(self, keys: I64, rows: I64) -> Bools:
         """Mark in keys (R, M), in place, the column that is rows[r] itself. Returns (R,): there was one."""
         if not len(self.rows):
             return np.zeros(len(rows), dtype=np.bool_)
         column = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
-        found: npt.NDArray[np.bool_] = self.rows[column] == rows
+        found: Bools = self.rows[column] == rows
         keys[np.flatnonzero(found), column[found]] = EXCLUDED
         return found
 

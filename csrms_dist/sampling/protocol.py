@@ -17,12 +17,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from csrms_dist.basics.arrays import F32, F64, I64, U8
+from csrms_dist.basics.hashing import uniform
 from csrms_dist.errors import ConfigError, DataError
-from csrms_dist.hashing import uniform
 from csrms_dist.sampling.candidates import Candidates
 from csrms_dist.sampling.subgraph import BatchSubgraph
-
-I64 = npt.NDArray[np.int64]
 
 _DRAW = 0x64726177
 """Keeps the hash that draws neighbours apart from the other hashes of (seed, epoch)."""
@@ -46,9 +45,9 @@ def edge_keys(
     epoch: int,
     src: npt.NDArray[np.integer],
     dst: npt.NDArray[np.integer],
-    priority: npt.NDArray[np.uint8],
-    weight: npt.NDArray[np.float32] | None = None,
-) -> npt.NDArray[np.float64]:
+    priority: U8,
+    weight: F32 | None = None,
+) -> F64:
     """(E,) float64 in [priority, priority + 1): the key of each edge from a candidate `src` to an anchor `dst`.
 
     priority + u^(1 / weight), u a hash of (seed, epoch, src, dst), uniform: a higher priority always wins, and within
@@ -62,7 +61,7 @@ def edge_keys(
         draw = np.broadcast_to(draw, weight.shape).copy()
         draw[light] **= 1.0 / weight[light].astype(np.float64)
     keys = priority + draw
-    below: npt.NDArray[np.float64] = np.minimum(keys, np.nextafter(priority + 1.0, 0.0))
+    below: F64 = np.minimum(keys, np.nextafter(priority + 1.0, 0.0))
     return below
 
 

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from csrms_dist.basics.arrays import I64
 from csrms_dist.sampling.candidates import Candidates
 from csrms_dist.sampling.protocol import check_anchors, check_sizes, edge_keys
 from csrms_dist.sampling.subgraph import BatchSubgraph, Edges
-
-I64 = npt.NDArray[np.int64]
 
 
 class ReferenceSampler:

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from csrms_dist.basics.arrays import I64, Bools
 from csrms_dist.errors import DataError
-
-I64 = npt.NDArray[np.int64]
 
 POSITIVE, NEGATIVE = "positive", "negative"
 
@@ -40,7 +38,7 @@ class BatchSubgraph:
     def __len__(self) -> int:
         return len(self.anchors)
 
-    def dense(self, edge_type: str, width: int) -> tuple[I64, npt.NDArray[np.bool_]]:
+    def dense(self, edge_type: str, width: int) -> tuple[I64, Bools]:
         """The edges of one type as a rectangle.
 
         Returns (neighbours (B, width) int64 in rank order, mask (B, width) bool, True at an edge). The padding is row

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from csrms_dist.artefacts.files import disk_errors
 from csrms_dist.errors import RunDirectoryError
-from csrms_dist.run_directory import disk_errors
 
 STATE_FILE = "state.pt"
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from csrms_dist.basics.arrays import F32, I64
 from csrms_dist.datasets.augmentation import byte_values, feed
 from csrms_dist.datasets.image_table import ImageTable
 from csrms_dist.encoders import Normaliser
-
-I64 = npt.NDArray[np.int64]
 
 
 class Inputs(Protocol):
@@ -40,7 +37,7 @@ class ImageInputs:
 class FeatureInputs:
     """(b, D): rows of a feature table, which may be memory-mapped; nothing is augmented."""
 
-    def __init__(self, vectors: npt.NDArray[np.float32]) -> None:
+    def __init__(self, vectors: F32) -> None:
         self.vectors = vectors
 
     def __call__(self, rows: I64, epoch: int) -> Tensor:

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from csrms_dist.collective import Collective
-from csrms_dist.config import OptimiserSettings
-from csrms_dist.hashing import mix, permutation
+from csrms_dist.basics.arrays import I64
+from csrms_dist.basics.collective import Collective
+from csrms_dist.basics.hashing import mix, permutation
 from csrms_dist.labels import Membership
-from csrms_dist.methods.method import Batch, Method
+from csrms_dist.methods.protocol import Batch, Method
 from csrms_dist.sampling.protocol import Sampler
 from csrms_dist.training.inputs import Inputs
-from csrms_dist.training.train_step import learning_rate, refuse_divergence, refuse_lost_weights, train_step
+from csrms_dist.training.schedule import learning_rate
+from csrms_dist.training.settings import OptimiserSettings
+from csrms_dist.training.train_step import refuse_divergence, refuse_lost_weights, train_step
 
-I64 = npt.NDArray[np.int64]
 EpochReport = dict[str, float]
 
 _STREAM = 0x73747265

@@ -8,19 +8,11 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from csrms_dist.collective import Collective
+from csrms_dist.basics.collective import Collective
 from csrms_dist.errors import DataError
-from csrms_dist.methods.method import Batch, BatchOutcome, Method
+from csrms_dist.methods.protocol import Batch, BatchOutcome, Method
 
 _REMEDY = "lower the learning rate"
-
-
-def learning_rate(step: int, total: int, warmup: float, peak: float) -> float:
-    """Linear warm-up over `warmup` steps, then a cosine to 0 (Loshchilov and Hutter, 2017)."""
-    if step < warmup:
-        return peak * min((step + 1) / max(warmup, 1.0), 1.0)
-    share = (step - warmup) / max(total - warmup, 1.0)
-    return peak * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
 
 
 def train_step(

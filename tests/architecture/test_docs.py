@@ -21,27 +21,30 @@ import torch
 
 from csrms_dist import errors
 from csrms_dist.art import cluster
-from csrms_dist.assembly import model_card
+from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.datasets.image_table import ImageTable
 from csrms_dist.errors import CsrmsError, require
-from csrms_dist.feature_extraction import encode_range
-from csrms_dist.feature_table import FeatureTable, read_vectors
+from csrms_dist.evaluation.classifier import Classifier
+from csrms_dist.features.extraction import encode_range
+from csrms_dist.features.feature_table import FeatureTable
+from csrms_dist.features.given_vectors import read_vectors
 from csrms_dist.hierarchy import snapshot
-from csrms_dist.inference import Classifier, make_model, save_model
+from csrms_dist.methods.saved_model import make_model, save_model
 from csrms_dist.models.prototypes import PatternPrototypes
-from csrms_dist.run_directory import RunDirectory
+from csrms_dist.training.from_run import model_card
 from csrms_dist.training.train_step import refuse_divergence
-from graphstore.neo4j_store import Neo4jStore
+from graphstore.neo4j.store import Neo4jStore
 from graphstore.queries import ANSWERS, named_queries
 from graphstore.schema import SCHEMA, Column
-from ray_jobs import configuration_reference
-from ray_jobs.cli import _parser, main
-from ray_jobs.predict import predict
-from ray_jobs.query import find_run, query
-from ray_jobs.run import run as run_stages
+from ray_jobs.commands import configuration_reference
+from ray_jobs.commands.cli import _parser, main
+from ray_jobs.commands.predict import predict
+from ray_jobs.commands.query import query
+from ray_jobs.on_ray.trainer import recipe_of
+from ray_jobs.pipeline import run as run_stages
+from ray_jobs.places import find_run
 from ray_jobs.settings import load_settings, settings_from
-from ray_jobs.trainer import recipe_of
-from ray_jobs.wiring import fingerprints, stages_of
+from ray_jobs.stages.table import fingerprints, stages_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

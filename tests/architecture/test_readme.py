@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ray_jobs.cli import _parser
+from ray_jobs.commands.cli import _parser
 from ray_jobs.settings import settings_from
 
 ROOT = Path(__file__).parents[2]

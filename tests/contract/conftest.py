@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from graphstore.embedded_store import EmbeddedStore
+from graphstore.embedded.store import EmbeddedStore
 from graphstore.store import GraphStore
 from tests.contract.hierarchies import publication
 from tests.contract.neo4j_server import Connection, server_for_tests

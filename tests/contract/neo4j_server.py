@@ -15,7 +15,7 @@ from typing import Any
 import neo4j
 import pytest
 
-from graphstore.neo4j_store import Neo4jStore
+from graphstore.neo4j.store import Neo4jStore
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = ROOT / "deploy" / "neo4j" / "server.py"

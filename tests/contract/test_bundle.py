@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from csrms_dist.basics.progress import Progress
 from csrms_dist.errors import RunDirectoryError, StoreError
 from csrms_dist.hierarchy.snapshot import equal
-from csrms_dist.progress import Progress
-from graphstore.embedded_store import EmbeddedStore
+from graphstore.embedded.store import EmbeddedStore
 from graphstore.schema import SCHEMA
 from graphstore.store import GraphStore
 from tests.contract.hierarchies import HOSTILE_NAMES, ask, hierarchy, publication

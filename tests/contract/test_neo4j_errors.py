@@ -14,8 +14,8 @@ from csrms_dist.errors import DataError, StoreError
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.hierarchy.snapshot import equal
-from graphstore import neo4j_load
-from graphstore.neo4j_store import LONGEST_ID, Neo4jStore
+from graphstore.neo4j import load as neo4j_load
+from graphstore.neo4j.store import LONGEST_ID, Neo4jStore
 from graphstore.schema import SCHEMA_VERSION
 from tests.contract.hierarchies import hierarchy, publication
 from tests.contract.neo4j_server import Connection, server, start

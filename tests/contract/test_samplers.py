@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csrms_dist.config import SamplingSettings
 from csrms_dist.errors import ConfigError, DataError
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.labels import LabelSpace
@@ -27,6 +26,7 @@ from csrms_dist.sampling import (
     save_candidates,
 )
 from csrms_dist.sampling.dgl_sampler import DglSampler
+from csrms_dist.sampling.settings import SamplingSettings
 
 Make = Callable[[Mapping[str, Candidates], Mapping[str, int], int], Sampler]
 

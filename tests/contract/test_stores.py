@@ -12,16 +12,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from csrms_dist.basics.progress import Progress
 from csrms_dist.errors import DataError, StoreError
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.hierarchy.relations import looks_like
 from csrms_dist.hierarchy.snapshot import equal
 from csrms_dist.labels import label_lists
-from csrms_dist.progress import Progress
-from graphstore.embedded_store import EmbeddedStore
-from graphstore.export import cached_snapshot
-from graphstore.neo4j_store import Neo4jStore
+from graphstore.embedded.store import EmbeddedStore
+from graphstore.neo4j.store import Neo4jStore
+from graphstore.read_back import cached_snapshot
 from graphstore.schema import SCHEMA
 from graphstore.store import GraphStore, dataset_of, is_truncated
 from tests.contract.hierarchies import HOSTILE_NAMES, ask, hierarchy, publication

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from csrms_dist.feature_table import FeatureTable
+from csrms_dist.features.feature_table import FeatureTable
 from csrms_dist.sampling import load_candidates
 from csrms_dist.sampling.dgl_sampler import DglSampler
 from csrms_dist.training.loop import global_batches
+from ray_jobs.on_ray.trainer import recipe_of
 from ray_jobs.settings import load_settings
-from ray_jobs.trainer import recipe_of
 from tests.core_alone.train_from_files import ABSENT, SECTIONS, edges_of
 from tests.end_to_end.harness import CONFIG, ROOT, csrms, prepare
 

@@ -19,9 +19,13 @@ import numpy as np
 import torch
 
 import csrms_dist
-from csrms_dist.assembly import Recipe, train_alone
-from csrms_dist.config import EncoderSettings, MethodSettings, PretrainSettings, SamplingSettings, TrainSettings
+from csrms_dist.encoders.settings import EncoderSettings
+from csrms_dist.methods.csrms.settings import MethodSettings
 from csrms_dist.sampling import ReferenceSampler, load_candidates
+from csrms_dist.sampling.settings import SamplingSettings
+from csrms_dist.training.alone import train_alone
+from csrms_dist.training.from_run import Recipe
+from csrms_dist.training.settings import PretrainSettings, TrainSettings
 
 ABSENT = ("ray", "dgl", "ladybug", "neo4j")
 SECTIONS = {

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "examples/digits.yaml"
 # Few epochs, and a learning rate at which so short a stage 0 does not make the loss jump about.
 SMALL = ("--set", "pretrain.epochs=2", "--set", "train.epochs=5", "--set", "train.lr=0.01")
-CLI = (sys.executable, "-m", "ray_jobs.cli")
+CLI = (sys.executable, "-m", "ray_jobs.commands.cli")
 # A run takes 40 s on two idle cores and several times that on busy ones.
 TIMEOUT_S = 600.0
 # How long the children of a process that ended may take to notice.

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file
 
-from csrms_dist.feature_table import FeatureTable
+from csrms_dist.features.feature_table import FeatureTable
 from tests.end_to_end.harness import ROOM, Run, csrms
 from tests.end_to_end.made import png, write_digits_parquet
 

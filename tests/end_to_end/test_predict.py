@@ -14,8 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from csrms_dist.datasets.digits import digits
-from ray_jobs.cli import main
+from csrms_dist.datasets.layouts.digits import digits
+from ray_jobs.commands.cli import main
 from tests.end_to_end.harness import ROOM, Run, csrms
 
 pytestmark = ROOM

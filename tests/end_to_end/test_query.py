@@ -17,13 +17,13 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 
+from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.errors import StoreError
 from csrms_dist.hierarchy import snapshot
-from csrms_dist.run_directory import RunDirectory
-from graphstore.embedded_store import EmbeddedStore
+from graphstore.embedded.store import EmbeddedStore
 from graphstore.queries import named_queries
-from ray_jobs.cli import main
-from ray_jobs.query import published_run
+from ray_jobs.commands.cli import main
+from ray_jobs.commands.query import published_run
 from tests.end_to_end.harness import CLI, CONFIG, ROOM, SMALL, Run, csrms
 
 pytestmark = ROOM

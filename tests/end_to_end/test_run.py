@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from csrms_dist.datasets.digits import digits
+from csrms_dist.datasets.layouts.digits import digits
 from csrms_dist.labels import single_labels
 from tests.end_to_end.harness import ROOM, STAGES, Run, execute, flat
 

@@ -8,7 +8,7 @@ import sys
 
 SCRIPT = """
 import json, psutil
-from ray_jobs.session import ray_session
+from ray_jobs.on_ray.session import ray_session
 with ray_session(2):
     import ray
     assert ray.get(ray.remote(lambda: 1).remote()) == 1

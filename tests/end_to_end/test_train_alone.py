@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from csrms_dist.assembly import train_alone
+from csrms_dist.training.alone import train_alone
+from ray_jobs.on_ray.trainer import recipe_of
 from ray_jobs.settings import load_settings
-from ray_jobs.trainer import recipe_of
 from tests.end_to_end.harness import CONFIG, ROOT, SMALL, Run
 
 

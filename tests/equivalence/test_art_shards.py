@@ -17,13 +17,13 @@ from hypothesis.extra import numpy as hnp
 from sklearn.datasets import load_digits
 
 from csrms_dist.art import Clustering, cluster
-from csrms_dist.art.executors import SerialExecutor
 from csrms_dist.art.scaling import SphericalScaling
-from csrms_dist.art.selection import RowKeys, learning_rows
-from csrms_dist.art.sharding import PHASES, merge_all
-from csrms_dist.config import ClusterSettings
+from csrms_dist.art.settings import ClusterSettings
+from csrms_dist.art.two_level.driver import PHASES, merge_all
+from csrms_dist.art.two_level.executors import SerialExecutor
+from csrms_dist.art.two_level.selection import RowKeys, learning_rows
+from csrms_dist.basics.hashing import hash_ids, hash_order
 from csrms_dist.errors import DataError
-from csrms_dist.hashing import hash_ids, hash_order
 
 PROPERTY = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 

@@ -22,7 +22,7 @@ ACTORS = (1, 2, 3)
 SCRIPT = f"""
 import json, sys
 from ray_jobs import run
-from ray_jobs.session import ray_session, shared_session
+from ray_jobs.on_ray.session import ray_session, shared_session
 
 with shared_session(), ray_session(max({ACTORS}) + 1):
     for algorithm in {ALGORITHMS}:

@@ -18,23 +18,25 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from csrms_dist.collective import Collective
-from csrms_dist.config import MethodSettings, OptimiserSettings, SamplingSettings
+from csrms_dist.basics.collective import Collective
 from csrms_dist.datasets import ImageTable
 from csrms_dist.datasets.image_source import in_memory
 from csrms_dist.datasets.image_table import write_image_table
 from csrms_dist.encoders import Normaliser
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
-from csrms_dist.inference import ModelCard, make_model
 from csrms_dist.labels import LabelSpace
 from csrms_dist.losses.inter_class import InterClass, class_sums
-from csrms_dist.methods.baselines import PlainMethod
-from csrms_dist.methods.csrms import CSRMS
-from csrms_dist.methods.method import Batch, BatchOutcome
+from csrms_dist.methods.csrms.method import CSRMS
+from csrms_dist.methods.csrms.settings import MethodSettings
+from csrms_dist.methods.plain import PlainMethod
+from csrms_dist.methods.protocol import Batch, BatchOutcome
+from csrms_dist.methods.saved_model import ModelCard, make_model
 from csrms_dist.models.feature_bank import FeatureBank
 from csrms_dist.sampling import ReferenceSampler, build_candidates
+from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.inputs import ImageInputs
 from csrms_dist.training.loop import TrainingData, fit
+from csrms_dist.training.settings import OptimiserSettings
 
 K, EPOCHS = 5, 5
 # Four batches of 33 (17 and 16 rows) and one of a single row: uneven slices, and a batch smaller than two workers.

@@ -11,8 +11,8 @@ import sys
 from csrms_dist.errors import CsrmsError
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
-from graphstore.embedded_store import EmbeddedStore
-from graphstore.neo4j_store import Neo4jStore
+from graphstore.embedded.store import EmbeddedStore
+from graphstore.neo4j.store import Neo4jStore
 from graphstore.store import GraphStore, Publication
 from tests.contract.hierarchies import hierarchy, publication
 

@@ -9,8 +9,8 @@ import select
 import sys
 
 from csrms_dist.hierarchy.snapshot import equal
-from graphstore.embedded_store import EmbeddedStore
-from graphstore.neo4j_store import Neo4jStore
+from graphstore.embedded.store import EmbeddedStore
+from graphstore.neo4j.store import Neo4jStore
 from graphstore.queries import named_query
 from graphstore.store import GraphStore
 from tests.faults.publisher import RUNS, run_of

@@ -24,9 +24,9 @@ import hashlib, sys, tempfile
 from pathlib import Path
 
 from csrms_dist.art import cluster
-from csrms_dist.config import ClusterSettings
-from ray_jobs.actors import ActorPool
-from ray_jobs.session import ray_session
+from csrms_dist.basics.settings import ClusterSettings
+from ray_jobs.on_ray.actors import ActorPool
+from ray_jobs.on_ray.session import ray_session
 
 algorithm, work = sys.argv[1], Path(sys.argv[2])
 settings = ClusterSettings(algorithm=algorithm, n_patterns=40, learn_rows=4000, shards=6)

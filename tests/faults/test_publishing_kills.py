@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from csrms_dist.hierarchy.snapshot import equal
-from graphstore.embedded_store import EmbeddedStore
+from graphstore.embedded.store import EmbeddedStore
 from graphstore.schema import SCHEMA
 from graphstore.store import GraphStore
 from tests.contract.conftest import ENGINES

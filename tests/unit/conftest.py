@@ -12,23 +12,27 @@ import pytest
 import torch
 
 from csrms_dist.art import cluster
-from csrms_dist.config import ClusterSettings, MethodSettings, OptimiserSettings, SamplingSettings
+from csrms_dist.art.settings import ClusterSettings
 from csrms_dist.datasets import ImageTable
-from csrms_dist.datasets.digits import digits
 from csrms_dist.datasets.image_table import write_image_table
+from csrms_dist.datasets.layouts.digits import digits
 from csrms_dist.encoders import Normaliser
-from csrms_dist.feature_extraction import encode_range
+from csrms_dist.evaluation.classifier import Classifier
+from csrms_dist.features.extraction import encode_range
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
-from csrms_dist.inference import Classifier, ModelCard, make_model, save_model
-from csrms_dist.methods.baselines import PlainMethod, PlainModel
-from csrms_dist.methods.csrms import CSRMS, CSRMSModel
-from csrms_dist.methods.recipes import READINGS
+from csrms_dist.methods.csrms.method import CSRMS, CSRMSModel
+from csrms_dist.methods.csrms.recipes import READINGS
+from csrms_dist.methods.csrms.settings import MethodSettings
+from csrms_dist.methods.plain import PlainMethod, PlainModel
+from csrms_dist.methods.saved_model import ModelCard, make_model, save_model
 from csrms_dist.models.feature_bank import FeatureBank
 from csrms_dist.models.prototypes import PatternPrototypes
 from csrms_dist.sampling import ReferenceSampler, build_candidates
+from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.inputs import ImageInputs
 from csrms_dist.training.loop import TrainingData, fit
+from csrms_dist.training.settings import OptimiserSettings
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_mutual_info_score
 
 from csrms_dist.art import AdaptiveVigilanceART, FuzzyART, ShardedART, SphericalART, SphericalKMeans
-from csrms_dist.art.executors import SerialExecutor, ThreadExecutor
 from csrms_dist.art.scaling import MinMaxScaling, SphericalScaling
+from csrms_dist.art.two_level.executors import SerialExecutor, ThreadExecutor
 from csrms_dist.errors import ConfigError, DataError
 
 X, Y = load_digits(return_X_y=True)

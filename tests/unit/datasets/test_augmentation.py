@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from csrms_dist.basics.hashing import mix, permutation
 from csrms_dist.datasets.augmentation import _AUGMENT, PADDING, augment, byte_values, feed
 from csrms_dist.encoders import Normaliser, images_to_tensor
-from csrms_dist.hashing import mix, permutation
 
 
 def made(n: int, height: int = 9, width: int = 13) -> np.ndarray:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from csrms_dist.config import DataSettings
 from csrms_dist.datasets.image_table import write_image_table
-from csrms_dist.datasets.layouts import data_fingerprint, open_layout
+from csrms_dist.datasets.layouts.choose import data_fingerprint, open_layout
+from csrms_dist.datasets.settings import DataSettings
 from csrms_dist.errors import CsrmsError
 from tests.unit.datasets import making
 

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-from csrms_dist.config import DataSettings
-from csrms_dist.datasets.digit_pairs import partners
-from csrms_dist.datasets.digits import digits
 from csrms_dist.datasets.image_source import TEST, VAL
-from csrms_dist.datasets.layouts import open_layout
+from csrms_dist.datasets.layouts.choose import open_layout
+from csrms_dist.datasets.layouts.digit_pairs import partners
+from csrms_dist.datasets.layouts.digits import digits
+from csrms_dist.datasets.settings import DataSettings
 from csrms_dist.labels import label_lists
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from csrms_dist.datasets.digits import digits
 from csrms_dist.datasets.image_source import TEST, VAL
+from csrms_dist.datasets.layouts.digits import digits
 from csrms_dist.labels import single_labels
 
 

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from csrms_dist.config import DataSettings
 from csrms_dist.datasets.decoding import decode
 from csrms_dist.datasets.image_source import SPLITS, ImageSource, Layout
-from csrms_dist.datasets.layouts import LAYOUTS, data_fingerprint, open_layout
+from csrms_dist.datasets.layouts.choose import LAYOUTS, data_fingerprint, open_layout
+from csrms_dist.datasets.settings import DataSettings
 from csrms_dist.datasets.splits import held_out
 from csrms_dist.errors import DataError
 from csrms_dist.labels import label_lists

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from csrms_dist.basics.hashing import hash_ids
 from csrms_dist.datasets.splits import held_out
-from csrms_dist.hashing import hash_ids
 from csrms_dist.labels import LabelSpace
 
 K = 3

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from csrms_dist.config import EncoderSettings
 from csrms_dist.encoders import Normaliser, images_to_tensor, normalisation
+from csrms_dist.encoders.settings import EncoderSettings
 from csrms_dist.errors import ConfigError
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

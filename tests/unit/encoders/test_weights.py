@@ -17,8 +17,8 @@ from efficientnet_lite_pytorch import EfficientNet
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from csrms_dist.config import EncoderSettings
 from csrms_dist.encoders import Encoder, Normaliser, load_initial_weights, make_encoder, normalisation, weights
+from csrms_dist.encoders.settings import EncoderSettings
 from csrms_dist.errors import ConfigError, CsrmsError, DataError, MissingDependencyError
 
 SIDES = {"lenet5": 32, "resnet18": 8, "efficientnet_lite0": 32, "timm:resnet10t": 32, "torch.nn:Flatten": 4}

@@ -9,10 +9,10 @@ import pytest
 
 from csrms_dist.errors import ConfigError, StoreError
 from graphstore.cypher import parameters, reading, tokens
-from graphstore.export import _COVERS, _FIRST, _HAS_LABEL, _IN_PATTERN, _PATTERNS, _RUNS, INSTANCE_BY_ID
 from graphstore.queries import NamedQuery, named_queries, named_query, parse
+from graphstore.read_back import _COVERS, _FIRST, _HAS_LABEL, _IN_PATTERN, _PATTERNS, _RUNS, INSTANCE_BY_ID
 from graphstore.schema import SCHEMA
-from ray_jobs.query import _CLASS_NAMES
+from ray_jobs.commands.query import _CLASS_NAMES
 
 NAMES = [
     "changed_instances", "confused_classes", "dominance", "hardest", "instance", "label_suspects", "largest_patterns",

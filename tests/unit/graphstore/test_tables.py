@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import sparse
 
+from csrms_dist.artefacts.fingerprints import fingerprint
 from csrms_dist.errors import DataError
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.hierarchy.snapshot import fingerprint_of
-from csrms_dist.run_directory import fingerprint
 from graphstore import tables as module
 from graphstore.schema import KINDS, SCHEMA, Column, EdgeType, NodeType
 from graphstore.store import Publication, Repeated

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from csrms_dist.models.graph_head import NEAREST, GraphContext, GraphHead
-from csrms_dist.models.smoothing import knn_adjacency, star_adjacency
+from csrms_dist.models.smoothing.gcn import knn_adjacency, star_adjacency
 
 
 @pytest.mark.parametrize("as_printed", [False, True])

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from csrms_dist.collective import Collective
+from csrms_dist.basics.collective import Collective
 from csrms_dist.errors import RunDirectoryError
 from csrms_dist.models import prototypes as module
 from csrms_dist.models.alignment import align

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from csrms_dist.models.smoothing import GCN, knn_adjacency, star_adjacency
+from csrms_dist.models.smoothing.gcn import GCN, knn_adjacency, star_adjacency
 
 Matrix = list[list[float]]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ray_jobs.cli import main
+from ray_jobs.commands.cli import main
 from tests.end_to_end.harness import Finished, prepare
 
 Cli = Callable[..., Finished]

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from csrms_dist.errors import ConfigError, CsrmsError, DataError, RunDirectoryError
-from ray_jobs.cli import main
+from ray_jobs.commands.cli import main
 from tests.end_to_end.harness import CONFIG, SMALL, Finished, execute
 from tests.unit.ray_jobs.conftest import Cli
 
@@ -186,7 +186,7 @@ def test_debug_raises(cli: Cli, arguments: list[str]) -> None:
 
 
 def test_debug_prints_the_traceback(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "ray_jobs.cli", "run", "missing.yaml"]
+    command = [sys.executable, "-m", "ray_jobs.commands.cli", "run", "missing.yaml"]
     plain, debug = execute(command, tmp_path), execute([*command, "--debug"], tmp_path)
     assert plain.code == CONFIG_ERROR
     assert len(plain.err.splitlines()) == 1
@@ -199,7 +199,7 @@ def test_debug_prints_the_traceback(tmp_path: Path) -> None:
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
-from ray_jobs.cli import main
+from ray_jobs.commands.cli import main
 sys.exit(main(sys.argv[2:]))
 """
 

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from csrms_dist.config import SamplingSettings
+from csrms_dist.basics.progress import Progress
 from csrms_dist.errors import ConfigError, DataError, RunDirectoryError
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.labels import LabelSpace, label_lists
-from csrms_dist.progress import Progress
 from csrms_dist.sampling import (
     Candidates,
     build_candidates,
@@ -24,6 +23,7 @@ from csrms_dist.sampling import (
     save_candidates,
     write_candidates,
 )
+from csrms_dist.sampling.settings import SamplingSettings
 
 
 def small(n: int = 300, multi_label: bool = False) -> tuple[HierarchyGraph, np.ndarray]:

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csrms_dist.config import NEGATIVE_STRATEGIES, POSITIVE_STRATEGIES
 from csrms_dist.hierarchy.graph import ROLE_FALLBACK, HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.labels import LabelSpace
@@ -23,6 +22,7 @@ from csrms_dist.sampling import (
     positive_candidates,
     positive_patterns,
 )
+from csrms_dist.sampling.settings import NEGATIVE_STRATEGIES, POSITIVE_STRATEGIES
 
 N_CLASSES = 4
 

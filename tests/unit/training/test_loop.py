@@ -12,11 +12,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csrms_dist.config import OptimiserSettings
 from csrms_dist.errors import DataError
 from csrms_dist.labels import single_labels
-from csrms_dist.methods.method import Batch, Method
+from csrms_dist.methods.protocol import Batch, Method
 from csrms_dist.training.loop import TrainingData, fit, global_batches
+from csrms_dist.training.settings import OptimiserSettings
 
 SETTINGS = OptimiserSettings(batch_size=50, lr=0.02, augmentation="crop_flip", label_smoothing=0.1)
 

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from csrms_dist.errors import DataError
-from csrms_dist.training.train_step import learning_rate, refuse_divergence, refuse_lost_weights
+from csrms_dist.training.schedule import learning_rate
+from csrms_dist.training.train_step import refuse_divergence, refuse_lost_weights
 
 
 @pytest.mark.parametrize("warmup", [0, 1, 4, 3.5])

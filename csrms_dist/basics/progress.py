@@ -1,0 +1,92 @@
+"""One way to show long work: stage, share done, rate, remaining time. Quiet in CI.
+
+On a terminal one line is rewritten; elsewhere a line is written at most every ten seconds; with CI=true only the last
+line of a stage is written. Everything goes to standard error, so that standard output stays the command's result.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from types import TracebackType
+from typing import Self, TextIO
+
+
+def duration(seconds: float) -> str:
+    """'0.4 s', '12 s', '3 min 05 s', '2 h 10 min'."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 119.5:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 120:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class Progress:
+    """`with Progress("train", total=30, unit="epochs") as p: p.update(1)`; safe to use from one thread at a time."""
+
+    def __init__(self, stage: str, total: float = 0, unit: str = "", stream: TextIO | None = None) -> None:
+        self.stage, self.total, self.unit = stage, total, unit
+        self.done = 0.0
+        self.note = ""
+        self._stream = stream or sys.stderr
+        self._tty = self._stream.isatty()
+        self._quiet = os.environ.get("CI", "").lower() not in ("", "0", "false")
+        self._started = self._rated_from = self._shown = time.monotonic()
+        self._base = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def resume_at(self, done: float) -> None:
+        """Work done before now, by an earlier attempt or while things started: counted as done, not in the rate."""
+        self._base = self.done = done
+        self._rated_from = time.monotonic()
+
+    def update(self, amount: float = 1, note: str = "") -> None:
+        self.set(self.done + amount, note)
+
+    def set(self, done: float, note: str = "") -> None:
+        """Say how much is done in all."""
+        self.done, self.note = done, note or self.note
+        now = time.monotonic()
+        if not self._quiet and now - self._shown >= (0.1 if self._tty else 10.0):
+            self._shown = now
+            self._write(self._line(now - self._rated_from), last=False)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            elapsed = time.monotonic() - self._started
+            amount = f"{self.done:,.0f} {self.unit} in " if self.unit else ""
+            note = f"  {self.note}" if self.note else ""
+            self._write(f"{self.stage:<9} done   {amount}{duration(elapsed)}{note}", last=True)
+        elif self._tty and not self._quiet:
+            self._stream.write("\n")
+
+    def _line(self, elapsed: float) -> str:
+        rate = (self.done - self._base) / elapsed if elapsed > 0 else 0.0
+        text = f"{self.stage:<9} "
+        if self.total:
+            text += f"{min(self.done / self.total, 1):4.0%}   {self.done:,.0f}/{self.total:,.0f} {self.unit}"
+        if rate > 0:
+            text += f"  {rate:,.1f} {self.unit}/s"
+            if self.total > self.done:
+                text += f"  {duration((self.total - self.done) / rate)} left"
+        return text + (f"  {self.note}" if self.note else "")
+
+    def _write(self, line: str, last: bool) -> None:
+        if self._tty and not self._quiet:
+            self._stream.write(f"\r\x1b[2K{line}" + ("\n" if last else ""))
+        else:
+            self._stream.write(line + "\n")
+        self._stream.flush()
+
+
+def warn(sentence: str) -> None:
+    """A warning, on standard error: the work goes on."""
+    print(f"warning: {sentence}", file=sys.stderr)

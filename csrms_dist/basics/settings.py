@@ -1,0 +1,108 @@
+"""The settings of the core: frozen, validated once, legal values in one table.
+
+Each field is declared with `setting(default, legal, doc)`; `legal` is the text that both the check and the error
+message use: an interval such as "[0, 1]" or "(0, inf)", or the allowed words. The store's and the cluster's own
+settings live with them and use the same table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from numbers import Real
+from typing import Any, Self, TypeVar
+
+from csrms_dist.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def setting(default: T, legal: str = "", *, words: Sequence[str] = (), doc: str = "") -> T:
+    """Declare one setting: its default, its legal interval and/or words, and one line of documentation."""
+    return field(default=default, metadata={"legal": legal, "words": tuple(words), "doc": doc})
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _within(value: Any, legal: str) -> bool:
+    """Whether a number lies in an interval; NaN lies in none."""
+    low, high = (float(part) for part in legal[1:-1].split(","))
+    above = value >= low if legal[0] == "[" else value > low
+    below = value <= high if legal[-1] == "]" else value < high
+    return bool(above and below)
+
+
+def describe(spec: dataclasses.Field[Any]) -> str:
+    """The legal values of a field as text: 'a whole number in [1, 64]', "a number in [0, 1] or 'auto'"."""
+    legal, words = spec.metadata["legal"], spec.metadata["words"]
+    parts = []
+    if legal:
+        parts.append(("a whole number in " if "int" in str(spec.type) else "a number in ") + legal)
+    elif "bool" in str(spec.type):
+        parts.append("true or false")
+    elif not words:
+        parts.append("text")
+    if words:
+        listed = [f"'{word}'" for word in words]
+        parts.append(listed[0] if len(listed) == 1 else "one of " + ", ".join(listed))
+    return " or ".join(parts)
+
+
+def check_value(settings: type[Settings], name: str, value: Any, prefix: str = "") -> Any:
+    """Return `value` in the field's type, or raise ConfigError naming the legal values."""
+    spec = next(spec for spec in fields(settings) if spec.name == name)
+    legal, words, kind = spec.metadata["legal"], spec.metadata["words"], str(spec.type)
+    if isinstance(value, str) and value in words:
+        return value
+    if legal and _is_number(value) and _within(value, legal):
+        with contextlib.suppress(OverflowError):
+            number = float(value) if "float" in kind else int(value)
+            if "float" in kind or number == value:
+                return number
+    elif not legal and not words and (isinstance(value, bool) if "bool" in kind else isinstance(value, str)):
+        return value
+    remedy = "change it in the configuration"
+    if legal and isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            float(value)
+            remedy = "write it without quotes and with a point, as in 1.0e-3, because YAML reads this as text"
+    raise ConfigError(prefix + name, got=repr(value), expected=describe(spec), remedy=remedy)
+
+
+def nearest(name: str, valid: Sequence[str]) -> str:
+    """The valid name that is closest to `name`, for error messages."""
+    matches = difflib.get_close_matches(name, valid, n=1, cutoff=0.0)
+    return matches[0] if matches else ""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of every section: checks each field against the table when it is made."""
+
+    def __post_init__(self) -> None:
+        for spec in fields(self):
+            if "legal" in spec.metadata:
+                value = check_value(type(self), spec.name, getattr(self, spec.name), f"{self.section()}.")
+                object.__setattr__(self, spec.name, value)
+
+    @classmethod
+    def section(cls) -> str:
+        """The name of this section in the YAML file."""
+        return cls.__name__.removesuffix("Settings").lower()
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
+        """Build the section from a YAML mapping; an unknown key names the nearest valid one."""
+        valid = [spec.name for spec in fields(cls)]
+        for key in values:
+            if key not in valid:
+                raise ConfigError(
+                    f"unknown key {cls.section()}.{key}",
+                    remedy=f"the nearest valid key is {cls.section()}.{nearest(str(key), valid)}",
+                )
+        return cls(**values)

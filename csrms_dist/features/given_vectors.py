@@ -1,0 +1,230 @@
+"""A user's own vectors: Parquet of id, vector and labels -> a feature table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.ipc
+import pyarrow.parquet as pq
+
+from csrms_dist.basics.arrays import F32, I32
+from csrms_dist.basics.hashing import Texts, repeated_ids, text_at
+from csrms_dist.errors import DataError
+from csrms_dist.features.feature_table import FeatureTable
+from csrms_dist.labels import MAX_CLASSES, LabelSpace, Membership, membership_from_csr
+
+_ROWS = 4096  # of the user's file in memory at once
+
+
+def read_vectors(path: str | Path, folder: Path | None = None) -> FeatureTable:
+    """Import a user's Parquet of `id`, `vector` and, if there are labels, `label` or `labels` (`labels` wins).
+
+    With `folder` the vectors go to its vectors.npy while the file is read, a few thousand rows at a time, and are
+    memory-mapped from there; `save` to the same folder adds the rest.
+
+    `label_space` in the schema's metadata (JSON with `class_names`, as in rows.arrow) or the column `class_name`
+    (beside `label`) names the classes; otherwise their index does. Raises DataError for a missing file or column,
+    repeated ids, vectors of unequal width, values that float32 cannot hold, and labels that are no class index, naming
+    the row.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError("features.path", got=f"{path}, which is not a file", expected="a Parquet file of id and vector")
+    try:
+        with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
+            return _Reader(path, file).table(folder)
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None and error.filename != str(path):
+            raise  # the disk that is written to
+        raise DataError(str(path), got=f"'{error}'", expected="a Parquet file of id and vector") from error
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+class _Reader:
+    """Reads one column after the other, block by block."""
+
+    def __init__(self, path: Path, file: pq.ParquetFile) -> None:
+        self.path, self.file, self.schema = path, file, file.schema_arrow
+        self.n = int(file.metadata.num_rows)
+
+    def table(self, folder: Path | None) -> FeatureTable:
+        for column in ("id", "vector"):
+            if column not in self.schema.names:
+                raise DataError(
+                    str(self.path), got=f"the columns {', '.join(self.schema.names)}", expected=f"a column '{column}'",
+                    remedy="rename it",
+                )  # fmt: skip
+        with ExitStack() as stack:
+            spool = None if folder is None else stack.enter_context((folder / ".ids").open("w+b"))
+            if folder is not None:
+                stack.callback((folder / ".ids").unlink)  # what is mapped stays readable
+            ids = self._ids(spool)
+            vectors = self._vectors(ids, folder)
+            space, membership = self._labels(ids)
+        part = np.zeros(self.n, np.int32)
+        return FeatureTable(vectors, np.arange(self.n, dtype=np.int64), part, ids, membership, space)
+
+    def _batches(self, *columns: str) -> Iterator[tuple[int, Any]]:
+        """(first row, record batch) of some columns."""
+        first = 0
+        with closing(self.file.iter_batches(_ROWS, columns=list(columns), use_threads=False)) as batches:
+            for batch in batches:
+                yield first, batch
+                first += len(batch)
+
+    def _ids(self, spool: Any) -> Texts:
+        """The ids as one Arrow array, their text in the file `spool` or in memory."""
+        text: list[bytes] = []
+        write: Callable[[bytes], Any] = text.append if spool is None else spool.write
+        offsets = np.zeros(self.n + 1, np.int64)
+        for first, batch in self._batches("id"):
+            try:
+                block = batch.column(0).cast(pa.large_string())
+            except pa.ArrowException as error:
+                got, expected = str(self.schema.field("id").type), "text or whole numbers"
+                raise DataError(f"{self.path}: column id", got=got, expected=expected) from error
+            if block.null_count:
+                row = first + block.is_null().to_pylist().index(True)
+                raise DataError(str(self.path), got=f"no id in row {row}", expected="an id in every row")
+            ends = np.frombuffer(block.buffers()[1], np.int64)[block.offset : block.offset + len(block) + 1]
+            if len(block) and block.buffers()[2] is not None:
+                write(block.buffers()[2][int(ends[0]) : int(ends[-1])].to_pybytes())
+            offsets[first + 1 : first + 1 + len(block)] = offsets[first] + (ends[1:] - ends[0])
+        kind, width = (pa.string(), np.int32) if offsets[-1] < 2**31 else (pa.large_string(), np.int64)
+        if spool is None or not offsets[-1]:
+            data = pa.py_buffer(b"".join(text))
+        else:
+            spool.flush()
+            data = pa.py_buffer(np.memmap(spool, np.uint8, "r"))
+        ids = pa.Array.from_buffers(kind, self.n, [None, pa.py_buffer(offsets.astype(width)), data])
+        if pairs := repeated_ids(ids):
+            repeated = text_at(ids, pairs[0][1])
+            got = f"the id '{repeated}' {pc.sum(pc.equal(ids, repeated)).as_py()} times"
+            raise DataError(str(self.path), got=got, expected="every id once", remedy="make the ids unique")
+        if not self.n:
+            raise DataError(str(self.path), got="no rows", expected="at least one row")
+        return ids
+
+    def _vectors(self, ids: Texts, folder: Path | None) -> F32:
+        kind = self.schema.field("vector").type
+        if not _is_list(kind) or not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
+            raise DataError(f"{self.path}: column vector", got=str(kind), expected="lists of numbers")
+        matrix = np.zeros((0, 0), np.float32)
+        width, bad, example = 0, 0, ("", "")
+        with ExitStack() as stack:
+            for first, batch in self._batches("vector"):
+                # Large lists, because 32-bit offsets end at 2^31 numbers; `safe` would refuse whole numbers above 2^24.
+                array = batch.column(0).cast(pa.large_list(pa.float32()), safe=False)
+                if not first:
+                    width = int(array.value_lengths()[0].as_py() or 0)
+                self._check_widths(array, width, ids, first)
+                block = array.flatten().to_numpy(zero_copy_only=False).reshape(len(array), width)
+                finite = np.isfinite(block).all(axis=1)
+                if not finite.all() and not bad:
+                    row = int(np.flatnonzero(~finite)[0])
+                    example = text_at(ids, first + row), str(block[row][~np.isfinite(block[row])][0])
+                bad += int((~finite).sum())
+                if folder is None:
+                    if not first:
+                        matrix = np.empty((self.n, width), np.float32)
+                    matrix[first : first + len(block)] = block
+                    continue
+                if not first:
+                    file = stack.enter_context((folder / "vectors.npy").open("wb"))
+                    facts = {"descr": "<f4", "fortran_order": False, "shape": (self.n, width)}
+                    np.lib.format.write_array_header_1_0(file, facts)
+                file.write(np.ascontiguousarray(block).data)
+        if bad:
+            raise DataError(
+                f"{self.path}: vector of '{example[0]}'", got=example[1], expected="finite float32 numbers",
+                remedy=f"remove or repair it ({bad} such rows)",
+            )  # fmt: skip
+        return matrix if folder is None else np.load(folder / "vectors.npy", mmap_mode="r")
+
+    def _check_widths(self, array: Any, width: int, ids: Texts, first: int) -> None:
+        if array.null_count:
+            row = first + array.is_null().to_pylist().index(True)
+            raise DataError(
+                f"{self.path}: vector of '{text_at(ids, row)}'", got="nothing", expected="a list of numbers"
+            )
+        widths = array.value_lengths().to_numpy()
+        if (widths != width).any() or width == 0:
+            row = int(np.flatnonzero(widths != width)[0]) if width else 0
+            raise DataError(
+                f"{self.path}: vector of '{text_at(ids, first + row)}'", got=f"{widths[row]} numbers",
+                expected=f"{width} as in the first row" if width else "at least one",
+                remedy="give every row the same width",
+            )  # fmt: skip
+
+    def _labels(self, ids: Texts) -> tuple[LabelSpace | None, Membership | None]:
+        column = next((name for name in ("labels", "label") if name in self.schema.names), None)
+        if column is None:
+            return None, None
+        what, multi_label, kind = f"{self.path}: column {column}", column == "labels", self.schema.field(column).type
+        if multi_label != _is_list(kind) or not pa.types.is_integer(kind.value_type if multi_label else kind):
+            expected = "lists of class indices" if multi_label else "class indices (names go into class_name)"
+            raise DataError(what, got=str(kind), expected=expected, remedy="cast it to whole numbers from 0")
+        indptr = np.arange(self.n + 1, dtype=np.int64)
+        parts: list[I32] = []
+        for first, batch in self._batches(column):
+            values = batch.column(0)
+            nothing = np.asarray(values.is_null())
+            if multi_label:
+                lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
+                owner = np.repeat(np.arange(len(values)), lengths)
+                values = values.flatten()
+                nothing[owner[np.asarray(values.is_null())]] = True
+            else:
+                lengths, owner = np.ones(len(values), np.int64), np.arange(len(values))
+            if nothing.any():
+                name = text_at(ids, first + int(np.argmax(nothing)))
+                raise DataError(
+                    f"{self.path}: {column} of '{name}'", got="nothing", expected="a label", remedy="fill it in"
+                )
+            classes = values.to_numpy(zero_copy_only=False)
+            outside = (classes < 0) | (classes >= MAX_CLASSES)
+            if outside.any():
+                row = int(owner[np.argmax(outside)])
+                raise DataError(
+                    f"{self.path}: {column} of '{text_at(ids, first + row)}'", got=str(classes[owner == row].tolist()),
+                    expected=f"class indices in 0..{MAX_CLASSES - 1}", remedy="number the classes",
+                )  # fmt: skip
+            indptr[first + 1 : first + 1 + len(lengths)] = indptr[first] + np.cumsum(lengths)
+            parts.append(classes.astype(np.int32))
+        indices = np.concatenate(parts)
+        n_classes = 1 + int(indices.max(initial=-1))
+        if n_classes == 0:
+            raise DataError(what, got="no label at all", expected="at least one class", remedy="drop the column")
+        space = LabelSpace(self._class_names(n_classes), multi_label)
+        unnamed = np.flatnonzero(indices >= space.n_classes)
+        if len(unnamed):
+            row = int(np.searchsorted(indptr, unnamed[0], side="right")) - 1
+            raise DataError(
+                f"label of {text_at(ids, row)}", got=str(indices[unnamed[0]]),
+                expected=f"a class index in 0..{space.n_classes - 1}",
+                remedy="correct the label or the list of classes",
+            )  # fmt: skip
+        return space, membership_from_csr(indptr, indices, space.n_classes)
+
+    def _class_names(self, n_classes: int) -> tuple[str, ...]:
+        if stored := (self.schema.metadata or {}).get(b"label_space"):
+            return tuple(json.loads(stored)["class_names"])
+        found: dict[int, str] = {}
+        if "class_name" in self.schema.names and "labels" not in self.schema.names:
+            for _, batch in self._batches("label", "class_name"):
+                pairs = pa.Table.from_batches([batch]).group_by(batch.schema.names, use_threads=False).aggregate([])
+                for k, name in zip(pairs["label"].to_pylist(), pairs["class_name"].to_pylist(), strict=True):
+                    if name is not None and found.setdefault(k, str(name)) != str(name):
+                        got = f"'{found[k]}' and '{name}' for class {k}"
+                        raise DataError(f"{self.path}: column class_name", got=got, expected="one name a class")
+        return tuple(found.get(k, str(k)) for k in range(n_classes))

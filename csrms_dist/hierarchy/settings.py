@@ -1,0 +1,13 @@
+"""The section `graph`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from csrms_dist.basics.settings import Settings, setting
+
+
+@dataclass(frozen=True)
+class GraphSettings(Settings):
+    dominance_threshold: float = setting(0.6, "[0, 1)", doc="rho_2: a class with a larger share dominates a pattern")
+    difficulty_threshold: float = setting(0.9, "[0, 1)", doc="rho_1 of eq. 7")

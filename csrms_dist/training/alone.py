@@ -1,0 +1,50 @@
+"""Train in this process, with the plain sampler and without a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from csrms_dist.artefacts.run_directory import RunDirectory
+from csrms_dist.basics.collective import Collective
+from csrms_dist.training.checkpoint import load_checkpoint, save_checkpoint
+from csrms_dist.training.from_run import Recipe, assemble
+from csrms_dist.training.loop import EpochReport, fit
+
+
+def train_alone(
+    role: str,
+    run: RunDirectory | str | Path,
+    recipe: Recipe,
+    *,
+    n_images: int | None = None,
+    work: Path | None = None,
+    on_epoch: Callable[[int, EpochReport], None] | None = None,
+) -> dict[str, Any]:
+    """Train a role in this process, with the plain sampler; the artefacts that its stage requires must be there.
+
+    n_images: images in all, by default the role's epochs. work: a folder for checkpoints and the feature bank; the same
+    call goes on from there after an interruption. Returns the last state: `model` (weights), `history`, ....
+    """
+    directory = run if isinstance(run, RunDirectory) else RunDirectory(run)
+    torch.use_deterministic_algorithms(True)
+    training = assemble(role, directory, recipe, Collective(), work=work)
+    total = n_images if n_images is not None else training.optimiser.epochs * len(training.data)
+    held = load_checkpoint(work) if work is not None else None
+    last: dict[str, Any] = held or {}
+
+    def keep(done: int, state: dict[str, Any]) -> None:
+        if work is not None:
+            save_checkpoint(work, state)
+        last.update(state)
+        if on_epoch is not None:
+            on_epoch(done, state["history"][-1])
+
+    fit(
+        training.method, training.data, training.optimiser, n_images=total, seed=recipe.seed,
+        sampler=training.sampler, on_epoch=keep, resume=held,
+    )  # fmt: skip
+    return last

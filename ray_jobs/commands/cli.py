@@ -1,0 +1,224 @@
+"""The command line: results on standard output, progress on standard error, errors as one sentence and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from csrms_dist.errors import ConfigError, CsrmsError
+from ray_jobs.commands.output import _check_out, _write
+
+if TYPE_CHECKING:
+    pass
+
+STAGES = ("images", "pretrain", "features", "cluster", "graph", "train", "control", "evaluate")
+INTERRUPTED = 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="csrms",
+        description="Class-level structural relation modelling and smoothing, distributed, on a graph database.",
+    )
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    run = commands.add_parser("run", help="run every stage that is not done yet and say what came out")
+    _configured(run)
+    for stage in STAGES:
+        _configured(commands.add_parser(stage, help=f"run the stage {stage}, after what it needs and is not done yet"))
+    commands.choices["graph"].add_argument(
+        "--bundle", metavar="FOLDER", help="publish nothing, write the graph as the input of neo4j-admin's import"
+    )
+    _configured(
+        commands.add_parser(
+            "plan", help="say what a run will take, before anything runs; afterwards, how far off that was"
+        )
+    )
+    predict = commands.add_parser("predict", help="classify unseen images with a trained run")
+    predict.add_argument("path", help="an image, a folder of images, or Parquet with a column `image` of encoded bytes")
+    predict.add_argument("--run", metavar="DIR", help="run directory (default: the last one below runs/)")
+    _output(predict)
+    query = commands.add_parser("query", help="ask the graph database; without a name, list the named queries")
+    query.add_argument("name", nargs="?", default="", help="a named query")
+    query.add_argument(
+        "--param", action="append", default=[], metavar="K=V", help="a parameter: name=text or name:=JSON"
+    )
+    query.add_argument("--cypher", default="", metavar="TEXT", help="a Cypher text instead of a name (read-only, 10 s)")
+    query.add_argument(
+        "--limit", type=int, metavar="N", help="rows at the most (highest, and default: 10000; of the first ones: 100)"
+    )
+    query.add_argument("--run", metavar="DIR", help="run directory (default: the last one below runs/)")
+    _output(query)
+    runs = commands.add_parser("runs", help="list the runs in the graph database, or change which one is live")
+    change = runs.add_mutually_exclusive_group()
+    change.add_argument("--go-live", metavar="KEY", help="send readers to this run, at once")
+    change.add_argument("--retire", metavar="KEY", help="remove this run, which must not be live")
+    change.add_argument("--bundle", metavar="FOLDER", help="write all runs as the input of neo4j-admin's import")
+    runs.add_argument("--run", metavar="DIR", help="run directory (default: the last one below runs/)")
+    _output(runs)
+    commands.add_parser("doctor", help="say what is installed and reachable")
+    for command in commands.choices.values():
+        command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")
+    return parser
+
+
+def _configured(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", help="the run's YAML file")
+    parser.add_argument("--out", metavar="DIR", help="run directory (default: runs/<name>)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides",
+        help="change a setting; may be given several times (docs/configuration.md)",
+    )  # fmt: skip
+    parser.add_argument("--no-control", action="store_true", help="leave the plain control out")
+
+
+def _output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=("table", "json", "csv", "parquet"), default="table", help="how to print")
+    parser.add_argument("--out", metavar="FILE", help="write .parquet, .csv or .json instead of printing")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    arguments = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+        return code
+    except CsrmsError as error:
+        if arguments.debug:
+            raise
+        print(f"csrms {arguments.command}: {error}", file=sys.stderr)
+        return error.exit_code
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # While Ray starts, its own handler of SIGTERM is in place: it exits with the signal's number.
+        if arguments.debug or (isinstance(stop, SystemExit) and stop.code != signal.SIGTERM):
+            raise
+        print(f"\ncsrms {arguments.command}: stopped; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (csrms query ... | head): not an error of ours.
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - stays open until the process ends
+        return 0
+    except Exception as error:
+        if arguments.debug:
+            raise
+        text = " ".join(str(error).split())
+        print(f"csrms {arguments.command}: {type(error).__name__}: {text[:500]}; --debug shows where", file=sys.stderr)
+        return 1
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _dispatch(arguments: argparse.Namespace) -> int:
+    # Each command imports what it needs: `csrms doctor` must work where Ray is not installed.
+    if arguments.command == "doctor":
+        from ray_jobs.commands.doctor import report
+
+        lines, complete = report()
+        print("\n".join(lines))
+        return 0 if complete else 7
+    if arguments.command == "query":
+        return _query(arguments)
+    if arguments.command == "runs":
+        return _runs(arguments)
+    if arguments.command == "predict":
+        return _predict(arguments)
+    if arguments.command == "plan":
+        from ray_jobs.plan.plan import plan
+
+        print(plan(arguments.config, arguments.out, tuple(arguments.overrides), control=not arguments.no_control))
+        return 0
+    if arguments.command == "graph" and arguments.bundle:
+        from ray_jobs.pipeline import bundle
+
+        _say_bundle(
+            arguments.bundle, bundle(arguments.config, arguments.out, tuple(arguments.overrides), arguments.bundle)
+        )
+        return 0
+    from ray_jobs.commands.closing import closing_text
+    from ray_jobs.pipeline import run
+    from ray_jobs.plan.text import comparison_text
+
+    until = None if arguments.command == "run" else arguments.command
+    result = run(
+        arguments.config, arguments.out, tuple(arguments.overrides), control=not arguments.no_control, until=until
+    )
+    if until is None:
+        print(closing_text(result))
+        if compared := comparison_text(result.run):
+            print(compared)
+    else:
+        state = "done" if until in result.done else "was done already"
+        print(f"{until}: {state}, {result.run.uri}/{until}")
+    return 0
+
+
+def _query(arguments: argparse.Namespace) -> int:
+    from graphstore.store import ROW_LIMIT, is_truncated
+    from ray_jobs.commands.query import catalogue, parse_parameters, query
+    from ray_jobs.places import find_run
+
+    if bool(arguments.name) and bool(arguments.cypher):
+        raise ConfigError("the query", got="a name and --cypher", expected="one of them")
+    if not arguments.name and not arguments.cypher:
+        print(catalogue())
+        return 0
+    if arguments.limit is not None and not 1 <= arguments.limit <= ROW_LIMIT:
+        raise ConfigError("--limit", got=str(arguments.limit), expected="a whole number in [1, 10000]")
+    _check_out(arguments)
+    table = query(
+        find_run(arguments.run),
+        arguments.name,
+        parse_parameters(arguments.param),
+        cypher=arguments.cypher,
+        limit=arguments.limit,
+    )
+    _write(table, arguments)
+    if is_truncated(table):
+        print(f"csrms query: only the first {table.num_rows:,} rows are shown", file=sys.stderr)
+    return 0
+
+
+def _say_bundle(folder: str, n_rows: int) -> None:
+    print(f"{folder}: {n_rows:,} rows")
+    print(f"load them with: make neo4j-import BUNDLE={folder}")
+
+
+def _runs(arguments: argparse.Namespace) -> int:
+    from ray_jobs.commands.runs import listing, write_bundle
+    from ray_jobs.places import find_run, store_of
+
+    _check_out(arguments)
+    with store_of(find_run(arguments.run)) as store:
+        if arguments.bundle:
+            _say_bundle(arguments.bundle, write_bundle(store, arguments.bundle))
+            return 0
+        if arguments.go_live:
+            store.go_live(arguments.go_live)
+        if arguments.retire:
+            store.retire(arguments.retire)
+        _write(listing(store), arguments)
+    return 0
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from ray_jobs.commands.predict import predict
+    from ray_jobs.places import find_run
+
+    _check_out(arguments)
+    table, rejected = predict(find_run(arguments.run), arguments.path)
+    for item in rejected:
+        print(f"csrms predict: {item.id} was set aside: {item.reason}", file=sys.stderr)
+    _write(table, arguments)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

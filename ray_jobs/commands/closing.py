@@ -1,0 +1,62 @@
+"""The closing account of `csrms run`: metrics, and what the graph database answers about look-alike classes."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+from csrms_dist.evaluation.report import LookAlike, accuracy_lines, method_of, pattern_lines
+from ray_jobs.commands.query import query
+from ray_jobs.pipeline import RunResult
+from ray_jobs.places import store_of
+
+PAIRS, PATTERNS_OF_A_PAIR = 3, 2
+EXAMPLE = (
+    "MATCH (p:Pattern {run: $run})-[c:COVERS]->(k:Class) WHERE NOT p.dominated "
+    "RETURN p.idx AS pattern, p.size AS size, k.name AS class, c.n AS images ORDER BY pattern, images DESC"
+)
+
+
+def look_alikes(result: RunResult) -> Iterator[LookAlike]:
+    """The most confused pairs of classes, each once, with the patterns that they share most."""
+    seen: set[frozenset[str]] = set()
+    for row in query(result.run, "confused_classes").to_pylist():
+        pair = frozenset((row["class"], row["other"]))
+        if pair in seen:
+            continue
+        seen.add(pair)
+        a, b = sorted(pair)
+        shared = query(result.run, "shared_patterns", {"a": a, "b": b}, limit=PATTERNS_OF_A_PAIR).to_pylist()
+        yield LookAlike(a, b, row["strongest"], [(item["pattern"], item["n_a"], item["n_b"]) for item in shared])
+        if len(seen) == PAIRS:
+            return
+
+
+def pattern_facts(result: RunResult) -> dict[str, Any]:
+    """The figures of `pattern_lines`, also of a run without training."""
+    graph, clusters = result.run.facts("graph"), result.run.facts("cluster")
+    mixed = graph["patterns"] - graph["dominated"]
+    hierarchy = {"dominated_patterns": graph["dominated"], "mixed_patterns": mixed, "outliers": clusters["outliers"]}
+    return {"patterns": graph["patterns"], "vigilance": clusters["vigilance"], "hierarchy": hierarchy}
+
+
+def closing_text(result: RunResult) -> str:
+    """What a person should know at the end of a run."""
+    if result.run.stamp("graph") is None:
+        facts = result.run.facts("cluster")
+        return (
+            f"{facts['patterns']} patterns found by {method_of(facts['vigilance'])}, {facts['outliers']} outliers, in "
+            f"{result.run.uri}/cluster; the vectors have no labels, so there is no graph"
+        )
+    lines = []
+    if result.metrics:
+        lines += accuracy_lines(result.metrics)
+    lines += pattern_lines(pattern_facts(result), list(look_alikes(result)))
+    with store_of(result.run) as store:
+        lines.append(f"Graph database: {store.location}")
+    lines.append("Ask it, for example")
+    where = f"--run {shlex.quote(result.run.uri)}"
+    lines.append(f"  csrms query confused_classes {where}")
+    lines.append(f"  csrms query {where} --cypher {shlex.quote(EXAMPLE)}")
+    return "\n".join(lines)

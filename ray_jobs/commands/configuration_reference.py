@@ -1,0 +1,149 @@
+"""docs/configuration.md, made from the settings tables.
+
+python -m ray_jobs.commands.configuration_reference > docs/configuration.md
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import Field, fields
+from typing import Any
+
+from csrms_dist.basics.settings import Settings, describe
+from csrms_dist.methods.csrms.method import STAGES
+from csrms_dist.methods.csrms.recipes import READINGS
+from ray_jobs.settings import SECTIONS, RunSettings
+from ray_jobs.stages.table import SCHEDULE_KEYS
+
+COMMAND = "python -m ray_jobs.commands.configuration_reference > docs/configuration.md"
+
+INTRODUCTION = f"""\
+# Configuration
+
+This page is made from the settings tables of the code. To make it anew:
+
+```shell
+{COMMAND}
+```
+
+A run is described by one YAML file. A key that is left out has its default; an unknown key and an illegal value are
+errors that name the nearest key or the legal values. `examples/digits.yaml` is a whole example.
+
+Any key can be changed on the command line, as often as needed; it wins over the file:
+
+```shell
+csrms run examples/digits.yaml --set train.epochs=5 --set cluster.actors=3
+```
+
+The text after `=` is read as YAML, so write `1.0e-3` and not `1e-3`, which YAML reads as text. A key of the top level
+has no section: `--set seed=1`.
+
+A change redoes the stages that the section decides, and the stages that read what those write. What decides no
+result ({", ".join(f"`cluster.{key}`" for key in SCHEDULE_KEYS)}) may change at any time. Where a run lies (`--out`,
+else `runs/<name>`) and whether it has a control (`--no-control`) are options of the command, not keys.
+"""
+
+RULES = """\
+## Rules that join several keys
+
+- `cluster.vigilance` and `cluster.n_patterns`: at most one of them, because each decides the other. With both `auto`
+  the target is max(K, min(12 K, N // 20)) patterns for N rows of K classes; without labels min(N // 20, 1000).
+- `sampling.pool` is at least `sampling.n_positives` and `sampling.n_negatives`.
+- `cluster.shard_tightening` is of spherical ART alone; `cluster.choice`, `cluster.learning_rate`, `cluster.adaptation`
+  and `cluster.scaling` are of Fuzzy ART alone, which tightens by .35 in the shards and by .1 in the merge.
+- `cluster.min_size` is of Fuzzy ART only where `cluster.recentre` is above 0, which gives up that boxes cover rows.
+- `cluster.algorithm: kmeans` takes `cluster.n_patterns`, not `cluster.vigilance`; `cluster.kmeans_start` is its own.
+- `method.prototypes` is of the reading `structural` alone.
+- The weights of `method` cannot all be 0, and the control needs `method.weight_plain` above 0.
+- `features.path` leaves out everything that needs images: the run has the stages `features`, `cluster` and, if the
+  vectors have labels, `graph`.
+- `train.workers` is the number of workers of `train` and `control`; stage 0 has its own, because everything after it
+  follows from its weights.
+- `encoder.name: lenet5` takes images of 32 x 32 x 3.
+"""
+
+RECIPES = """\
+## Recipes: what a reading changes
+
+`method.reading` brings defaults of its own. They lie beneath the file and `--set`: what you set wins.
+"""
+
+
+def lines() -> Iterator[str]:
+    """The page, line by line."""
+    yield from INTRODUCTION.splitlines()
+    yield ""
+    yield "## Top level"
+    yield ""
+    yield f"`seed` decides {_stages('seed')}; `name` decides none."
+    yield ""
+    yield from _table(RunSettings)
+    for name, kind in SECTIONS.items():
+        yield ""
+        yield f"## {name}"
+        yield ""
+        yield f"Decides {_stages(name)}."
+        yield ""
+        yield from _table(kind)
+    yield ""
+    yield from RULES.splitlines()
+    yield ""
+    yield from RECIPES.splitlines()
+    yield ""
+    yield from _recipes()
+
+
+def _table(kind: type[Settings]) -> Iterator[str]:
+    yield "| key | default | legal values | meaning |"
+    yield "|---|---|---|---|"
+    for spec in fields(kind):
+        if "legal" in spec.metadata:
+            yield f"| `{spec.name}` | {_default(spec)} | {describe(spec)} | {spec.metadata['doc']} |"
+
+
+def _default(spec: Field[Any]) -> str:
+    return f"`{value(spec.default)}`"
+
+
+def value(default: Any) -> str:
+    """A setting's value as YAML has it."""
+    if default == "":
+        return '""'
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def _stages(section: str) -> str:
+    """The stages whose fingerprint carries the section, as text."""
+    found = []
+    for stage in STAGES:
+        keys = [key for key in stage.settings if key.partition(".")[0] == section]
+        if section in keys:
+            found.append(f"`{stage.name}`")
+        else:
+            found += [f"`{stage.name}` (by `{key}` alone)" for key in keys]
+    return ("the stage " if len(found) == 1 else "the stages ") + ", ".join(found)
+
+
+def _recipes() -> Iterator[str]:
+    yield "| reading | key | value |"
+    yield "|---|---|---|"
+    for reading, sections in READINGS.items():
+        if not sections:
+            yield f"| `{reading}` | | the defaults above |"
+        for section, keys in sections.items():
+            for key, given in keys.items():
+                yield f"| `{reading}` | `{section}.{key}` | `{_rounded(given)}` |"
+
+
+def _rounded(given: Any) -> str:
+    return f"{given:.4g}" if isinstance(given, float) else value(given)
+
+
+def main() -> None:
+    """Print the page."""
+    sys.stdout.write("\n".join(lines()) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""Command query: named or free Cypher over a run's hierarchy, read-only."""
+
+from __future__ import annotations
+
+import json
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from csrms_dist.artefacts.run_directory import RunDirectory
+from csrms_dist.errors import ConfigError, StoreError
+from graphstore.cypher import parameters as parameters_of
+from graphstore.queries import NamedQuery, named_queries, named_query
+from graphstore.store import ROW_LIMIT, TIMEOUT_S, GraphStore
+from ray_jobs.places import store_of
+
+TOP = 100
+"""How many a query for the first ones gives, unless told."""
+LISTED = 10
+RUNS = ("run", "other")
+CLASSES = ("a", "b", "class")
+"""Parameters that are keys of runs, and names of classes."""
+
+_CLASS_NAMES = """
+MATCH (:Run {key: $run})-[:OF_DATASET]->(d:Dataset)
+MATCH (c:Class)-[:OF_DATASET]->(d)
+RETURN c.name AS name
+ORDER BY name
+"""
+
+
+def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
+    """'k=v' -> the text v; 'k:=v' -> the JSON value v."""
+    parameters: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.rstrip(":"):
+            raise ConfigError("--param", got=f"'{pair}'", expected="name=text or name:=JSON")
+        if name.endswith(":"):
+            try:
+                parameters[name[:-1]] = json.loads(value)
+            except json.JSONDecodeError as error:
+                raise ConfigError(f"--param {name[:-1]}", got=f"'{value}'", expected="a JSON value") from error
+        else:
+            parameters[name] = value
+    return parameters
+
+
+def query(
+    run: RunDirectory,
+    name: str = "",
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    cypher: str = "",
+    limit: int | None = None,
+) -> pa.Table:
+    """Answer a named query or a Cypher text as an Arrow table of at most `limit` rows (None: 10,000), in at most 10 s.
+
+    $run is what the run directory published unless given; $top of a query for the first ones is `limit` (None: 100).
+    The parameter `id` of a query about one image is the user's own id.
+
+    Raises ConfigError for an unknown query or a parameter that is unknown, missing or of the wrong kind, and names a
+    class or a run that is not there; StoreError for what the store refuses or does not hold. Both are one sentence.
+    """
+    named = None if cypher else named_query(name)
+    wanted = named.parameters if named else tuple(parameters_of(cypher))
+    rows = ROW_LIMIT if limit is None else min(limit, ROW_LIMIT)
+    given = dict(parameters or {})
+    chosen = {parameter: given[parameter] for parameter in RUNS if parameter in given}
+    if named and "top" in wanted:
+        given.setdefault("top", TOP if limit is None else rows)
+    _check_names(wanted, given)
+    if named:
+        given = {
+            parameter: _of_kind(parameter, value, named.kinds.get(parameter)) for parameter, value in given.items()
+        }
+    with store_of(run) as store:
+        if "run" in wanted and "run" not in given:
+            given["run"] = published_run(run, store)
+        if named:
+            _check_runs(store, chosen)
+            _check_classes(store, given)
+        if "instance" in wanted and "id" in given:
+            key = given.get("run") or published_run(run, store)
+            given["instance"] = store.resolve_instance(str(given.pop("id")), key)
+        table: pa.Table = store.query(named or cypher, given, limit=rows, timeout_s=TIMEOUT_S)
+    return table
+
+
+def published_run(run: RunDirectory, store: GraphStore) -> str:
+    """The key of the run that this directory published.
+
+    Raises StoreError when it has published none, or one that the store no longer holds: the answer about another run is
+    no answer.
+    """
+    keys = [info.key for info in store.runs()]
+    stamp = run.stamp("graph")
+    if stamp is None:
+        raise StoreError(
+            run.uri, got="no graph that it published",
+            remedy="run `csrms graph CONFIG` first, or name a run of `csrms runs` with --param run=KEY",
+        )  # fmt: skip
+    if stamp["facts"]["run"] not in keys:
+        raise StoreError(
+            f"the run that {run.uri} published", got=f"{stamp['facts']['run']}, which {store.location} does not hold",
+            expected="one of " + _listed(keys) if keys else "a graph in it",
+            remedy="run `csrms graph CONFIG` again, or name another with --param run=KEY",
+        )  # fmt: skip
+    return str(stamp["facts"]["run"])
+
+
+def _shown(wanted: Sequence[str]) -> list[str]:
+    """The parameters that a user must give, as the user knows them."""
+    return ["id" if name == "instance" else name for name in wanted if name != "run"]
+
+
+def _check_names(wanted: Sequence[str], given: Mapping[str, Any]) -> None:
+    known = _shown(wanted)
+    for name in wanted:
+        shown = "id" if name == "instance" else name
+        if name != "run" and name not in given and shown not in given:
+            raise ConfigError(
+                f"parameter {shown}", got="no value", expected=f"values for {', '.join(known)}",
+                remedy=f"add --param {shown}=...",
+            )  # fmt: skip
+    for name in given:
+        if name not in (*wanted, *known):
+            raise ConfigError(
+                f"unknown parameter {name}",
+                expected=" or ".join([*known, "run"] if "run" in wanted else known) or "none",
+            )
+
+
+def _of_kind(name: str, value: Any, kind: str | None) -> Any:
+    """A value as the query wants it: `--param pattern=3` gives a text."""
+    if kind != "INT64":
+        return value
+    try:
+        return int(value) if isinstance(value, str) else operator.index(value)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"parameter {name}", got=repr(value), expected="a whole number") from error
+
+
+def _check_runs(store: GraphStore, chosen: Mapping[str, Any]) -> None:
+    keys = [info.key for info in store.runs()] if chosen else []
+    for name, value in chosen.items():
+        if keys and value not in keys:
+            raise ConfigError(f"parameter {name}", got=repr(value), expected="one of " + _listed(keys))
+
+
+def _check_classes(store: GraphStore, given: Mapping[str, Any]) -> None:
+    """An unknown class would get an empty answer, as one that lies in no pattern does."""
+    asked = [name for name in CLASSES if name in given]
+    names = store.query(_CLASS_NAMES, {"run": given["run"]}, limit=1 << 30)["name"].to_pylist() if asked else []
+    for name in asked:
+        if names and given[name] not in names:
+            raise ConfigError(
+                f"parameter {name}", got=repr(given[name]), expected="one of " + _listed([*map(repr, names)])
+            )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
+
+
+def catalogue() -> str:
+    """The named queries: name, parameters, purpose."""
+    lines = []
+    for name, item in named_queries().items():
+        given = [parameter for parameter in _shown(item.parameters) if parameter != "top"]
+        parameters = " ".join([*(f"--param {parameter}=..." for parameter in given), *_limit(item)])
+        lines.append(f"{name} {parameters}".rstrip() + f"\n    {item.purpose}")
+    return "\n".join(lines)
+
+
+def _limit(item: NamedQuery) -> list[str]:
+    return [f"--limit {TOP}"] if "top" in item.parameters else []

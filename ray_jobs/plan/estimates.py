@@ -1,0 +1,291 @@
+"""What each stage will take, from counts, measured rates and documented constants. Formulas alone: nothing runs here.
+
+The constants were measured on finished runs (two cores of a 2.6 GHz AMD EPYC, Linux, Python 3.11; LeNet-5 on 1,797 and
+on 60,000 images of 32 x 32); docs/plan.md says how far estimates made of them were off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from csrms_dist.art.patterns import two_level
+from csrms_dist.art.two_level.vigilance import target_patterns
+from csrms_dist.methods.csrms.method import edge_types
+from csrms_dist.methods.saved_model import ModelCard
+from csrms_dist.training.budget import Passes, control_images
+from ray_jobs.settings import RunSettings
+
+MB = 1_000_000
+
+# Seconds that a stage takes beside its rows: processes that start, modules that they import.
+SESSION_S = 4.0
+START_S = {
+    "images": 0.5, "pretrain": 8.0, "features": 4.0, "cluster": 5.0, "graph": 1.0, "train": 9.0, "control": 8.0,
+    "evaluate": 5.0,
+}  # fmt: skip
+SESSION_STAGES = ("pretrain", "features", "cluster", "train", "control", "evaluate")
+EPOCH_S = 0.3  # a checkpoint and a report
+
+# Seconds of one core for a row, or for a row and what multiplies it.
+PREPARE_S = 6.0e-8  # a value of a vector, scaled and written
+LEARN_S = 1.0e-8  # a learnt row and a pattern, in each step of the search for the vigilance
+SEARCH_STEPS = 6  # of the at most nine, in the mean
+ASSIGN_S = 1.0e-9  # a row and a pattern, in each pass over all rows
+GRAPH_ROW_S = 3.0e-5
+CANDIDATE_S = 1.5e-5
+CANDIDATE_KEY_S = 1.0e-8  # an anchor and a row of its pattern: ranked
+CANDIDATE_PAIR_S = 3.0e-11  # the same and a dimension: the distance
+REFRESH_S = 2.0e-9  # a row and a dimension, in each epoch: the prototypes made anew
+VECTOR_ROW_S = 5.0e-6
+BOOTSTRAP_S = 1.0e-9  # a test image and a resample
+
+# Private memory of a process that has loaded what a stage needs and works on a block of rows, in MB; bytes for a row
+# beside its id: what streams from files takes none, labels and counts do.
+BASE_MB = {
+    "images": 470.0, "pretrain": 600.0, "features": 530.0, "cluster": 600.0, "graph": 640.0, "train": 660.0,
+    "control": 660.0, "evaluate": 660.0,
+}  # fmt: skip
+MEMORY_ROW = 150
+# The engine that builds the embedded graph, a process of its own: an instance with its labels and pattern.
+ENGINE_MB, ENGINE_ROW = 100.0, 320
+
+# Bytes on disk.
+TABLE_ROW = 5  # an image's split and the offset of its id
+ROW_BYTES = 20  # a row of features/rows.arrow beside its id and labels
+LABEL_BYTES = 4
+CLUSTER_ROW = 9  # pattern, score, outlier
+PROJECTED = 100  # dimensions that are clustered at most
+SNAPSHOT_BYTES, SNAPSHOT_ROW = 60_000, 37
+STORE_BYTES, STORE_ROW = 4_480_000, 200
+STRANGERS = 0.2  # share of a pattern's rows that are of another class, in the mean
+CANDIDATE_BYTES, CANDIDATE_ROW = 9, 16  # a neighbour and its priority; an anchor's offsets in both edge types
+PREDICTION_ROW = 25
+FILES_BYTES = 3000  # stamp, card and headers of an artefact
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is to be worked on.
+
+    id_bytes: mean length of an id. labels: labels of an image in the mean, 0 where there are none. stored_bytes: what
+    the image table keeps of an image. dimension: D. parameters: values in the encoder's state. shape () and no
+    parameters: vectors were given.
+    """
+
+    train: int
+    val: int
+    test: int
+    n_classes: int | None
+    labels: float
+    id_bytes: float
+    shape: tuple[int, ...]
+    stored_bytes: float
+    dimension: int
+    parameters: int
+
+    @property
+    def images(self) -> int:
+        return self.train + self.val + self.test
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Seconds of one core for an image, measured on this machine, and bytes of memory.
+
+    read: from the layout into the image table, threads included. fetch: out of the table, ready
+    for the encoder. forward: one pass without gradients. plain, method: one step of the plain classifier and of the
+    method, encoder included. activation_bytes: what an image leaves in memory between forward and backward.
+    """
+
+    read: float
+    fetch: float
+    forward: float
+    plain: float
+    method: float
+    activation_bytes: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one stage takes. rows: how many it works on. memory_mb: of the largest process. disk_mb: what stays.
+
+    working_mb: what lies on disk beside that while the stage runs.
+    """
+
+    rows: int
+    passes: Passes
+    seconds: float
+    memory_mb: float
+    disk_mb: float
+    working_mb: float = 0.0
+
+
+def estimates(
+    stages: Iterable[str], facts: Facts, rates: Rates, settings: RunSettings, cores: int
+) -> dict[str, Estimate]:
+    """The estimate of each stage, by name. The start of Ray is counted to the first of `stages` that needs it."""
+    plan = _Plan(facts, rates, settings, cores)
+    return {stage: plan.of(stage) for stage in stages}
+
+
+class _Plan:
+    def __init__(self, facts: Facts, rates: Rates, settings: RunSettings, cores: int) -> None:
+        self.facts, self.rates, self.settings, self.cores = facts, rates, settings, cores
+        self.frozen = settings.encoder.frozen
+        self.patterns = min(
+            target_patterns(settings.cluster.n_patterns, facts.train, facts.n_classes), max(facts.train, 1)
+        )
+
+    def of(self, stage: str) -> Estimate:
+        """One stage, by its own formula."""
+        if stage == "features" and not self.facts.shape:
+            return self._given_vectors()
+        found: Estimate = getattr(self, f"_{stage}")()
+        return found
+
+    # ------------------------------------------------------------------------------------------------- images, vectors
+
+    def _images(self) -> Estimate:
+        f = self.facts
+        row = f.stored_bytes + f.id_bytes + LABEL_BYTES * (f.labels + 1) + TABLE_ROW
+        seconds = START_S["images"] + f.images * self.rates.read
+        return Estimate(f.images, Passes(), seconds, self._memory("images", f.images), self._disk(f.images * row))
+
+    def _given_vectors(self) -> Estimate:
+        f = self.facts
+        table = f.train * (4 * f.dimension + ROW_BYTES + f.id_bytes + LABEL_BYTES * f.labels)
+        # The whole of a given table is read at once, beside its copy in our form.
+        memory = BASE_MB["images"] + 2 * table / MB
+        seconds = START_S["images"] + f.train * VECTOR_ROW_S + table / (200 * MB)
+        return Estimate(f.train, Passes(), seconds, memory, self._disk(table))
+
+    def _features(self) -> Estimate:
+        f = self.facts
+        table = f.train * (4 * f.dimension + ROW_BYTES + f.id_bytes + LABEL_BYTES * f.labels)
+        actors = max(1, self.cores - 1)
+        seconds = START_S["features"] + self._spread(f.train, self.rates.forward, actors)
+        memory = self._memory("features", f.train) + self._block_mb(self.settings.features.batch_size)
+        return Estimate(f.train, Passes(forward=f.train), seconds, memory, self._disk(table))
+
+    # ------------------------------------------------------------------------------------------------ clusters, graph
+
+    def _cluster(self) -> Estimate:
+        f, cluster = self.facts, self.settings.cluster
+        learnt, clustered = min(f.train, cluster.learn_rows), min(f.dimension, PROJECTED)
+        recentre = two_level(cluster, f.train, f.n_classes).recentre
+        steps = SEARCH_STEPS if cluster.vigilance == "auto" else 1
+        assigned = f.train * self.patterns * (1 + recentre) * ASSIGN_S
+        prepared = f.train * f.dimension * PREPARE_S
+        hands = min(cluster.actors, self.cores)
+        seconds = START_S["cluster"] + learnt * self.patterns * steps * LEARN_S + (assigned + prepared) / hands
+        projection = 4 * f.dimension * clustered if f.dimension > PROJECTED else 0
+        disk = f.train * CLUSTER_ROW + clustered * self.patterns + projection
+        memory = self._memory("cluster", f.train)
+        # The prepared rows, one byte a value, lie on disk while it works.
+        return Estimate(f.train, Passes(), seconds, memory, self._disk(disk), f.train * clustered / MB)
+
+    def _graph(self) -> Estimate:
+        f = self.facts
+        disk = (
+            STORE_BYTES
+            + SNAPSHOT_BYTES
+            + f.train * (STORE_ROW + SNAPSHOT_ROW + 2 * f.id_bytes + 2 * LABEL_BYTES * f.labels)
+        )
+        seconds = START_S["graph"] + f.train * GRAPH_ROW_S
+        # The next generation is built beside the one that is read.
+        memory = max(self._memory("graph", f.train), ENGINE_MB + f.train * ENGINE_ROW / MB)
+        return Estimate(f.train, Passes(), seconds, memory, self._disk(disk), disk / MB)
+
+    # ------------------------------------------------------------------------------------------------------ training
+
+    def _pretrain(self) -> Estimate:
+        f, settings = self.facts, self.settings.pretrain
+        epochs = 0 if self.frozen else settings.epochs
+        disk = self._disk(self._weights())
+        if epochs == 0:
+            memory = self._memory("images", f.train) + self._weights() / MB
+            return Estimate(f.train, Passes(), START_S["images"], memory, disk)
+        images = epochs * f.train
+        seconds = self._training(images, epochs, self.rates.plain, settings.workers, images_read=True)
+        memory = self._training_mb("pretrain", settings.batch_size, settings.workers)
+        return Estimate(images, Passes(backward=images), seconds, memory, disk, self._checkpoints())
+
+    def _train(self) -> Estimate:
+        f, settings, sampling = self.facts, self.settings.train, self.settings.sampling
+        images = settings.epochs * f.train
+        size_of_pattern = f.train / max(self.patterns, 1)
+        # Positives come from the largest pattern of the class, negatives first from the strangers in the own pattern.
+        rows = {"positive": size_of_pattern, "negative": size_of_pattern * STRANGERS}
+        least = {"positive": sampling.n_positives, "negative": sampling.n_negatives}
+        used = edge_types(self.settings.method)
+        kept = [min(max(rows[kind], least[kind]), sampling.pool) for kind in used]
+        ranked = CANDIDATE_KEY_S + CANDIDATE_PAIR_S * f.dimension
+        candidates = len(used) * f.train * (CANDIDATE_S + size_of_pattern * ranked)
+        refreshing = settings.epochs * f.train * f.dimension * REFRESH_S
+        seconds = candidates + refreshing
+        seconds += self._training(images, settings.epochs, self.rates.method, settings.workers, not self.frozen)
+        bank = 0 if self.frozen else 4 * f.train * f.dimension
+        heads = 4 * (f.dimension * f.dimension + 2 * f.dimension * (f.n_classes or 1))
+        disk = 2 * self._weights() + heads + bank + 4 * self.patterns * f.dimension
+        disk += f.train * sum(each * CANDIDATE_BYTES + CANDIDATE_ROW / 2 for each in kept)
+        memory = self._training_mb("train", settings.batch_size, settings.workers)
+        passes = Passes(backward=0 if self.frozen else images)
+        return Estimate(images, passes, seconds, memory, self._disk(disk), self._checkpoints() + 3 * bank / MB)
+
+    def _control(self) -> Estimate:
+        f, settings = self.facts, self.settings.train
+        method = Passes(forward=f.train) + Passes(backward=settings.epochs * f.train)
+        images = settings.epochs * f.train if self.frozen else control_images(method, Passes())
+        passes = Passes(forward=f.train) if self.frozen else Passes(backward=images)
+        epochs = -(-images // max(f.train, 1))
+        seconds = self._training(images, epochs, self.rates.plain, settings.workers, not self.frozen)
+        memory = self._training_mb("control", settings.batch_size, settings.workers)
+        return Estimate(images, passes, seconds, memory, self._disk(self._weights()), self._checkpoints())
+
+    def _evaluate(self) -> Estimate:
+        f = self.facts
+        # Method and control answer the test and the validation images, and the leak check the latter once more.
+        answers = 2 * (f.test + f.val) + f.val
+        actors = self.settings.evaluate.actors
+        seconds = START_S["evaluate"] + self._spread(answers, self.rates.forward, actors)
+        seconds += self.settings.evaluate.bootstrap_samples * f.test * BOOTSTRAP_S
+        memory = self._memory("evaluate", f.test + f.val) + self._block_mb(ModelCard.batch_size)
+        disk = f.test * (PREDICTION_ROW + f.id_bytes)
+        return Estimate(answers, Passes(), seconds, memory, self._disk(disk))
+
+    # ------------------------------------------------------------------------------------------------------- shared
+
+    def _spread(self, images: int, rate: float, hands: int) -> float:
+        """Images through `hands` processes, each of which fetches them with threads of its own."""
+        return images * max(rate / min(hands, self.cores), (rate + self.rates.fetch) / self.cores)
+
+    def _training(self, images: int, epochs: int, rate: float, workers: int, images_read: bool) -> float:
+        """Start, steps and checkpoints. The next batch is fetched while a step runs, as far as there are cores."""
+        fetch = self.rates.fetch if images_read else 0.0
+        steps = images * max(rate / min(workers, self.cores), (rate + fetch) / self.cores)
+        return START_S["train"] + steps + epochs * EPOCH_S
+
+    def _weights(self) -> float:
+        """Bytes of a saved model."""
+        return 4.0 * (self.facts.parameters + (self.facts.dimension + 1) * (self.facts.n_classes or 1))
+
+    def _checkpoints(self) -> float:
+        """MB of two checkpoints, the newest and the one that replaces it: weights and momentum."""
+        return 2 * 2 * self._weights() / MB
+
+    def _memory(self, stage: str, rows: int) -> float:
+        return BASE_MB[stage] + rows * (MEMORY_ROW + self.facts.id_bytes) / MB
+
+    def _training_mb(self, stage: str, batch_size: int, workers: int) -> float:
+        """Weights, gradients, momentum, a copy for the checkpoint; a batch between forward and backward."""
+        batch = -(-batch_size // workers) * self.rates.activation_bytes / MB
+        return self._memory(stage, self.facts.train) + 4 * self._weights() / MB + batch
+
+    def _block_mb(self, batch_size: int) -> float:
+        """A block without gradients: the layer with the largest input and output, a fifth of what backward keeps."""
+        return self._weights() / MB + batch_size * self.rates.activation_bytes / MB / 5
+
+    @staticmethod
+    def _disk(size: float) -> float:
+        return (size + FILES_BYTES) / MB

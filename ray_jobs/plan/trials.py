@@ -1,0 +1,213 @@
+"""A few seconds of trial before anything runs: how fast images are read and encoded here, and what they hold.
+
+Steps run on one thread, as the trainer does, on blank images and random features; what is counted is the time of the
+processor, so that other work on the machine does not count.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from csrms_dist.art.two_level.vigilance import target_patterns
+from csrms_dist.basics.collective import Collective
+from csrms_dist.datasets.decoding import Stored
+from csrms_dist.datasets.image_source import ImageSource, Selected
+from csrms_dist.datasets.image_table import ImageTable, write_image_table
+from csrms_dist.encoders import Encoder, Normaliser, make_encoder
+from csrms_dist.encoders.given import GivenFeatures
+from csrms_dist.hierarchy.graph import HierarchyGraph
+from csrms_dist.hierarchy.pattern_counts import build_hierarchy
+from csrms_dist.labels import LabelSpace
+from csrms_dist.methods.csrms.method import CSRMS, CSRMSModel
+from csrms_dist.methods.plain import PlainMethod, PlainModel
+from csrms_dist.methods.protocol import Batch, Method
+from csrms_dist.models.feature_bank import FeatureBank
+from csrms_dist.sampling import NEGATIVE, POSITIVE, ReferenceSampler, build_candidates
+from csrms_dist.training.inputs import ImageInputs
+from csrms_dist.training.train_step import train_step
+from ray_jobs.plan.estimates import Facts, Rates
+from ray_jobs.settings import RunSettings
+
+SAMPLE = 512
+FEW = 16
+RUNS = 4
+TRIAL_S = 1.0  # about how long one trial may take
+REPEATS = 3
+ROWS_PER_PATTERN = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """A part of the images, written as an image table. seconds: of reading and writing one of them."""
+
+    table: ImageTable
+    stored_bytes: float
+    seconds: float
+
+
+@contextmanager
+def sampled(source: ImageSource) -> Iterator[Sample]:
+    """Write some images of a source, evenly spread, as an image table in a folder of its own.
+
+    Raises the errors of `write_image_table`: an unreadable data set is found here, not after a long wait.
+    """
+    with tempfile.TemporaryDirectory(prefix="csrms-plan-") as folder:
+        first = _part(source, min(FEW, len(source)))
+        write_image_table(Path(folder) / "warm.arrow", first)  # loads what is loaded once
+        begun = time.process_time()
+        write_image_table(Path(folder) / "few.arrow", first)
+        each = (time.process_time() - begun) / len(first)
+        size = int(min(len(source), SAMPLE, max(FEW, TRIAL_S / max(each, 1e-9))))
+        path = Path(folder) / "some.arrow"
+        begun = time.process_time()
+        write_image_table(path, _part(source, size))
+        seconds = time.process_time() - begun
+        table = ImageTable(path)
+        yield Sample(table, path.stat().st_size / len(table), seconds / size)
+
+
+def _part(source: ImageSource, size: int) -> ImageSource:
+    """`size` images of a source: a few runs, evenly spread, where they can be read in any order, else its first.
+
+    Runs, because files are read by groups of rows: images spread one by one would make a whole data set be read.
+    """
+    if isinstance(source.images, Selected):
+        runs = np.array_split(np.arange(size), min(RUNS, size))
+        gap = (len(source) - size) / max(len(runs) - 1, 1)
+        rows = np.concatenate([run + int(number * gap) for number, run in enumerate(runs)])
+        images: Iterable[Stored] = Selected(source.images.read, source.images.rows[rows])
+    else:
+        rows = np.arange(size)
+        images = list(islice(iter(source.images), size))
+    return dataclasses.replace(
+        source, ids=source.ids.take(rows), membership=source.membership[rows], split=source.split[rows], images=images
+    )
+
+
+def encoder_facts(settings: RunSettings, shape: tuple[int, int, int]) -> tuple[Encoder, int]:
+    """The encoder with initial weights, and the number of values in its state."""
+    encoder = make_encoder(settings.encoder.name, shape, settings.seed)
+    return encoder, sum(value.numel() for value in encoder.state_dict().values())
+
+
+def measure(facts: Facts, encoder: Encoder, sample: Sample, settings: RunSettings) -> Rates:
+    """Rates on this machine. The torch random state and number of threads are as before afterwards."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            return _measure(facts, encoder, sample, settings)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _measure(facts: Facts, encoder: Encoder, sample: Sample, settings: RunSettings) -> Rates:
+    inputs = ImageInputs(sample.table, np.arange(len(sample.table)), Normaliser([0.5] * 3, [0.5] * 3), "crop_flip")
+    some = np.arange(min(len(sample.table), FEW if not sample.table.decoded else SAMPLE))
+    fetch = _seconds(lambda: inputs(some, 0)) / len(some)
+    height, width = facts.shape[:2]
+    images = torch.zeros(_batch_size(encoder, (3, height, width), settings.train.batch_size), 3, height, width)
+    encoder.eval()
+    with torch.inference_mode():
+        forward = _seconds(lambda: encoder(images)) / len(images)
+    encoder.train()
+    classes, size = facts.n_classes or 1, settings.train.batch_size
+    features = torch.rand(size, facts.dimension)
+    heads = PlainMethod(PlainModel(GivenFeatures(facts.dimension), facts.dimension, classes))
+    _, heads_step = _step(heads, features, classes, None)
+    # What the method does beside the encoder and the plain head does not depend on the encoder, but for its dimension.
+    method, sampler = _method(facts, settings)
+    _, method_step = _step(method, features, classes, sampler)
+    kept, step = 4.0 * facts.dimension, heads_step
+    if not settings.encoder.frozen:
+        kept, step = _step(PlainMethod(PlainModel(encoder, facts.dimension, classes)), images, classes, None)
+    added = max(method_step - heads_step, 0.0)
+    return Rates(sample.seconds, fetch, forward, step, step + added, kept)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """The least processor time of a few tries, as many as a trial may take, after one that is not counted."""
+    begun = time.process_time()
+    work()
+    found: list[float] = []
+    while not found or (len(found) < REPEATS and time.process_time() - begun < TRIAL_S):
+        before = time.process_time()
+        work()
+        found.append(time.process_time() - before)
+    return min(found)
+
+
+def _batch_size(encoder: Encoder, shape: tuple[int, int, int], wanted: int) -> int:
+    """The training's batch size, or less where a step would take longer than a trial may."""
+    few = torch.zeros(min(FEW, wanted), *shape)
+    encoder.eval()
+    with torch.inference_mode():
+        each = _seconds(lambda: encoder(few)) / len(few)
+    # Forward and backward take about three times as long.
+    return int(max(min(wanted, TRIAL_S / 3 / max(each, 1e-9)), len(few)))
+
+
+def _step(method: Method, inputs: Tensor, classes: int, sampler: ReferenceSampler | None) -> tuple[float, float]:
+    """(bytes that an image keeps for backward, seconds an image) of a training step. Sampling is not counted."""
+    rows = np.arange(len(inputs))
+    membership = torch.zeros(len(inputs), classes)
+    membership[:, 0] = 1
+    subgraph = sampler.sample(rows, 0) if sampler is not None else None
+    index = torch.from_numpy(rows)
+    batch = Batch(index, inputs, membership, index, subgraph)
+    optimiser = torch.optim.SGD(method.module.parameters(), lr=1e-3, momentum=0.9, nesterov=True)
+    method.module.train()
+    held: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        held[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    weights = {parameter.untyped_storage().data_ptr() for parameter in method.module.parameters()}
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        train_step(method, batch, optimiser, Collective())
+    activations = sum(size for place, size in held.items() if place not in weights)
+    seconds = _seconds(lambda: train_step(method, batch, optimiser, Collective()))
+    return activations / len(inputs), seconds / len(inputs)
+
+
+def _method(facts: Facts, settings: RunSettings) -> tuple[CSRMS, ReferenceSampler | None]:
+    """The method on given features and a made-up hierarchy with as many patterns and classes as the run will have."""
+    classes = facts.n_classes or 1
+    patterns = target_patterns(settings.cluster.n_patterns, facts.train, classes)
+    graph = _made_up(max(ROWS_PER_PATTERN * patterns, 2 * settings.train.batch_size), patterns, classes, settings)
+    vectors = np.random.default_rng(settings.seed).random((graph.n_rows, facts.dimension), np.float32)
+    model = CSRMSModel(GivenFeatures(facts.dimension), facts.dimension, classes, settings.method.reading, settings.seed)
+    sampling = settings.sampling
+    method = CSRMS(
+        model, graph, FeatureBank(vectors), settings.method,
+        n_positives=sampling.n_positives, n_negatives=sampling.n_negatives,
+    )  # fmt: skip
+    sizes = {POSITIVE: sampling.n_positives, NEGATIVE: sampling.n_negatives}
+    used = {kind: sizes[kind] for kind in method.edge_types}
+    if not used:
+        return method, None
+    candidates = build_candidates(graph, vectors, sampling, np.arange(settings.train.batch_size))
+    return method, ReferenceSampler({kind: candidates[kind] for kind in used}, used, settings.seed)
+
+
+def _made_up(rows: int, patterns: int, classes: int, settings: RunSettings) -> HierarchyGraph:
+    """Patterns of equal size, most rows of each of one class."""
+    pattern = np.arange(rows) % patterns
+    labels = np.where(np.arange(rows) % 5 < 4, pattern % classes, np.arange(rows) % classes)
+    return build_hierarchy(
+        pattern, np.ones(rows), LabelSpace(tuple(map(str, range(classes)))).membership(labels.tolist()),
+        np.arange(rows), dominance_threshold=settings.graph.dominance_threshold,
+        n_positives=settings.sampling.n_positives, multi_label=False,
+    )  # fmt: skip

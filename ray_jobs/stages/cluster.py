@@ -1,0 +1,64 @@
+"""Stage cluster: sharded ART over the feature table, in Ray actors."""
+
+from __future__ import annotations
+
+from csrms_dist.art import cluster
+from csrms_dist.art.calibration import calibrate
+from csrms_dist.art.two_level.driver import PHASES
+from csrms_dist.basics.progress import Progress, warn
+from csrms_dist.evaluation.report import method_of
+from csrms_dist.features.feature_table import FeatureTable
+from ray_jobs.on_ray.actors import ActorPool
+from ray_jobs.on_ray.session import ray_session
+from ray_jobs.stages.stage import StageContext
+from ray_jobs.stop_points import passed
+
+FAR = 0.2
+
+
+def execute(context: StageContext) -> None:
+    """Write cluster/: the pattern of each row, the frozen prototypes and the scaling. No label is read."""
+    settings, run = context.settings.cluster, context.run
+    folder_of_features = run.open("features")
+    table = FeatureTable.load(folder_of_features)
+    n_classes = table.label_space.n_classes if table.label_space else None
+    facts: dict[str, object] = {}
+    with ray_session(context.ray_slots), run.writing("cluster", context.inputs, facts) as folder:
+        pool = ActorPool(settings.actors)
+        # What is finished outlives a stop, where the run directory is a folder.
+        work = context.run.path / ".checkpoints" / context.inputs if context.run.is_local else folder / ".work"
+        with Progress("cluster", total=len(PHASES), unit="phases") as progress:
+
+            def show(phase: str, done: int, total: int) -> None:
+                share = done / total if total else 1.0
+                progress.set(PHASES.index(phase) + share, f"{phase} {done}/{total}")
+
+            def after_phase(phase: str) -> None:
+                passed(f"cluster.{phase}")
+
+            clustering = cluster(
+                folder_of_features / "vectors.npy",
+                table.ids,
+                settings,
+                n_classes=n_classes,
+                work=work,
+                executor=pool,
+                progress=show,
+                after_phase=after_phase,
+            )
+            progress.set(len(PHASES), f"{clustering.n_patterns} patterns by {method_of(clustering.vigilance)}")
+        if settings.vigilance != "auto":
+            found = calibrate(table.vectors, table.ids, settings.algorithm)
+            warning = found.warning(float(settings.vigilance), "cluster.vigilance", " or 'auto'")
+            if warning:
+                warn(warning)
+        elif settings.n_patterns != "auto" and abs(clustering.n_patterns / int(settings.n_patterns) - 1) > FAR:
+            warn(
+                f"cluster.n_patterns: asked for {settings.n_patterns}, got {clustering.n_patterns}, the nearest that "
+                f"{len(table):,} rows and cluster.min_size {settings.min_size} allow"
+            )
+        pool.close()
+        clustering.save(folder)
+        facts.update(
+            patterns=clustering.n_patterns, vigilance=clustering.vigilance, outliers=int(clustering.outlier.sum())
+        )

@@ -1,0 +1,157 @@
+"""Stage features: the stage-0 encoder over the training images (Ray Data), or the user's own vectors."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from csrms_dist.artefacts.run_directory import RunDirectory
+from csrms_dist.basics.arrays import F32
+from csrms_dist.basics.progress import Progress, warn
+from csrms_dist.datasets.image_table import ImageTable
+from csrms_dist.errors import CsrmsError, require
+from csrms_dist.evaluation.classifier import Classifier
+from csrms_dist.features.extraction import encode_range
+from csrms_dist.features.feature_table import write_rows
+from csrms_dist.features.given_vectors import read_vectors
+from ray_jobs.on_ray.session import ray_session
+from ray_jobs.stages.stage import StageContext
+
+UNIT = 1024
+
+
+def execute(context: StageContext) -> None:
+    """Write features/: un-augmented training features, rows in the order of the image table."""
+    if context.settings.features.path:
+        _import_vectors(context)
+    else:
+        _extract(context)
+
+
+def _import_vectors(context: StageContext) -> None:
+    path = context.settings.features.path
+    facts: dict[str, Any] = {}
+    with (
+        Progress("features", unit="rows") as progress,
+        context.run.writing("features", context.inputs, facts) as folder,
+    ):
+        table = read_vectors(path, folder)
+        facts.update(rows=len(table), dimension=table.dimension, labelled=table.membership is not None)
+        if table.membership is not None:
+            n_classes = table.membership.shape[1]
+            empty = n_classes - len(np.unique(table.membership.indices))
+            if empty:
+                warn(f"{path}: {empty:,} of the classes 0..{n_classes - 1:,} have no row")
+        table.save(folder)
+        progress.update(len(table))
+
+
+class _Encoder:
+    """One Ray Data actor: opens table and encoder once, encodes ranges of UNIT images in batches of `size`."""
+
+    def __init__(self) -> None:
+        self._opened: dict[str, tuple[Classifier, ImageTable, Any]] = {}
+
+    def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
+        """Ranges as {'run', 'size', 'first'} -> {'first', 'vectors'}: one (n, D) float32, as bytes, for each."""
+        encoded = [
+            self._encode(str(run), int(size), int(first))
+            for run, size, first in zip(rows["run"], rows["size"], rows["first"], strict=True)
+        ]
+        return {"first": rows["first"], "vectors": [part.tobytes() for part in encoded]}
+
+    def _encode(self, uri: str, size: int, first: int) -> F32:
+        if uri not in self._opened:
+            torch.set_num_threads(1)
+            run = RunDirectory(uri)
+            table = ImageTable(run.open("images") / "train.arrow")
+            self._opened[uri] = Classifier(run.open("pretrain")), table, table.indices("train")
+        classifier, table, indices = self._opened[uri]
+        chosen = indices[first : first + unit_of(size)]
+        return encode_range(classifier.encoder, classifier.normalise, table, chosen, size)
+
+
+def unit_of(size: int) -> int:
+    """Images of one range: whole batches, so that a feature does not depend on how the work is cut."""
+    return -(-UNIT // size) * size
+
+
+def _extract(context: StageContext) -> None:
+    run, size = context.run, context.settings.features.batch_size
+    table = ImageTable(run.open("images") / "train.arrow")
+    indices = table.indices("train")
+    dimension = int(Classifier(run.open("pretrain")).model.encoder.dimension)
+    facts = {"rows": len(indices), "dimension": dimension, "labelled": True,
+             "passes": {"backward": 0, "forward": len(indices)}}  # fmt: skip
+    with ray_session(context.ray_slots), run.writing("features", context.inputs, facts) as folder:
+        with (
+            Progress("features", total=len(indices), unit="images") as progress,
+            _NpyWriter(folder / "vectors.npy", len(indices), dimension) as writer,
+        ):
+            for first, found in _encoded(run, size, len(indices)):
+                vectors = np.frombuffer(found, np.float32).reshape(-1, dimension)
+                writer.put(first, vectors)
+                progress.update(len(vectors))
+        ids = table.ids.take(indices)
+        write_rows(folder, indices, np.zeros(len(indices), np.int32), ids, table.membership[indices], table.label_space)
+
+
+def _encoded(run: RunDirectory, size: int, n_rows: int) -> Any:
+    """Ranges in the order in which the actors finish them: (first row, bytes)."""
+    ray, ray_data = require("ray"), require("ray.data")
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray_data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    firsts = range(0, n_rows, unit_of(size))
+    # One of Ray's CPUs, of which a local session has more than the machine, is left to Ray Data itself.
+    actors = max(1, min(int(ray.cluster_resources().get("CPU", 2)) - 1, len(firsts)))
+    # What an actor needs travels in the rows: Ray Data warns about arguments of an actor's constructor.
+    uri = str(run.path) if run.is_local else run.uri
+    rows = [{"run": uri, "size": size, "first": first} for first in firsts]
+    blocks = ray_data.from_items(rows, override_num_blocks=min(len(rows), 4 * actors)).map_batches(
+        _Encoder,
+        batch_size=1,
+        num_cpus=1,
+        compute=ray_data.ActorPoolStrategy(size=actors),
+    )
+    try:
+        for row in blocks.iter_rows():
+            yield int(row["first"]), row["vectors"]
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, CsrmsError):
+                raise cause from error
+            cause = getattr(cause, "cause", None) or cause.__cause__
+        raise
+
+
+class _NpyWriter:
+    """An (N, D) float32 .npy file, filled in any order.
+
+    Its space is reserved first: a full disk is an error here, where a memory map would be a crash.
+    """
+
+    def __init__(self, path: Path, rows: int, dimension: int) -> None:
+        self._file = path.open("w+b")
+        np.lib.format.write_array_header_1_0(
+            self._file, {"descr": "<f4", "fortran_order": False, "shape": (rows, dimension)}
+        )
+        self._start, self._width = self._file.tell(), 4 * dimension
+        os.posix_fallocate(self._file.fileno(), self._start, max(rows * self._width, 1))
+
+    def __enter__(self) -> _NpyWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def put(self, row: int, vectors: F32) -> None:
+        self._file.seek(self._start + row * self._width)
+        self._file.write(vectors.tobytes())

@@ -1,0 +1,74 @@
+"""Stage graph: hierarchy and dominance, published to the store; the sampler's arrays come back from it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from csrms_dist.art import Clustering
+from csrms_dist.artefacts.fingerprints import fingerprint
+from csrms_dist.basics.progress import Progress
+from csrms_dist.features.feature_table import FeatureTable
+from csrms_dist.hierarchy import snapshot
+from csrms_dist.hierarchy.pattern_counts import build_hierarchy
+from graphstore import bundle
+from graphstore.schema import SCHEMA
+from graphstore.store import Publication, Repeated
+from graphstore.tables import publication_tables
+from ray_jobs.places import store_of
+from ray_jobs.stages.stage import StageContext
+
+
+def publication_of(context: StageContext) -> Publication:
+    """What the run has found, ready to be published: its hierarchy, ids, names and settings."""
+    run, settings = context.run, context.settings
+    table = FeatureTable.load(run.open("features"))
+    clustering = Clustering.load(run.open("cluster"))
+    if table.membership is None or table.label_space is None:
+        raise ValueError("the graph needs a labelled feature table")
+    hierarchy = build_hierarchy(
+        clustering.pattern,
+        clustering.score,
+        table.membership,
+        table.instance,
+        dominance_threshold=settings.graph.dominance_threshold,
+        n_positives=settings.sampling.n_positives,
+        multi_label=table.label_space.multi_label,
+    )
+    features = run.stamp("features")
+    content = fingerprint(features and features["fingerprint"], table.label_space.class_names)
+    return Publication(
+        dataset=settings.data.dataset if not settings.features.path else settings.name,
+        content_hash=run.facts("images")["content_hash"] if not settings.features.path else content,
+        class_names=table.label_space.class_names,
+        ids=table.ids,
+        split=Repeated("train", len(table)),
+        uris=Repeated("", len(table)),
+        hierarchy=hierarchy,
+        fingerprint=context.inputs,
+        params={"cluster": settings.select("cluster"), "graph": settings.select("graph"), "seed": settings.seed},
+        vigilance=clustering.vigilance,
+        features_uri=f"{run.uri}/features/vectors.npy",
+        prototypes_uri=f"{run.uri}/cluster/prototypes.npy",
+        created_ms=int(time.time() * 1000),
+    )
+
+
+def execute(context: StageContext) -> None:
+    """Publish the run to the store and write graph/snapshot from what the store answers."""
+    run = context.run
+    publication = publication_of(context)
+    with Progress("graph", unit="rows") as progress, store_of(run) as store:
+        key = store.publish(publication, progress)
+        hierarchy = publication.hierarchy
+        facts = {"run": key, "patterns": hierarchy.n_patterns, "dominated": int(hierarchy.dominated.sum())}
+        del publication, hierarchy  # the same once more is about to come back
+        exported = store.export(key)
+        with run.writing("graph", context.inputs, facts) as folder:
+            snapshot.save(exported, folder / "snapshot")
+
+
+def write_bundle(context: StageContext, folder: str | Path) -> int:
+    """Write the run as the input of neo4j-admin's import, without a store; how many rows that is."""
+    with Progress("bundle", unit="rows") as progress:
+        return bundle.write_bundle(publication_tables(publication_of(context), SCHEMA), SCHEMA, folder, progress)

@@ -1,0 +1,62 @@
+"""Stage images: the image tables of a data set, with a validation split inside the training set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from csrms_dist.basics.progress import Progress, warn
+from csrms_dist.datasets.image_source import Layout
+from csrms_dist.datasets.image_table import ImageTable, Rejected, write_image_table
+from csrms_dist.datasets.layouts.choose import open_layout
+from ray_jobs.stages.stage import StageContext
+
+
+def execute(context: StageContext) -> None:
+    """Write images/train.arrow (splits train and val), images/test.arrow and images/rejected.parquet."""
+    layout = open_layout(context.settings.data)
+    for note in layout.notes:
+        warn(note)
+    facts: dict[str, Any] = {}
+    total = len(layout.train) + len(layout.test)
+    with (
+        Progress("images", total=total, unit="images") as progress,
+        context.run.writing("images", context.inputs, facts) as folder,
+    ):
+        train = write_image_table(folder / "train.arrow", layout.train, on_images=progress.update)
+        test = write_image_table(folder / "test.arrow", layout.test, shape=train.shape, on_images=progress.update)
+        rejected = [*train.rejected, *test.rejected]
+        _write_rejected(folder / "rejected.parquet", rejected)
+        facts.update(_facts(layout, ImageTable(folder / "train.arrow"), ImageTable(folder / "test.arrow")))
+        facts["rejected"] = len(rejected)
+    if rejected:
+        warn(
+            f"{layout.name}: {len(rejected):,} of {total:,} images cannot be read and were set aside, the first "
+            f"'{rejected[0].id}': {rejected[0].reason}; all of them: {context.run.uri}/images/rejected.parquet"
+        )
+
+
+def _write_rejected(path: Path, rejected: list[Rejected]) -> None:
+    columns = {name: pa.array([getattr(item, name) for item in rejected], pa.string()) for name in REJECTED_COLUMNS}
+    pq.write_table(pa.table(columns), path)
+
+
+REJECTED_COLUMNS = ("id", "split", "reason")
+
+
+def _facts(layout: Layout, train: ImageTable, test: ImageTable) -> dict[str, Any]:
+    """What later stages and the reports need to know."""
+    mean, std = train.channel_statistics()
+    return {
+        "content_hash": train.content_hash,
+        "mean": mean,
+        "std": std,
+        "train": len(train.indices("train")),
+        "val": len(train.indices("val")),
+        "test": len(test),
+        "test_only": list(layout.test_only),
+        "multi_label": layout.label_space.multi_label,
+    }

@@ -1,0 +1,606 @@
+"""Artefacts are whole or absent: after an exception, a kill, a full disk, and on a file system that is not local."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.fs as pafs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from csrms_dist.artefacts.files import disk_errors, full_disk, write_whole
+from csrms_dist.artefacts.fingerprints import canonical_json, file_fingerprint, fingerprint
+from csrms_dist.artefacts.run_directory import RunDirectory
+from csrms_dist.errors import DataError, RunDirectoryError
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+Opener = Callable[[], RunDirectory]
+
+
+@pytest.fixture(params=["local", "local uri", "remote"])
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
+    """Opens the same run directory anew, as another command would."""
+    place = tmp_path / "runs" / "one"
+    if request.param == "local":
+        return lambda: RunDirectory(place)
+    if request.param == "local uri":
+        return lambda: RunDirectory(place.as_uri())
+    base = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
+    return lambda: RunDirectory("runs/one", filesystem=base)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Where the opener's artefacts lie in truth."""
+    return tmp_path / "runs" / "one"
+
+
+def write(run: RunDirectory, content: str = "new", inputs: str = "f1", artefact: str = "graph") -> None:
+    with run.writing(artefact, inputs, {"content": content}) as folder:
+        (folder / "deep").mkdir()
+        (folder / "deep" / "b.txt").write_text(content)
+        (folder / "a.txt").write_text(content * 2)
+
+
+def read(run: RunDirectory, artefact: str = "graph") -> tuple[str, str]:
+    folder = run.open(artefact)
+    return (folder / "deep" / "b.txt").read_text(), (folder / "a.txt").read_text()
+
+
+def leftovers(place: Path) -> list[str]:
+    return sorted(path.name for path in place.iterdir() if path.name.startswith(".") and path.name != ".lock")
+
+
+def child(code: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+    """A second process that has this module's imports."""
+    preamble = "import os, resource, sys, time\nfrom pathlib import Path\nimport numpy as np\nimport pyarrow as pa\n"
+    preamble += "from csrms_dist.artefacts.run_directory import RunDirectory, write_whole\n"
+    return subprocess.Popen(
+        [sys.executable, "-c", preamble + textwrap.dedent(code), *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
+    )  # fmt: skip
+
+
+def wait_for_line(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdout is not None
+    assert process.stdout.readline() == line + "\n", process.communicate()[1]
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+# What holds on every file system
+
+
+def test_an_artefact_is_done_when_it_is_whole(opener: Opener) -> None:
+    run = opener()
+    assert run.stamp("graph") is None
+    assert not run.is_done("graph", "f1")
+    with run.writing("graph", "f1", {"rows": 3}) as folder:
+        (folder / "a.txt").write_text("abc")
+        assert not opener().is_done("graph", "f1")
+    for again in (run, opener()):
+        assert again.is_done("graph", "f1")
+        assert not again.is_done("graph", "f2")
+        assert again.facts("graph") == {"rows": 3}
+        assert (again.open("graph") / "a.txt").read_text() == "abc"
+        assert again.stamp("graph") == {
+            "artefact": "graph", "fingerprint": "f1", "files": {"a.txt": 3}, "facts": {"rows": 3},
+        }  # fmt: skip
+
+
+def test_facts_may_be_filled_while_writing(opener: Opener) -> None:
+    facts: dict[str, Any] = {}
+    with opener().writing("train", "f", facts):
+        facts["seconds"] = 1.5
+    assert opener().facts("train") == {"seconds": 1.5}
+
+
+def test_folders_inside_an_artefact_and_empty_artefacts(opener: Opener) -> None:
+    write(opener())
+    assert read(opener()) == ("new", "newnew")
+    with opener().writing("empty", "f"):
+        pass
+    assert opener().is_done("empty", "f")
+    assert [path.name for path in opener().open("empty").iterdir()] == ["stamp.json"]
+
+
+def test_another_artefact_replaces_the_old_one_wholly(opener: Opener, place: Path) -> None:
+    run = opener()
+    with run.writing("graph", "f0") as folder:
+        (folder / "only_old.txt").write_text("old")
+    run.open("graph")
+    write(run, inputs="f1")
+    assert read(run) == read(opener()) == ("new", "newnew")
+    assert not run.is_done("graph", "f0")
+    assert not (run.open("graph") / "only_old.txt").exists()
+    assert leftovers(place) == []
+
+
+def test_an_exception_leaves_the_old_artefact_whole_and_no_leftovers(opener: Opener, place: Path) -> None:
+    run = opener()
+    write(run, "old", "f0")
+    seen: list[Path] = []
+    with pytest.raises(ValueError, match="inside"), run.writing("graph", "f1") as folder:
+        seen.append(folder)
+        (folder / "a.txt").write_text("half")
+        raise ValueError("inside")
+    assert run.is_done("graph", "f0")
+    assert read(opener()) == ("old", "oldold")
+    assert leftovers(place) == []
+    assert not seen[0].exists()
+
+
+def test_an_exception_in_the_first_attempt_leaves_nothing(opener: Opener, place: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), opener().writing("graph", "f1") as folder:
+        (folder / "a.txt").write_text("half")
+        raise KeyboardInterrupt
+    assert opener().stamp("graph") is None
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["longer", "shorter", "missing", "no stamp", "torn stamp", "file in its place"])
+def test_a_damaged_artefact_is_not_done(opener: Opener, place: Path, damage: str) -> None:
+    write(opener())
+    folder = place / "graph"
+    if damage == "missing":
+        (folder / "deep" / "b.txt").unlink()
+    elif damage == "no stamp":
+        (folder / "stamp.json").unlink()
+    elif damage == "torn stamp":
+        (folder / "stamp.json").write_text('{"artefact": "gr')
+    elif damage == "file in its place":
+        (folder / "deep" / "b.txt").unlink()
+        (folder / "deep").rmdir()
+        (folder / "deep").write_text("")
+    else:
+        (folder / "a.txt").write_text("newnewnew" if damage == "longer" else "new")
+    run = opener()
+    assert run.stamp("graph") is None
+    assert not run.is_done("graph", "f1")
+    with pytest.raises(RunDirectoryError, match="has no artefact 'graph'; run `csrms graph CONFIG`"):
+        run.open("graph")
+    write(run, "mended")
+    assert read(opener()) == ("mended", "mendedmended")
+
+
+def test_a_missing_artefact_names_the_command_that_makes_it(opener: Opener) -> None:
+    for ask in (opener().open, opener().facts):
+        with pytest.raises(
+            RunDirectoryError, match="has no artefact 'cluster'; run `csrms cluster CONFIG` or `csrms run"
+        ):
+            ask("cluster")
+
+
+def test_a_small_json_file_comes_back(opener: Opener) -> None:
+    run = opener()
+    assert run.read_json("report.json") is None
+    run.write_json("report.json", {"b": [1, 2.5], "a": "é"})
+    run.write_json("report.json", {"b": 1, "a": None})
+    assert opener().read_json("report.json") == {"b": 1, "a": None}
+
+
+def test_a_run_directory_travels_to_another_process(opener: Opener) -> None:
+    run = opener()
+    write(run)
+    run.open("graph")
+    again = pickle.loads(pickle.dumps(run))  # noqa: S301
+    assert again.is_done("graph", "f1")
+    assert read(again) == ("new", "newnew")
+    assert again.uri == run.uri
+
+
+# Not local
+
+
+def test_a_remote_artefact_is_copied_once_and_anew_when_it_changed(tmp_path: Path) -> None:
+    base = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
+    run = RunDirectory("runs/one", filesystem=base)
+    assert not run.is_local
+    write(run, "old", "f0")
+    first = run.open("graph")
+    assert not first.is_relative_to(tmp_path)
+    assert run.open("graph") == first
+    write(RunDirectory("runs/one", filesystem=base), "new", "f1")
+    assert read(run) == ("new", "newnew")
+    assert run.open("graph") != first
+    # Another machine does not have this one's copies.
+    assert pickle.loads(pickle.dumps(run)).open("graph") != run.open("graph")  # noqa: S301
+
+
+def test_the_stamp_is_the_last_file_that_travels(tmp_path: Path) -> None:
+    class Uploads(pafs.FileSystemHandler):  # type: ignore[misc]
+        """The local folder, noting the files that are opened for writing and failing at the `fail_at`-th."""
+
+        def __init__(self) -> None:
+            self.local = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
+            self.written: list[str] = []
+            self.fail_at = 0
+
+        def open_output_stream(self, path: str, metadata: Any) -> Any:
+            self.written.append(path)
+            if len(self.written) == self.fail_at:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return self.local.open_output_stream(path)
+
+        def get_type_name(self) -> str:
+            return "uploads"
+
+        def normalize_path(self, path: str) -> str:
+            return path
+
+        def get_file_info(self, paths: list[str]) -> Any:
+            return self.local.get_file_info(paths)
+
+        def get_file_info_selector(self, selector: Any) -> Any:
+            return self.local.get_file_info(selector)
+
+        def create_dir(self, path: str, recursive: bool) -> None:
+            self.local.create_dir(path, recursive=recursive)
+
+        def delete_dir(self, path: str) -> None:
+            self.local.delete_dir(path)
+
+        def delete_dir_contents(self, path: str, missing_dir_ok: bool = False) -> None:
+            self.local.delete_dir_contents(path, missing_dir_ok=missing_dir_ok)
+
+        def open_input_stream(self, path: str) -> Any:
+            return self.local.open_input_stream(path)
+
+        def open_input_file(self, path: str) -> Any:
+            return self.local.open_input_file(path)
+
+        def delete_root_dir_contents(self) -> None: ...
+        def delete_file(self, path: str) -> None: ...
+        def move(self, src: str, dest: str) -> None: ...
+        def copy_file(self, src: str, dest: str) -> None: ...
+        def open_append_stream(self, path: str, metadata: Any) -> Any: ...
+
+    uploads = Uploads()
+    run = RunDirectory("run", filesystem=pafs.PyFileSystem(uploads))
+    write(run)
+    assert uploads.written == ["run/graph/a.txt", "run/graph/deep/b.txt", "run/graph/stamp.json"]
+    assert read(run) == ("new", "newnew")
+    for fail_at in (1, 2, 3):
+        uploads.written, uploads.fail_at = [], fail_at
+        with pytest.raises(RunDirectoryError, match="No space left on device"):
+            write(run, "other", "f2")
+        assert run.stamp("graph") is None
+    uploads.fail_at = 0
+    write(run, "other", "f2")
+    assert read(run) == ("other", "otherother")
+
+
+def test_a_uri_that_is_not_local_is_a_remote_run() -> None:
+    run = RunDirectory("mock:///runs/one")
+    assert not run.is_local
+    write(run)
+    assert run.is_done("graph", "f1")
+    assert read(run) == ("new", "newnew")
+    run.write_json("report.json", [1])
+    assert run.read_json("report.json") == [1]
+    with (
+        run.lock(),
+        pytest.raises(RunDirectoryError, match="mock:///runs/one: got a remote run directory, expected a local"),
+    ):
+        _ = run.path
+
+
+@pytest.mark.parametrize("uri", ["nowhere://bucket/run", "file://not/absolute"])
+def test_a_uri_that_no_file_system_knows(uri: str) -> None:
+    with pytest.raises(RunDirectoryError, match=f"{uri}: got .* expected a local folder or a URI such as s3://"):
+        RunDirectory(uri)
+
+
+# Killed
+
+
+MIDDLE = """
+    run = RunDirectory(sys.argv[1])
+    with run.writing("graph", "f1") as folder:
+        (folder / "a.txt").write_text("half")
+        print("writing", flush=True)
+        time.sleep(60)
+"""
+BEFORE_THE_STAMP = """
+    import csrms_dist.artefacts.run_directory as module
+    def stop(path, data):
+        path.with_name(".stamp.json.1").write_bytes(data)
+        print("writing", flush=True)
+        time.sleep(60)
+    module.write_whole = stop
+    with RunDirectory(sys.argv[1]).writing("graph", "f1") as folder:
+        (folder / "a.txt").write_text("all")
+"""
+BETWEEN_OLD_AND_NEW = """
+    rename, renames = Path.rename, []
+    def stop(self, target):
+        renames.append(target)
+        if len(renames) == 2:
+            print("writing", flush=True)
+            time.sleep(60)
+        return rename(self, target)
+    with RunDirectory(sys.argv[1]).writing("graph", "f1") as folder:
+        (folder / "a.txt").write_text("all")
+        Path.rename = stop
+"""
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("code", [MIDDLE, BEFORE_THE_STAMP], ids=["middle", "before the stamp"])
+def test_a_killed_writer_leaves_nothing_that_counts_and_is_swept(tmp_path: Path, code: str, old: bool) -> None:
+    run = RunDirectory(tmp_path)
+    if old:
+        write(run, "old", "f0")
+    process = child(code, str(tmp_path))
+    wait_for_line(process, "writing")
+    kill(process)
+    assert len(leftovers(tmp_path)) == 1
+    assert not run.is_done("graph", "f1")
+    assert run.is_done("graph", "f0") == old
+    if old:
+        assert read(run) == ("old", "oldold")
+    write(run, "new", "f1")
+    assert read(run) == ("new", "newnew")
+    assert leftovers(tmp_path) == []
+
+
+def test_a_writer_killed_between_old_and_new_loses_no_consistency(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    write(run, "old", "f0")
+    process = child(BETWEEN_OLD_AND_NEW, str(tmp_path))
+    wait_for_line(process, "writing")
+    kill(process)
+    assert run.stamp("graph") is None
+    write(run, "new", "f1")
+    assert read(run) == ("new", "newnew")
+    assert leftovers(tmp_path) == []
+
+
+def test_the_sweep_spares_other_artefacts(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    with run.writing("train.seed-1", "f") as inner:
+        write(run, artefact="train")
+        assert inner.is_dir()
+        (inner / "a.txt").write_text("kept")
+    assert (run.open("train.seed-1") / "a.txt").read_text() == "kept"
+
+
+def test_an_artefact_is_readable_by_others(tmp_path: Path) -> None:
+    write(RunDirectory(tmp_path))
+    assert (tmp_path / "graph").stat().st_mode & 0o777 == 0o755
+
+
+# Two writers
+
+
+def test_a_second_writer_gets_one_clear_error_and_the_next_one_the_lock(tmp_path: Path) -> None:
+    process = child(
+        """
+        with RunDirectory(sys.argv[1]).lock():
+            print("locked", flush=True)
+            time.sleep(60)
+        """,
+        str(tmp_path),
+    )
+    wait_for_line(process, "locked")
+    run = RunDirectory(tmp_path)
+    with pytest.raises(RunDirectoryError) as caught, run.lock():
+        pass
+    assert str(caught.value) == (
+        f"{tmp_path}: got a run that another command is writing; wait for it or choose another --out"
+    )
+    kill(process)
+    with run.lock(), pytest.raises(RunDirectoryError, match="another command"), RunDirectory(tmp_path).lock():
+        pass
+    with run.lock():
+        pass
+
+
+def test_the_lock_passes_the_command_s_own_errors_on(tmp_path: Path) -> None:
+    for error in (DataError("it"), PermissionError(errno.EACCES, "x", "data.csv"), FileExistsError(errno.EEXIST, "x")):
+        with pytest.raises(type(error)) as caught, RunDirectory(tmp_path).lock():
+            raise error
+        assert caught.value is error
+
+
+# Places that cannot be written
+
+
+@pytest.mark.parametrize("below", ["", "run", "run/deep"])
+def test_a_path_at_or_below_a_regular_file(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    place = tmp_path / "file" / below
+    for uri in (str(place), place.as_uri()):
+        with pytest.raises(RunDirectoryError) as caught:
+            RunDirectory(uri)
+        assert (
+            str(caught.value) == f"{uri}: got a path with a regular file in it, expected a folder; choose another --out"
+        )
+        assert caught.value.exit_code == 4
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EPERM])
+def test_a_place_without_permission(number: int) -> None:
+    refused = pytest.raises(
+        RunDirectoryError, match="runs/x: got a folder that may not be written; change its permissions"
+    )
+    with refused, disk_errors("runs/x"):
+        raise OSError(number, os.strerror(number))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_read_only_folder(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    (tmp_path / "run").chmod(0o555)
+    with pytest.raises(RunDirectoryError, match="may not be written"):
+        write(run)
+    with pytest.raises(RunDirectoryError, match="may not be written"), run.lock():
+        pass
+
+
+def test_errors_of_the_stage_s_own_files_are_not_blamed_on_the_run(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    run = RunDirectory(tmp_path / "run")
+    with pytest.raises(NotADirectoryError), run.writing("images", "f"):
+        (tmp_path / "file" / "image.png").read_bytes()
+    with pytest.raises(PermissionError), run.writing("images", "f"):
+        raise PermissionError(errno.EACCES, "denied", "image.png")
+    assert leftovers(tmp_path / "run") == []
+
+
+# Full disks
+
+
+FULL = """
+    run = RunDirectory(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    big = np.zeros(1_000_000, np.float32)
+    def arrow(path):
+        table = pa.table({"a": big})
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+    def torch_save(path):
+        import torch
+        torch.save(torch.from_numpy(big), path)
+    def safetensors(path):
+        from safetensors.numpy import save_file
+        save_file({"a": big}, path)
+    how = {
+        "plain": lambda path: path.write_bytes(big.tobytes()),
+        "npy": lambda path: np.save(path, big),
+        "memmap": lambda path: np.lib.format.open_memmap(path, "w+", np.float32, big.shape),
+        "arrow": arrow,
+        "torch": torch_save,
+        "safetensors": safetensors,
+    }[sys.argv[2]]
+    with run.writing("graph", "f1") as folder:
+        (folder / "small.txt").write_text("fits")
+        how(folder / "big.bin")
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "old"),
+    [
+        ("plain", True), ("plain", False), ("npy", True), ("npy", False), ("memmap", False), ("arrow", False),
+        ("torch", False), ("safetensors", False),
+    ],
+)  # fmt: skip
+def test_a_full_disk_leaves_no_half_artefact(tmp_path: Path, how: str, old: bool) -> None:
+    run = RunDirectory(tmp_path / "run")
+    if old:
+        write(run, "old", "f0")
+    process = child(FULL, run.uri, how)
+    _, shown = process.communicate(timeout=100)
+    assert process.returncode == 1
+    last = shown.strip().splitlines()[-1]
+    assert last.startswith(f"csrms_dist.errors.RunDirectoryError: cannot write below {run.uri}: got ")
+    assert "nothing was left half-written; free some space" in last
+    assert leftovers(tmp_path / "run") == []
+    assert [path.name for path in (tmp_path / "run").iterdir()] == (["graph"] if old else [])
+    assert run.is_done("graph", "f0") == old
+    assert not run.is_done("graph", "f1")
+
+
+def test_a_full_disk_leaves_the_old_json_file(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    run.write_json("report.json", {"old": 1})
+    process = child(
+        """
+        run = RunDirectory(sys.argv[1])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        run.write_json("report.json", list(range(10_000)))
+        """,
+        str(tmp_path),
+    )
+    _, shown = process.communicate(timeout=100)
+    assert "RunDirectoryError: cannot write below" in shown
+    assert "got 'File too large'; nothing was left half-written" in shown
+    assert run.read_json("report.json") == {"old": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EDQUOT])
+@pytest.mark.parametrize("context", [disk_errors, full_disk])
+def test_every_kind_of_full(number: int, context: Callable[[str], Any]) -> None:
+    text = f"cannot write below runs/x: got '{os.strerror(number)}'"
+    with pytest.raises(RunDirectoryError, match=text) as caught, context("runs/x"):
+        raise OSError(number, os.strerror(number))
+    assert caught.value.exit_code == 4
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+@pytest.mark.parametrize("error", [ValueError("5 requested"), OSError("odd"), FileNotFoundError(errno.ENOENT, "x")])
+def test_other_errors_pass(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, disk_errors("runs/x"):
+        raise error
+    assert caught.value is error
+
+
+# Fingerprints and single files
+
+
+@given(st.dictionaries(st.text(), JSON))
+def test_equal_values_have_equal_fingerprints_whatever_their_order(value: dict[str, Any]) -> None:
+    turned = dict(reversed(value.items()))
+    assert canonical_json(turned) == canonical_json(value)
+    assert fingerprint(turned) == fingerprint(value)
+    assert json.loads(canonical_json(value)) == value
+    assert len(fingerprint(value)) == 32
+
+
+@given(st.lists(JSON, max_size=3), st.lists(JSON, max_size=3))
+def test_different_parts_have_different_fingerprints(one: list[Any], two: list[Any]) -> None:
+    assert (fingerprint(*one) == fingerprint(*two)) == (canonical_json(one) == canonical_json(two))
+
+
+def test_fingerprints_never_change() -> None:
+    # Finished runs on disk are recognised by these values.
+    assert fingerprint("graph", {"b": 1, "a": [0.1, None, "é"]}) == "3beb5c76f21c1d8c02b94071db363472"
+    assert fingerprint("a", "b") != fingerprint(["a", "b"])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {1}, np.float32(1), object()])
+def test_what_has_no_canonical_json_is_refused(value: object) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        fingerprint(value)
+
+
+def test_file_fingerprint_is_that_of_the_bytes(tmp_path: Path) -> None:
+    data = os.urandom((1 << 20) + 17)
+    (tmp_path / "x").write_bytes(data)
+    assert file_fingerprint(tmp_path / "x") == hashlib.sha256(data).hexdigest()[:32]
+    (tmp_path / "x").write_bytes(b"")
+    assert file_fingerprint(str(tmp_path / "x")) == hashlib.sha256().hexdigest()[:32]
+
+
+def test_write_whole_replaces_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    for data in (b"one", b"", b"three"):
+        write_whole(tmp_path / "x", data)
+        assert (tmp_path / "x").read_bytes() == data
+    with pytest.raises(IsADirectoryError):
+        (tmp_path / "folder").mkdir()
+        write_whole(tmp_path / "folder", b"no")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "x"]

@@ -1,0 +1,103 @@
+"""The formulas of the plan, derived again from what the stages do."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from csrms_dist.training.budget import Passes
+from ray_jobs.plan.estimates import MB, Facts, Rates, estimates
+from ray_jobs.settings import settings_from
+
+STAGES = ("images", "pretrain", "features", "cluster", "graph", "train", "control", "evaluate")
+FACTS = Facts(
+    train=1295, val=142, test=360, n_classes=10, labels=1.0, id_bytes=10.0, shape=(32, 32, 3), stored_bytes=3072.0,
+    dimension=84, parameters=61156,
+)  # fmt: skip
+RATES = Rates(read=1e-4, fetch=1e-5, forward=3e-5, plain=1e-4, method=2e-4, activation_bytes=50_000.0)
+
+
+@given(
+    rows=st.integers(1, 10**7), stage_0=st.integers(0, 50), epochs=st.integers(1, 50), frozen=st.booleans()
+)  # fmt: skip
+def test_passes_are_images_that_go_through_the_encoder(rows: int, stage_0: int, epochs: int, frozen: bool) -> None:
+    settings = settings_from(
+        {"pretrain": {"epochs": stage_0}, "train": {"epochs": epochs}, "encoder": {"frozen": frozen}}
+    )
+    found = estimates(STAGES, dataclasses.replace(FACTS, train=rows), RATES, settings, 2)
+    passes = {stage: estimate.passes for stage, estimate in found.items()}
+    assert passes["features"] == Passes(forward=rows)
+    assert passes["images"] == passes["cluster"] == passes["graph"] == passes["evaluate"] == Passes()
+    if frozen:
+        assert passes["pretrain"] == passes["train"] == Passes()
+        assert passes["control"] == Passes(forward=rows)
+    else:
+        assert passes["pretrain"] == Passes(backward=stage_0 * rows)
+        assert passes["train"] == Passes(backward=epochs * rows)
+        method = passes["pretrain"] + passes["features"] + passes["train"]
+        control = passes["pretrain"] + passes["control"]
+        assert abs(method.total - control.total) <= 0.5
+
+
+def test_disk_is_the_sum_of_the_arrays() -> None:
+    found = estimates(STAGES, FACTS, RATES, settings_from({}), 2)
+    rows, dimension = FACTS.train, FACTS.dimension
+    vectors = 4 * rows * dimension
+    weights = 4 * (FACTS.parameters + dimension * 10 + 10)
+    expected = {
+        "images": 1797 * (32 * 32 * 3 + 10),
+        "pretrain": weights,
+        "features": vectors + rows * (10 + 4),
+        "cluster": rows * (4 + 4 + 1),
+        "control": weights,
+    }
+    for stage, size in expected.items():
+        assert size <= found[stage].disk_mb * MB <= 1.1 * size + 40_000
+    # Two forms of the weights, the bank, and at most `pool` candidates of each kind for every row.
+    assert (
+        2 * weights + vectors <= found["train"].disk_mb * MB <= 2 * weights + vectors + rows * (2 * 40 * 9 + 16) + 1e5
+    )
+
+
+def test_a_frozen_encoder_leaves_no_bank_and_no_training_of_its_own() -> None:
+    frozen = estimates(STAGES, FACTS, RATES, settings_from({"encoder": {"frozen": True}}), 2)
+    trained = estimates(STAGES, FACTS, RATES, settings_from({}), 2)
+    assert frozen["pretrain"].seconds < 0.2 * trained["pretrain"].seconds
+    assert trained["train"].disk_mb - frozen["train"].disk_mb == pytest.approx(4 * 1295 * 84 / MB)
+
+
+@given(workers=st.integers(1, 8), cores=st.integers(1, 8))
+def test_more_hands_are_never_slower_and_no_faster_than_the_cores(workers: int, cores: int) -> None:
+    facts = dataclasses.replace(FACTS, train=10**6)
+    found, alone = (
+        estimates(["pretrain"], facts, RATES, settings_from({"pretrain": {"workers": n}}), cores)["pretrain"].seconds
+        for n in (workers, 1)
+    )
+    assert found <= alone
+    images = 10 * 10**6
+    assert found >= images * (RATES.plain + RATES.fetch) / cores
+    assert found >= images * RATES.plain / workers
+
+
+def test_time_memory_and_disk_grow_with_the_rows() -> None:
+    few, many = (
+        estimates(STAGES, dataclasses.replace(FACTS, train=n, val=n // 10, test=n // 5), RATES, settings_from({}), 2)
+        for n in (10_000, 1_000_000)
+    )
+    for stage in set(STAGES) - {"pretrain", "control"}:
+        assert few[stage].seconds < many[stage].seconds
+        assert few[stage].disk_mb < many[stage].disk_mb
+        assert few[stage].memory_mb < many[stage].memory_mb
+
+
+def test_given_vectors_have_their_own_features_stage() -> None:
+    facts = Facts(
+        train=1000, val=0, test=0, n_classes=None, labels=0.0, id_bytes=5.0, shape=(), stored_bytes=0.0, dimension=20,
+        parameters=0,
+    )  # fmt: skip
+    found = estimates(["features", "cluster"], facts, Rates(0, 0, 0, 0, 0, 0), settings_from({}), 2)
+    assert found["features"].passes == Passes()
+    assert 1000 * (80 + 5) <= found["features"].disk_mb * MB <= 1.5 * 1000 * (80 + 5)

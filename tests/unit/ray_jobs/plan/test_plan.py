@@ -1,0 +1,95 @@
+"""The plan of given vectors, what it refuses, and how its tables look."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from csrms_dist.training.budget import Passes
+from ray_jobs.plan.estimates import Estimate
+from ray_jobs.plan.text import Planned, plan_text, size
+from tests.unit.ray_jobs.conftest import Cli
+
+CONFIG = "examples/digits.yaml"
+
+
+def write(path: Path, **columns: object) -> Path:
+    pq.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), path)
+    return path
+
+
+def vectors(path: Path, **labels: object) -> Path:
+    rows = np.random.default_rng(0).random((300, 7)).tolist()
+    return write(path, id=[f"{n:04d}" for n in range(300)], vector=rows, **labels)
+
+
+def stages(folder: Path) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = json.loads((folder / "plan.json").read_text())["stages"]
+    return found
+
+
+def test_vectors_are_counted_without_reading_them(cli: Cli, tmp_path: Path) -> None:
+    path = vectors(tmp_path / "v.parquet", labels=[[n % 3, 4] for n in range(300)])
+    said = cli("plan", CONFIG, "--set", f"features.path={path}", "--out", "planned")
+    assert said.code == 0, said.err
+    record = json.loads((tmp_path / "planned" / "plan.json").read_text())
+    assert (record["facts"]["train"], record["facts"]["dimension"], record["facts"]["n_classes"]) == (300, 7, 5)
+    assert record["facts"]["labels"] == 2.0
+    assert set(record["stages"]) == {"features", "cluster", "graph"}
+    assert all(stage["passes"] == {"backward": 0, "forward": 0} for stage in record["stages"].values())
+
+
+def test_vectors_without_labels_have_no_graph(cli: Cli, tmp_path: Path) -> None:
+    path = vectors(tmp_path / "v.parquet")
+    assert cli("plan", CONFIG, "--set", f"features.path={path}", "--out", "planned").code == 0
+    assert set(stages(tmp_path / "planned")) == {"features", "cluster"}
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        ("features.path=nowhere.parquet", 3, "features.path: got nowhere.parquet, which is not a file"),
+        ("features.path=broken.parquet", 3, "broken.parquet: got "),
+        (
+            "features.path=columns.parquet",
+            3,
+            "columns.parquet: got the columns name, expected the columns id and vector",
+        ),
+        ("features.path=empty.parquet", 3, "empty.parquet: got no rows, expected at least one row"),
+        ("train.epoch=3", 2, "unknown key train.epoch; the nearest valid key is train.epochs"),
+        ("encoder.name=lenet", 2, "encoder.name: got 'lenet'"),
+    ],
+)
+def test_what_cannot_run_cannot_be_planned(cli: Cli, tmp_path: Path, text: str, code: int, said: str) -> None:
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 and nothing else")
+    write(tmp_path / "columns.parquet", name=["a"])
+    write(tmp_path / "empty.parquet", id=pa.array([], pa.string()), vector=pa.array([], pa.list_(pa.float32())))
+    found = cli("plan", CONFIG, "--set", text, "--out", "planned")
+    assert found.code == code
+    assert found.err.startswith(f"csrms plan: {said}")
+    assert found.err.count("\n") == 1
+    assert not (tmp_path / "planned" / "plan.json").exists()
+
+
+def test_the_last_line_adds_up_what_is_left() -> None:
+    made = Estimate(1000, Passes(900, 300), 90.0, 500.0, 100.0, 7.0)
+    more = Estimate(2000, Passes(), 30.0, 800.0, 0.02)
+    planned = [Planned("images", "a", more, True), Planned("train", "b", made, False)]
+    text = plan_text([*planned, Planned("control", "c", more, False)], "runs/x", 4)
+    rows = [" ".join(line.split()) for line in text.splitlines()]
+    assert rows[0] == "Plan of runs/x on 4 cores"
+    assert rows[2] == "images done 2,000 - 800 MB 20 kB 30 s"
+    assert rows[3] == "train 1,000 1,000 500 MB 100 MB 90 s"
+    assert rows[5] == "to do 1,000 800 MB 100 MB 2 min 00 s"
+    assert "up to 7.0 MB more" in text
+    assert len({len(line) for line in text.splitlines()[1:6]}) == 1
+
+
+@pytest.mark.parametrize(("mb", "text"), [(0.048, "48 kB"), (4.93, "4.9 MB"), (419.6, "420 MB"), (12345, "12.3 GB")])
+def test_sizes_are_short(mb: float, text: str) -> None:
+    assert size(mb) == text
