@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from csrms_dist.art.settings import ClusterSettings
-from csrms_dist.basics.settings import Settings, nearest, setting
+from csrms_dist.basics.lookup import nearest
+from csrms_dist.basics.settings import Settings, setting
 from csrms_dist.datasets.settings import DataSettings
 from csrms_dist.encoders.settings import EncoderSettings
 from csrms_dist.errors import ConfigError

@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from numbers import Real
 from typing import Any, Self, TypeVar
 
+from csrms_dist.basics.lookup import OWN, nearest
 from csrms_dist.errors import ConfigError
 
 T = TypeVar("T")
 
 
-def setting(default: T, legal: str = "", *, words: Sequence[str] = (), doc: str = "") -> T:
-    """Declare one setting: its default, its legal interval and/or words, and one line of documentation."""
-    return field(default=default, metadata={"legal": legal, "words": tuple(words), "doc": doc})
+def setting(default: T, legal: str = "", *, words: Iterable[str] = (), own: bool = False, doc: str = "") -> T:
+    """Declare one setting: its default, its legal interval and/or words, and one line of documentation.
+
+    own: a user's own 'module:name' is legal beside the words.
+    """
+    return field(default=default, metadata={"legal": legal, "words": tuple(words), "own": own, "doc": doc})
 
 
 def _is_number(value: Any) -> bool:
@@ -50,6 +53,8 @@ def describe(spec: dataclasses.Field[Any]) -> str:
     if words:
         listed = [f"'{word}'" for word in words]
         parts.append(listed[0] if len(listed) == 1 else "one of " + ", ".join(listed))
+    if spec.metadata["own"]:
+        parts.append("module:name of your own")
     return " or ".join(parts)
 
 
@@ -57,7 +62,7 @@ def check_value(settings: type[Settings], name: str, value: Any, prefix: str = "
     """Return `value` in the field's type, or raise ConfigError naming the legal values."""
     spec = next(spec for spec in fields(settings) if spec.name == name)
     legal, words, kind = spec.metadata["legal"], spec.metadata["words"], str(spec.type)
-    if isinstance(value, str) and value in words:
+    if isinstance(value, str) and (value in words or (spec.metadata["own"] and OWN.fullmatch(value))):
         return value
     if legal and _is_number(value) and _within(value, legal):
         with contextlib.suppress(OverflowError):
@@ -72,12 +77,6 @@ def check_value(settings: type[Settings], name: str, value: Any, prefix: str = "
             float(value)
             remedy = "write it without quotes and with a point, as in 1.0e-3, because YAML reads this as text"
     raise ConfigError(prefix + name, got=repr(value), expected=describe(spec), remedy=remedy)
-
-
-def nearest(name: str, valid: Sequence[str]) -> str:
-    """The valid name that is closest to `name`, for error messages."""
-    matches = difflib.get_close_matches(name, valid, n=1, cutoff=0.0)
-    return matches[0] if matches else ""
 
 
 @dataclass(frozen=True)

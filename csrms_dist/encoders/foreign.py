@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from csrms_dist.basics.settings import nearest
+from csrms_dist.basics.lookup import nearest
 from csrms_dist.encoders.encoder import Encoder
 from csrms_dist.errors import ConfigError
 

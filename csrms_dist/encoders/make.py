@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from csrms_dist.basics.settings import nearest
+from csrms_dist.basics.lookup import nearest
 from csrms_dist.encoders.encoder import Encoder
 from csrms_dist.encoders.foreign import (
     EFFICIENTNET_LITE0,

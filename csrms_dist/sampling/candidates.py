@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from csrms_dist.basics.arrays import F32, F64, I64, U8, U64, Floats
 from csrms_dist.basics.hashing import mix
+from csrms_dist.basics.lookup import nearest
 from csrms_dist.basics.progress import Progress
-from csrms_dist.basics.settings import nearest
 from csrms_dist.errors import ConfigError, DataError, RunDirectoryError
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.labels import Membership

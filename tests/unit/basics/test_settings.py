@@ -15,17 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csrms_dist.art.settings import ClusterSettings
-from csrms_dist.basics import settings as config
-from csrms_dist.basics.settings import Settings, check_value, describe, nearest, setting
+from csrms_dist.basics.lookup import nearest
+from csrms_dist.basics.settings import Settings, check_value, describe, setting
 from csrms_dist.errors import ConfigError
 from csrms_dist.hierarchy.settings import GraphSettings
 from csrms_dist.training.settings import OptimiserSettings, TrainSettings
+from ray_jobs.settings import SECTIONS as SECTION_KINDS
 
-SECTIONS = [
-    kind
-    for kind in vars(config).values()
-    if isinstance(kind, type) and issubclass(kind, Settings) and kind is not Settings
-]
+SECTIONS = list(SECTION_KINDS.values())
 FIELDS = [(section, spec) for section in SECTIONS for spec in fields(section)]
 NAMES = [f"{section.section()}.{spec.name}" for section, spec in FIELDS]
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from csrms_dist.errors import DataError
-from csrms_dist.features import feature_table
+from csrms_dist.features import given_vectors
 from csrms_dist.features.feature_table import FeatureTable, write_rows
 from csrms_dist.features.given_vectors import read_vectors
 from csrms_dist.labels import LabelSpace, label_lists, single_labels
@@ -184,7 +184,7 @@ def test_reading_into_a_folder_keeps_the_vectors_on_disk(
         columns[labels] = pa.array([i % 5 if labels == "label" else [i % 5, *range(i % 3)] for i in range(n)])
     path = parquet(tmp_path, **columns)
     at_once = read_vectors(path)
-    monkeypatch.setattr(feature_table, "_ROWS", rows)
+    monkeypatch.setattr(given_vectors, "_ROWS", rows)
     assert_equal(read_vectors(path), at_once)
     for name in ("streamed", "whole"):
         (tmp_path / name).mkdir()

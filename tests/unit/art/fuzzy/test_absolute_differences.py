@@ -96,7 +96,8 @@ def test_padding_is_whole_lines_and_groups_of_zeros_at_the_start_of_a_line():
 PROBE = """
 import hashlib
 import numpy as np
-from csrms_dist.art import absolute_differences, adaptive_vigilance, fuzzy_art
+from csrms_dist.art.fuzzy import absolute_differences, adaptive_vigilance
+from csrms_dist.art.fuzzy import algorithm as fuzzy_art
 
 rng = np.random.default_rng(7)
 digest = hashlib.sha256()

@@ -1,0 +1,80 @@
+"""Variants by name: a dict maps each name to 'module:name', which is imported when it is asked for.
+
+So listing the names loads nothing, and a variant is one file and one entry. Where a setting takes a name it also takes
+a user's own 'module:name', found beside the configuration or installed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from csrms_dist.errors import ConfigError
+
+OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+"""What a user's own 'module:name' looks like."""
+
+
+@cache
+def resolve(place: str) -> Any:
+    """'package.module:name' of this project -> the object of that name."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
+def chosen(known: Mapping[str, str], name: str, setting: str) -> Any:
+    """The object that `name` stands for: an entry of `known`, or the user's own 'module:name'.
+
+    Raises ConfigError, which names the setting, for a name that is neither.
+    """
+    if name in known:
+        return resolve(known[name])
+    if OWN.fullmatch(name):
+        return own(name, setting)
+    raise ConfigError(
+        setting, got=repr(name), expected=f"one of {', '.join(known)} or module:name of your own",
+        remedy=f"the nearest is {nearest(name, list(known))}",
+    )  # fmt: skip
+
+
+def own(place: str, setting: str) -> Any:
+    """A user's 'module:name' -> the object. The working directory is searched too, after everything else.
+
+    Raises ConfigError, which names the setting, when the module cannot be imported or lacks the name.
+    """
+    module_name, _, name = place.partition(":")
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.append(folder)
+    # The code is the user's: whatever it raises is theirs to read.
+    try:
+        module = import_module(module_name)
+    except Exception as error:
+        raise ConfigError(
+            setting, got=f"'{place}', whose import says {one_line(error)}", expected="an importable module:name",
+            remedy=f"{module_name.partition('.')[0]}.py must lie in {folder} or be installed",
+        ) from error  # fmt: skip
+    if not hasattr(module, name):
+        found = nearest(name, [key for key in vars(module) if not key.startswith("_")])
+        raise ConfigError(
+            setting, got=f"'{place}'", expected=f"a name that {module_name} has",
+            remedy=f"the nearest is {module_name}:{found}" if found else "it has none",
+        )  # fmt: skip
+    return getattr(module, name)
+
+
+def one_line(error: BaseException) -> str:
+    """An error's kind and text, on one line."""
+    return f"'{type(error).__name__}: {' '.join(str(error).split())[:200]}'"
+
+
+def nearest(name: str, valid: Sequence[str]) -> str:
+    """The valid name that is closest to `name`, for error messages."""
+    matches = difflib.get_close_matches(name, valid, n=1, cutoff=0.0)
+    return matches[0] if matches else ""
