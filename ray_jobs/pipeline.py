@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from csrms_dist.artefacts.names import METRICS, RECORD
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.errors import ConfigError, DataError, require
+from csrms_dist.methods.known import part
 from csrms_dist.methods.protocol import Stage
+from csrms_dist.run_contents import RunContents
 from graphstore.bundle import empty_folder
 from ray_jobs.memory import Peak, watched
 from ray_jobs.on_ray.session import shared_session
-from ray_jobs.places import store_of
 from ray_jobs.settings import RunSettings, load_settings
+from ray_jobs.stages.context import StageContext
 from ray_jobs.stages.graph import write_bundle
-from ray_jobs.stages.stage import StageContext
-from ray_jobs.stages.table import fingerprints, has_labels, job_of, needed_for, stages_of
+from ray_jobs.stages.table import fingerprints, needed_for, stages_of
 from ray_jobs.stages.versions import versions
 
 
@@ -62,13 +64,8 @@ def prepare(
             got=f"{settings.features.path}, which is not a file",
             expected="a Parquet file of id and vector",
         )
-    if control and not settings.features.path and settings.method.weight_plain == 0:
-        raise ConfigError(
-            "method.weight_plain",
-            got="0",
-            expected="more than 0, because the control trains with it",
-            remedy="raise it or leave the control out with --no-control",
-        )
+    if control and not settings.features.path:
+        settings.method.check_control()
     if settings.tensorboard:
         require("tensorboard", "tensorboard")
     inputs = fingerprints(stages, settings)
@@ -103,23 +100,23 @@ def run(
     with directory.lock(), shared_session():
         started = _begin(directory, settings)
         for stage in stages:
-            if is_done(directory, stage.name, inputs[stage.name]):
+            if is_done(directory, stage, inputs[stage.name]):
                 continue
-            if stage.name == "graph" and not has_labels(directory):
-                if until == "graph":
+            if stage.needs_labels and not RunContents(directory).has_labels:
+                if until == stage.name:
                     raise _no_labels()
                 break
             context = StageContext(directory, settings, inputs[stage.name], stage.requires)
             begun = time.monotonic()
             with watched() as peak:
-                job_of(stage.name)(context)
+                part(stage.job)(context)
             done.append(stage.name)
             _note(directory, started, stage.name, time.monotonic() - begun, peak)
     metrics = {}
     if "evaluate" in inputs and directory.is_done("evaluate", inputs["evaluate"]):
-        metrics = json.loads((directory.open("evaluate") / "metrics.json").read_text())
-        if directory.read_json("metrics.json") != metrics:
-            directory.write_json("metrics.json", metrics)
+        metrics = json.loads((directory.open("evaluate") / METRICS).read_text())
+        if directory.read_json(METRICS) != metrics:
+            directory.write_json(METRICS, metrics)
     return RunResult(directory, settings, metrics, tuple(done))
 
 
@@ -135,31 +132,26 @@ def bundle(
     (graph,) = (stage for stage in work.stages if stage.name == "graph")
     run(work.settings, work.directory.path, control=False, until="cluster")
     with work.directory.lock():
-        if not has_labels(work.directory):
+        context = StageContext(work.directory, work.settings, work.inputs["graph"], graph.requires)
+        if not context.contents.has_labels:
             raise _no_labels()
-        return write_bundle(StageContext(work.directory, work.settings, work.inputs["graph"], graph.requires), folder)
+        return write_bundle(context, folder)
 
 
 def _no_labels() -> DataError:
     return DataError("the feature table", got="no labels", expected="a column label or labels for the graph")
 
 
-def is_done(directory: RunDirectory, stage: str, inputs: str) -> bool:
-    """Whether a stage's artefact is whole and of these inputs; the graph's only if the store still holds that run."""
-    if not directory.is_done(stage, inputs):
-        return False
-    if stage != "graph":
-        return True
-    with store_of(directory) as store:
-        key = directory.facts(stage)["run"]
-        return any(info.key == key and info.status == "ready" for info in store.runs())
+def is_done(directory: RunDirectory, stage: Stage, inputs: str) -> bool:
+    """Whether a stage's artefact is whole and of these inputs, and what it wrote elsewhere is still there."""
+    return directory.is_done(stage.name, inputs) and (not stage.held or part(stage.held)(directory))
 
 
 def _begin(directory: RunDirectory, settings: RunSettings) -> dict[str, Any]:
-    record: dict[str, Any] = directory.read_json("run.json") or {"stages": {}, "attempts": 0}
+    record: dict[str, Any] = directory.read_json(RECORD) or {"stages": {}, "attempts": 0}
     record |= {"versions": versions(), "seed": settings.seed, "config": settings.as_mapping()}
     record["attempts"] += 1
-    directory.write_json("run.json", record)
+    directory.write_json(RECORD, record)
     return record
 
 
@@ -171,4 +163,4 @@ def _note(directory: RunDirectory, record: dict[str, Any], stage: str, seconds: 
     if "passes" in facts:
         entry["passes"] = facts["passes"]
     record["stages"][stage] = entry
-    directory.write_json("run.json", record)
+    directory.write_json(RECORD, record)

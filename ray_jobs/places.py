@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from csrms_dist.artefacts.names import RECORD, STORE
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.errors import RunDirectoryError
 from graphstore.store import GraphStore
@@ -18,18 +19,18 @@ def store_of(run: RunDirectory) -> GraphStore:
         return Neo4jStore.from_environment()
     from graphstore.embedded.store import EmbeddedStore
 
-    return EmbeddedStore(run.path / "store")
+    return EmbeddedStore(run.path / STORE)
 
 
 def find_run(given: str | Path | None) -> RunDirectory:
     """The run directory that was named, or the one below runs/ that was written last."""
     if given is not None:
-        if "://" not in str(given) and not (Path(given) / "run.json").is_file():
+        if "://" not in str(given) and not (Path(given) / RECORD).is_file():
             raise RunDirectoryError(
-                f"{given}", got="no run.json in it", expected="a run directory", remedy="check --run"
+                f"{given}", got=f"no {RECORD} in it", expected="a run directory", remedy="check --run"
             )
         return RunDirectory(given)
-    found = sorted(Path("runs").glob("*/run.json"), key=lambda path: path.stat().st_mtime)
+    found = sorted(Path("runs").glob(f"*/{RECORD}"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise RunDirectoryError("runs/", got="no run in it", expected="a run", remedy="name one with --run DIR")
     return RunDirectory(found[-1].parent)

@@ -11,16 +11,17 @@ import yaml
 
 from csrms_dist.art.settings import ClusterSettings
 from csrms_dist.basics.lookup import nearest
-from csrms_dist.basics.settings import Settings, setting
+from csrms_dist.basics.settings import Settings, check_value, setting
 from csrms_dist.datasets.settings import DataSettings
 from csrms_dist.encoders.settings import EncoderSettings
 from csrms_dist.errors import ConfigError
 from csrms_dist.evaluation.settings import EvaluateSettings
 from csrms_dist.features.settings import FeaturesSettings
 from csrms_dist.hierarchy.settings import GraphSettings
-from csrms_dist.methods.csrms.recipes import READINGS
-from csrms_dist.methods.csrms.settings import MethodSettings
+from csrms_dist.methods.known import DEFAULT, settings_class
+from csrms_dist.methods.settings import MethodSettings
 from csrms_dist.sampling.settings import SamplingSettings
+from csrms_dist.training.recipe import Recipe
 from csrms_dist.training.settings import PretrainSettings, TrainSettings
 
 
@@ -76,7 +77,7 @@ class RunSettings(Settings):
     cluster: ClusterJobSettings = field(default_factory=ClusterJobSettings)
     graph: GraphSettings = field(default_factory=GraphSettings)
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
-    method: MethodSettings = field(default_factory=MethodSettings)
+    method: MethodSettings = field(default_factory=lambda: settings_class()())
     train: TrainJobSettings = field(default_factory=TrainJobSettings)
     evaluate: EvaluateJobSettings = field(default_factory=EvaluateJobSettings)
 
@@ -98,6 +99,11 @@ class RunSettings(Settings):
         """Plain nested values, as run.json keeps them."""
         return asdict(self)
 
+    @property
+    def recipe(self) -> Recipe:
+        """The settings that decide a training."""
+        return Recipe(self.seed, self.encoder, self.pretrain, self.sampling, self.method, self.train)
+
     def select(self, key: str) -> Any:
         """The plain value of a section or of section.key."""
         value: Any = self.as_mapping()
@@ -118,6 +124,12 @@ SECTIONS: Mapping[str, type[Settings]] = {
     "train": TrainJobSettings,
     "evaluate": EvaluateJobSettings,
 }
+"""The sections by name; that of `method` is what all methods share, `sections` has a method's own."""
+
+
+def sections(name: str = DEFAULT) -> Mapping[str, type[Settings]]:
+    """The sections of a run with a method."""
+    return {**SECTIONS, "method": settings_class(name)}
 
 
 def load_settings(config: str | Path | None, overrides: Sequence[str] = ()) -> RunSettings:
@@ -137,15 +149,17 @@ def settings_from(values: Mapping[str, Any]) -> RunSettings:
     top = [spec.name for spec in fields(RunSettings)]
     for key in values:
         if key not in top:
-            dotted = [f"{name}.{spec.name}" for name, kind in SECTIONS.items() for spec in fields(kind)]
+            dotted = [f"{name}.{spec.name}" for name, kind in sections().items() for spec in fields(kind)]
             same = [name for name in dotted if name.endswith(f".{key}")]
             found = " or ".join(same) or nearest(str(key), top)
             raise ConfigError(f"unknown key {key}", remedy=f"the nearest valid key is {found}")
-    reading = _section(values, "method").get("reading", "structural")
-    recipe = READINGS.get(reading, {})
+    given = _section(values, "method")
+    name = check_value(MethodSettings, "name", given.get("name", DEFAULT), "method.")
+    kinds = sections(name)
+    recipe = settings_class(name).recipe(given)
     made: dict[str, Any] = {key: values[key] for key in ("name", "seed", "tensorboard") if key in values}
-    for name, kind in SECTIONS.items():
-        made[name] = kind.from_mapping({**recipe.get(name, {}), **_section(values, name)})
+    for section, kind in kinds.items():
+        made[section] = kind.from_mapping({**recipe.get(section, {}), **_section(values, section)})
     return RunSettings(**made)
 
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,13 @@ def chosen(known: Mapping[str, str], name: str, setting: str) -> Any:
 
 
 def own(place: str, setting: str) -> Any:
-    """A user's 'module:name' -> the object. The working directory is searched too, after everything else.
+    """A user's 'module:name' -> the object. The working directory is searched too, where the module is nowhere else.
 
     Raises ConfigError, which names the setting, when the module cannot be imported or lacks the name.
     """
     module_name, _, name = place.partition(":")
-    folder = str(Path.cwd())
-    if folder not in sys.path:
+    folder, package = str(Path.cwd()), module_name.partition(".")[0]
+    if folder not in sys.path and package not in sys.modules and find_spec(package) is None:
         sys.path.append(folder)
     # The code is the user's: whatever it raises is theirs to read.
     try:
@@ -58,7 +59,7 @@ def own(place: str, setting: str) -> Any:
     except Exception as error:
         raise ConfigError(
             setting, got=f"'{place}', whose import says {one_line(error)}", expected="an importable module:name",
-            remedy=f"{module_name.partition('.')[0]}.py must lie in {folder} or be installed",
+            remedy=f"{package}.py must lie in {folder} or be installed",
         ) from error  # fmt: skip
     if not hasattr(module, name):
         found = nearest(name, [key for key in vars(module) if not key.startswith("_")])

@@ -23,9 +23,19 @@ T = TypeVar("T")
 def setting(default: T, legal: str = "", *, words: Iterable[str] = (), own: bool = False, doc: str = "") -> T:
     """Declare one setting: its default, its legal interval and/or words, and one line of documentation.
 
-    own: a user's own 'module:name' is legal beside the words.
+    own: a user's own 'module:name' is legal beside the words. A setting whose default is a mapping takes words (or own
+    names) to numbers in the interval.
     """
-    return field(default=default, metadata={"legal": legal, "words": tuple(words), "own": own, "doc": doc})
+    metadata = {"legal": legal, "words": tuple(words), "own": own, "doc": doc}
+    if isinstance(default, Mapping):
+        made: T = field(default_factory=dict, metadata=metadata)  # type: ignore[assignment]
+        return made
+    return field(default=default, metadata=metadata)
+
+
+def default_of(spec: dataclasses.Field[Any]) -> Any:
+    """The default of a declared setting."""
+    return spec.default if spec.default_factory is dataclasses.MISSING else spec.default_factory()
 
 
 def _is_number(value: Any) -> bool:
@@ -42,11 +52,14 @@ def _within(value: Any, legal: str) -> bool:
 
 def describe(spec: dataclasses.Field[Any]) -> str:
     """The legal values of a field as text: 'a whole number in [1, 64]', "a number in [0, 1] or 'auto'"."""
-    legal, words = spec.metadata["legal"], spec.metadata["words"]
+    legal, words, kind = spec.metadata["legal"], spec.metadata["words"], str(spec.type)
+    if "Mapping" in kind:
+        names = [f"'{word}'" for word in words] + ["module:name of your own"] * spec.metadata["own"]
+        return f"a mapping from {' or '.join(names)} to a number in {legal}"
     parts = []
     if legal:
-        parts.append(("a whole number in " if "int" in str(spec.type) else "a number in ") + legal)
-    elif "bool" in str(spec.type):
+        parts.append(("a whole number in " if "int" in kind else "a number in ") + legal)
+    elif "bool" in kind:
         parts.append("true or false")
     elif not words:
         parts.append("text")
@@ -61,8 +74,27 @@ def describe(spec: dataclasses.Field[Any]) -> str:
 def check_value(settings: type[Settings], name: str, value: Any, prefix: str = "") -> Any:
     """Return `value` in the field's type, or raise ConfigError naming the legal values."""
     spec = next(spec for spec in fields(settings) if spec.name == name)
+    legal, kind = spec.metadata["legal"], str(spec.type)
+    found = _mapping(spec, value) if "Mapping" in kind else _plain(spec, value)
+    if found is not None:
+        return found
+    remedy = "change it in the configuration"
+    if legal and isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            float(value)
+            remedy = "write it without quotes and with a point, as in 1.0e-3, because YAML reads this as text"
+    raise ConfigError(prefix + name, got=repr(value), expected=describe(spec), remedy=remedy)
+
+
+def _is_word(spec: dataclasses.Field[Any], value: Any) -> bool:
+    words, own = spec.metadata["words"], spec.metadata["own"]
+    return isinstance(value, str) and (value in words or (own and OWN.fullmatch(value) is not None))
+
+
+def _plain(spec: dataclasses.Field[Any], value: Any) -> Any:
+    """A number, a word, a text or a truth value in the field's type; None when it is not legal."""
     legal, words, kind = spec.metadata["legal"], spec.metadata["words"], str(spec.type)
-    if isinstance(value, str) and (value in words or (spec.metadata["own"] and OWN.fullmatch(value))):
+    if _is_word(spec, value):
         return value
     if legal and _is_number(value) and _within(value, legal):
         with contextlib.suppress(OverflowError):
@@ -71,12 +103,17 @@ def check_value(settings: type[Settings], name: str, value: Any, prefix: str = "
                 return number
     elif not legal and not words and (isinstance(value, bool) if "bool" in kind else isinstance(value, str)):
         return value
-    remedy = "change it in the configuration"
-    if legal and isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            float(value)
-            remedy = "write it without quotes and with a point, as in 1.0e-3, because YAML reads this as text"
-    raise ConfigError(prefix + name, got=repr(value), expected=describe(spec), remedy=remedy)
+    return None
+
+
+def _mapping(spec: dataclasses.Field[Any], value: Any) -> dict[str, float] | None:
+    """Words to numbers; None when a key or a value is not legal."""
+    legal = spec.metadata["legal"]
+    if not isinstance(value, Mapping):
+        return None
+    if not all(_is_word(spec, key) and _is_number(n) and _within(n, legal) for key, n in value.items()):
+        return None
+    return {key: float(n) for key, n in value.items()}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,20 +12,28 @@ import torch
 from csrms_dist.basics.arrays import F32, U8
 from csrms_dist.encoders import Encoder, Normaliser
 from csrms_dist.features.extraction import encode_pixels
-from csrms_dist.methods.csrms.method import CSRMSModel, make_reading
 from csrms_dist.methods.saved_model import make_model, read_card, read_weights
+
+MEAN = "mean"
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """(N, K) class probabilities of the plain head, the graph head and their mean; the latter two None without one.
+    """(N, K) class probabilities by head: `plain`, those that the method adds, and `mean` of all where it adds any.
 
     With several labels an image each class has a probability of its own, and a row need not sum to 1.
     """
 
-    plain: F32
-    graph: F32 | None = None
-    mean: F32 | None = None
+    heads: Mapping[str, F32]
+
+    @property
+    def plain(self) -> F32:
+        return self.heads["plain"]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Predictions]) -> Predictions:
+        """Predictions of consecutive images, at least one part -> of all of them."""
+        return cls({head: np.concatenate([part.heads[head] for part in parts]) for head in parts[0].heads})
 
 
 class Classifier:
@@ -35,10 +43,9 @@ class Classifier:
         self.card = read_card(folder)
         self.model = make_model(self.card, seed=0)
         self.model.load_state_dict(read_weights(folder))
+        self.model.load_beside(folder)
         self.model.eval()
         self.normalise = Normaliser(self.card.mean, self.card.std)
-        path = folder / "prototypes.npy"
-        self.prototypes = torch.from_numpy(np.load(path)) if path.exists() else None
 
     @property
     def encoder(self) -> Encoder:
@@ -65,27 +72,21 @@ class Classifier:
         """(N, D) features of this encoder -> class probabilities."""
         size = self.card.batch_size
         parts = [self._block(features[n : n + size]) for n in range(0, max(len(features), 1), size)]
-        plain = np.concatenate([part[0] for part in parts])
-        graph = [part[1] for part in parts if part[1] is not None]
-        if not graph:
-            return Predictions(plain)
-        joined = np.concatenate(graph)
-        mean: F32 = (plain + joined) / np.float32(2)
-        return Predictions(plain, joined, mean)
+        heads = dict(Predictions.joined(parts).heads)
+        if len(heads) > 1:
+            first, *others = heads.values()
+            heads[MEAN] = sum(others, start=first) / np.float32(len(heads))
+        return Predictions(heads)
 
-    def _block(self, features: F32) -> tuple[F32, F32 | None]:
+    def _block(self, features: F32) -> Predictions:
         size = len(features)
         # Every block has the same shape: matrix products round differently at different sizes.
         padded = torch.zeros(self.card.batch_size, features.shape[1])
         padded[:size] = torch.from_numpy(features)
         with torch.inference_mode():
-            plain = self._probabilities(self.model.plain_head(padded))[:size]
-            if not isinstance(self.model, CSRMSModel) or self.prototypes is None:
-                return plain, None
-            reading = make_reading(self.card.reading, self.card.prototypes, self.card.n_positives)
-            logits, _ = self.model.graph_head(padded, reading.unseen_context(padded, self.prototypes))
-            return plain, self._probabilities(logits)[:size]
+            answers = self.model.answers(padded)
+            return Predictions({head: self._probabilities(logits)[:size] for head, logits in answers.items()})
 
     def _probabilities(self, logits: torch.Tensor) -> F32:
-        values: F32 = (logits.sigmoid() if self.card.multi_label else logits.softmax(dim=1)).numpy()
+        values: F32 = (logits.sigmoid() if self.card.multi_label else logits.softmax(dim=1)).cpu().numpy()
         return values

@@ -36,16 +36,19 @@ def difference_line(difference: Mapping[str, float]) -> str:
 def accuracy_lines(metrics: Mapping[str, Any]) -> list[str]:
     """Test accuracy, or with several labels mAP, P@5 and R@5, of control and method at equal passes."""
     test, passes, dataset = metrics["test"], metrics["passes"], metrics["dataset"]
-    of = f"{metrics['reading']} reading, seed {metrics['seed']}"
+    what = f"{metrics['reading']} reading" if "reading" in metrics else f"method {metrics['method']}"
+    of = f"{what}, seed {metrics['seed']}"
     if metrics["frozen_encoder"]:
         of += ", frozen encoder"
-    what = "Accuracy" if not dataset["multi_label"] else "mAP, P@1, P@5, R@5"
-    lines = [f"{what} on {dataset['test']:,} test images ({of})"]
+    measured = "Accuracy" if not dataset["multi_label"] else "mAP, P@1, P@5, R@5"
+    lines = [f"{measured} on {dataset['test']:,} test images ({of})"]
     if "control" in metrics:
         lines.append(f"  plain control             {_score(metrics['control']['test'])}   {_passes(passes['control'])}")
     lines.append(f"  method, plain head        {_score(test['plain'])}   {_passes(passes['method'])}")
-    lines.append(f"  method, graph head        {_score(test['graph'])}")
-    lines.append(f"  method, mean of the two   {_score(test['mean'])}")
+    for head, figures in test.items():
+        if head != "plain":
+            name = "mean of the two" if head == "mean" and len(test) == 3 else f"{head} head"
+            lines.append(f"  {f'method, {name}':<26}{_score(figures)}")
     if dataset["rejected"]:
         lines.append(f"  set aside                 {dataset['rejected']:,} unreadable images (images/rejected.parquet)")
     if dataset["test_only_classes"]:
@@ -53,7 +56,9 @@ def accuracy_lines(metrics: Mapping[str, Any]) -> list[str]:
         lines.append(f"  counted as wrong          images of classes that are only in the test set: {names}")
     if "difference" in metrics:
         lines.append(f"  plain head minus control  {difference_line(metrics['difference'])}")
-    return [*lines, f"  leak check                {leak_line(metrics['leak_check'])}"]
+    if "leak_check" in metrics:
+        lines.append(f"  leak check                {leak_line(metrics['leak_check'])}")
+    return lines
 
 
 def _score(figures: float | Mapping[str, float]) -> str:

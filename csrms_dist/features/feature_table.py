@@ -19,6 +19,8 @@ from scipy import sparse
 from csrms_dist.basics.arrays import F32, I32, I64
 from csrms_dist.labels import LabelSpace, Membership
 
+VECTORS, ROWS = "vectors.npy", "rows.arrow"
+
 
 @dataclass(frozen=True)
 class FeatureTable:
@@ -50,13 +52,13 @@ class FeatureTable:
     def save(self, folder: Path) -> None:
         """Write rows.arrow and, unless it is there already, vectors.npy."""
         write_rows(folder, self.instance, self.part, self.ids, self.membership, self.label_space)
-        if not (folder / "vectors.npy").exists():
-            np.save(folder / "vectors.npy", self.vectors)
+        if not (folder / VECTORS).exists():
+            np.save(folder / VECTORS, self.vectors)
 
     @classmethod
     def load(cls, folder: Path) -> FeatureTable:
         """Memory-map a saved table."""
-        rows = pa.ipc.open_file(pa.memory_map(str(folder / "rows.arrow"))).read_all()
+        rows = pa.ipc.open_file(pa.memory_map(str(folder / ROWS))).read_all()
         space = membership = None
         if stored := (rows.schema.metadata or {}).get(b"label_space"):
             facts = json.loads(stored)
@@ -67,7 +69,7 @@ class FeatureTable:
             ones, shape = np.ones(len(indices), np.uint8), (len(indptr) - 1, space.n_classes)
             membership = sparse.csr_array((ones, indices, indptr), shape=shape)
         return cls(
-            np.load(folder / "vectors.npy", mmap_mode="r"),
+            np.load(folder / VECTORS, mmap_mode="r"),
             rows["instance"].combine_chunks().to_numpy(),
             rows["part"].combine_chunks().to_numpy(),
             rows["id"].combine_chunks(),
@@ -94,5 +96,5 @@ def write_rows(
         metadata = {"label_space": json.dumps(facts)}
     table = pa.table(columns)
     table = table.replace_schema_metadata(metadata)
-    with pa.OSFile(str(folder / "rows.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+    with pa.OSFile(str(folder / ROWS), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table.combine_chunks())

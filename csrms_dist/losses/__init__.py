@@ -1,1 +1,1 @@
-"""Loss terms, one a file; `objective` weighs and names them."""
+"""Loss terms, one a file; `terms` lists them, `objective` weighs them."""

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from csrms_dist.losses.distance import RunningScale, euclidean
+from csrms_dist.losses.distance import euclidean
+from csrms_dist.losses.term import ALONE, Reducer, ScaledTerm, View
+from csrms_dist.sampling.subgraph import POSITIVE
 
 
-class Attraction:
-    """Mean over the n positives of 1 - 1 / (1 + d / s); arguments and result as for NegativeSampling."""
+class Attraction(ScaledTerm):
+    """Mean over the n positives of 1 - 1 / (1 + d / s), s the running mean distance.
 
-    def __init__(self) -> None:
-        self.scale = RunningScale()
+    Called with features (B, D), positives (B, n, D) detached and mask (B, n); returns the mean over the batch, a
+    differentiable zero when there are no positives.
+    """
 
-    def __call__(
-        self, features: Tensor, positives: Tensor, mask: Tensor, global_size: int, all_sum: Callable[[Tensor], Tensor]
-    ) -> Tensor:
+    edge_types = (POSITIVE,)
+
+    def __call__(self, features: Tensor, positives: Tensor, mask: Tensor, reducer: Reducer = ALONE) -> Tensor:
         distance = euclidean(features[:, None], positives)
-        sums = all_sum(torch.stack([(distance.detach() * mask).sum(), mask.sum().to(distance.dtype)]))
+        sums = reducer.total(torch.stack([(distance.detach() * mask).sum(), mask.sum().to(distance.dtype)]))
         attracted = mask * (1 - 1 / (1 + distance / self.scale.update(sums[0], sums[1])))
-        return (attracted.sum(dim=1) / mask.sum(dim=1).clamp(min=1)).sum() / global_size
+        return (attracted.sum(dim=1) / mask.sum(dim=1).clamp(min=1)).sum() / reducer.size(len(features))
+
+    def of(self, view: View) -> Tensor:
+        return self(view.unit, *view.neighbours(POSITIVE), view.reducer)

@@ -2,32 +2,67 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+
+from csrms_dist.losses.term import ALONE, Reducer, Term, View
 
 
 def classification_loss(
     logits: Tensor,
     membership: Tensor,
-    global_size: int,
     smoothing: float = 0.0,
     *,
     labels_per_image: float | None = None,
+    reducer: Reducer = ALONE,
 ) -> Tensor:
-    """(B, K) logits, (B, K) membership -> the sum over these rows, divided by the rows of the global batch.
+    """(B, K) logits, (B, K) membership -> the mean over the batch.
 
     labels_per_image: None where each image has one label: cross-entropy. With several labels the mean number of them in
     training, above 0: for each row the sum over classes of the binary cross-entropies, whose targets are
     t (1 - s) + s / 2 with smoothing s, divided by that number, so that the loss has the scale of a cross-entropy and
     takes the same learning rates. A row without labels counts too, as an answer of no to every class.
     """
+    size = reducer.size(len(logits))
     if labels_per_image is not None:
         targets = membership * (1 - smoothing) + smoothing / 2
         total = binary_cross_entropy_with_logits(logits, targets, reduction="sum")
-        return total / (global_size * labels_per_image)
+        return total / (size * labels_per_image)
     labels = membership.argmax(dim=1)
-    return cross_entropy(logits, labels, reduction="sum", label_smoothing=smoothing) / global_size
+    return cross_entropy(logits, labels, reduction="sum", label_smoothing=smoothing) / size
+
+
+class Classification(Term):
+    """The classification loss of one head; arguments as for `classification_loss`."""
+
+    head: ClassVar[str]
+
+    def __init__(self, *, label_smoothing: float = 0.0, labels_per_image: float | None = None) -> None:
+        self.label_smoothing, self.labels_per_image = label_smoothing, labels_per_image
+
+    def of(self, view: View) -> Tensor:
+        return classification_loss(
+            view.logits[self.head],
+            view.membership,
+            self.label_smoothing,
+            labels_per_image=self.labels_per_image,
+            reducer=view.reducer,
+        )
+
+
+class PlainHead(Classification):
+    """The classification loss of the plain head."""
+
+    head = "plain"
+
+
+class GraphHead(Classification):
+    """The classification loss of the graph head."""
+
+    head = "graph"
 
 
 def prior_logits(counts: Tensor, n_images: int) -> Tensor:

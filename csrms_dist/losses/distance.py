@@ -28,7 +28,8 @@ class RunningScale:
         """Take in the sum and the number of a global batch's distances; returns s > 0."""
         if float(count) > 0:
             mean = (total / count).detach()
-            self.value = self.momentum * self.value + (1 - self.momentum) * mean if self.seen else mean.clone()
+            held = self.value.to(mean.device)
+            self.value = self.momentum * held + (1 - self.momentum) * mean if self.seen else mean.clone()
             self.seen = True
         return self.value.clamp(min=1e-6)
 

@@ -1,1 +1,1 @@
-"""Methods as peers: what the trainer and `csrms run` know of each."""
+"""Methods as peers, a folder each. `known.METHODS` lists them; the rest of the project sees `protocol` alone."""

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
-
 from csrms_dist.basics.collective import Collective
-from csrms_dist.encoders import Encoder
+from csrms_dist.encoders.encoder import Encoder
 from csrms_dist.losses.classification import classification_loss, top_hits
 from csrms_dist.losses.objective import Objective
-from csrms_dist.methods.protocol import Batch, BatchOutcome
-
-
-class PlainModel(nn.Module):
-    """encoder -> linear classifier. forward: (B, 3, H, W), or what the encoder takes, -> (B, K) logits."""
-
-    def __init__(self, encoder: Encoder, dimension: int, n_classes: int) -> None:
-        super().__init__()
-        self.encoder: Encoder = encoder
-        self.plain_head = nn.Linear(dimension, n_classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.plain_head(self.encoder(images))
-        return logits
+from csrms_dist.losses.term import Reducer
+from csrms_dist.methods.model import PlainModel
+from csrms_dist.methods.protocol import Batch, BatchOutcome, Built, MethodSpec, Structure, Task
+from csrms_dist.methods.saved_model import ModelCard
 
 
 class PlainMethod:
@@ -49,9 +37,9 @@ class PlainMethod:
         loss = classification_loss(
             logits,
             batch.membership,
-            len(batch.global_rows),
             self.label_smoothing,
             labels_per_image=self.labels_per_image,
+            reducer=Reducer(len(batch.global_rows), collective),
         )
         return BatchOutcome({"plain": loss}, {"plain": top_hits(logits, batch.membership)})
 
@@ -63,3 +51,19 @@ class PlainMethod:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Nothing is kept between epochs."""
+
+
+def make(card: ModelCard, encoder: Encoder) -> PlainModel:
+    """The model of a card."""
+    return PlainModel(encoder, len(card.class_names))
+
+
+def build(model: PlainModel, structure: Structure, task: Task) -> Built:
+    """The plain classifier for stage 0, where its loss weighs 1, or as a control."""
+    weight = 1.0 if task.role == "pretrain" else task.settings.control_weight()
+    return Built(
+        PlainMethod(model, weight=weight, label_smoothing=task.label_smoothing, labels_per_image=task.labels_per_image)
+    )
+
+
+CONTROL = MethodSpec(model="csrms_dist.methods.plain:make", build="csrms_dist.methods.plain:build")

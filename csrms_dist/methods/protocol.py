@@ -1,44 +1,148 @@
-"""What the trainer and `csrms run` know of a method: its stages, and how it turns a batch into loss terms."""
+"""A method as the rest of the project knows it: its stages, how it is built, and how it turns a batch into loss terms.
+
+Nothing heavy is imported here, so that a command can list stages without loading torch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from torch import Tensor, nn
+if TYPE_CHECKING:
+    from pathlib import Path
 
-from csrms_dist.basics.collective import Collective
-from csrms_dist.losses.objective import Objective
-from csrms_dist.sampling.subgraph import BatchSubgraph
+    import torch
+    from torch import Tensor, nn
+
+    from csrms_dist.basics.arrays import F32, I64
+    from csrms_dist.basics.collective import Collective
+    from csrms_dist.hierarchy.graph import HierarchyGraph
+    from csrms_dist.losses.objective import Objective
+    from csrms_dist.methods.settings import MethodSettings
+    from csrms_dist.sampling.candidates import Candidates
+    from csrms_dist.sampling.protocol import Sampler
+    from csrms_dist.sampling.settings import SamplingSettings
+    from csrms_dist.sampling.subgraph import BatchSubgraph
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a method. Its artefact has its name.
+    """One stage of a run. Its artefact has its name. Functions are named as 'module:name' and imported when needed.
 
-    requires: the stages whose artefacts it reads. settings: the sections, or section.key, that decide its result;
-    whatever is not listed (the number of actors, say) may change without redoing it.
+    name: of the stage, its folder and its command.
+    job: the function that does the work, called with a StageContext.
+    requires: the stages whose artefacts it reads.
+    settings: the sections, or section.key, that decide its result; whatever is not listed (the number of actors, say)
+        may change without redoing it.
+    outside: a function of the run's settings, the digest of the files from outside that it reads.
+    held: a function of the run directory, whether what it wrote elsewhere is still there.
+    estimate: a formula of `csrms plan`; a stage without one is left out of the plan.
+    beside: folders that it writes beside its own.
+    format: raised when its artefact changes its meaning, so that an old one is made anew instead of misread.
+    needs_ray: it starts a Ray session.
+    needs_labels: without labels it is left out, and with it all that follows.
     """
 
     name: str
+    job: str
     requires: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
+    outside: str = ""
+    held: str = ""
+    estimate: str = ""
+    beside: tuple[str, ...] = ()
+    format: int = 2
+    needs_ray: bool = False
+    needs_labels: bool = False
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """A method before anything is built; functions and classes as 'module:name'.
+
+    model: (card, encoder) -> the module that is trained and saved, a `methods.model.PlainModel` or what extends it.
+    build: (model, structure, task) -> Built, ready to be trained.
+    settings: the class of the section `method`, a `methods.settings.MethodSettings`.
+    stages: in an order in which each follows what it requires; given_vector_stages: of vectors without images.
+    keep: (folder, state, work) writes what a trained method's `state_dict` leaves beside the weights; '' for nothing.
+        work is the folder of its task.
+    """
+
+    model: str
+    build: str
+    settings: str = "csrms_dist.methods.settings:MethodSettings"
+    stages: tuple[Stage, ...] = ()
+    given_vector_stages: tuple[Stage, ...] = ()
+    keep: str = ""
+
+
+class Structure(Protocol):
+    """What a method may build on: a run's contents (`run_contents.RunContents`), or something made up for a trial."""
+
+    @property
+    def hierarchy(self) -> HierarchyGraph: ...
+
+    @property
+    def vectors(self) -> F32:
+        """(N, D) features of the hierarchy's rows."""
+        ...
+
+    def candidates(self, edge_types: tuple[str, ...]) -> dict[str, Candidates]: ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method is built for, beside the structure.
+
+    role: the training stage, `pretrain`, `train` or `control`.
+    settings, sampling: the sections `method` and `sampling`.
+    seed, label_smoothing: of the training.
+    labels_per_image: the mean number of labels of a training image, None where each has one.
+    frozen: the encoder is not trained.
+    rank: of this worker.
+    work: a folder for generations of the feature bank, equal for all workers; None keeps them in memory.
+    device: where tensors go.
+    sampler_type: makes the sampler of (candidates, sizes, seed).
+    """
+
+    role: str
+    settings: MethodSettings
+    sampling: SamplingSettings
+    seed: int
+    label_smoothing: float
+    labels_per_image: float | None
+    frozen: bool
+    rank: int
+    work: Path | None
+    device: torch.device
+    sampler_type: Callable[[Mapping[str, Candidates], Mapping[str, int], int], Sampler]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A method ready to be trained, and what draws its batches' edges, None where it looks at none."""
+
+    method: Method
+    sampler: Sampler | None = None
 
 
 @dataclass(frozen=True)
 class Batch:
     """This worker's slice of a global batch.
 
-    rows (b,): training rows. inputs: what the encoder takes, normalised images (b, 3, H, W), or the features (b, D) of
-    an encoder that stays frozen. membership (b, K) float32, 0 and 1. global_rows (B,): the rows of all workers, in
-    order; this worker holds global_rows[rank::world]. subgraph: of these anchors, None where no edges are sampled.
+    rows: (b,) int64, training rows, on the host, because they index what is memory-mapped there.
+    inputs: what the encoder takes, normalised images (b, 3, H, W), or the features (b, D) of an encoder that stays
+        frozen.
+    membership: (b, K) float32, 0 and 1.
+    global_rows: (B,) int64, the rows of all workers, in order; this worker holds global_rows[rank::world].
+    subgraph: of these anchors, None where no edges are sampled.
     """
 
-    rows: Tensor
+    rows: I64
     inputs: Tensor
     membership: Tensor
-    global_rows: Tensor
+    global_rows: I64
     subgraph: BatchSubgraph | None
 
 

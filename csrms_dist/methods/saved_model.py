@@ -3,63 +3,76 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from csrms_dist.basics.arrays import F32
 from csrms_dist.encoders import Encoder, make_encoder
-from csrms_dist.methods.csrms.method import CSRMSModel
-from csrms_dist.methods.plain import PlainModel
+from csrms_dist.errors import RunDirectoryError
+from csrms_dist.methods.known import part, saved_as
+from csrms_dist.methods.model import PlainModel
+
+WEIGHTS, CARD = "weights.safetensors", "model.json"
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What must be known beside the weights. reading is '' for a plain model. mean, std: of the normaliser."""
+    """How a model is made again; its weights lie beside it.
+
+    encoder: as in `encoder.name`.
+    image_shape: (H, W, 3).
+    mean, std: of the normaliser, by channel.
+    class_names: in the order of the logits.
+    method: who made it, a name of METHODS or CONTROLS or a user's own.
+    options: what that method needs beside this.
+    batch_size: images in one block of predictions, which decides their last bits.
+    """
 
     encoder: str
     image_shape: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     class_names: tuple[str, ...]
-    reading: str = ""
-    prototypes: int = 8
-    n_positives: int = 10
+    method: str = "plain"
+    options: dict[str, Any] = field(default_factory=dict)
     batch_size: int = 32
     multi_label: bool = False
 
 
-def make_model(card: ModelCard, seed: int, encoder: Encoder | None = None) -> PlainModel | CSRMSModel:
+def make_model(card: ModelCard, seed: int, encoder: Encoder | None = None) -> PlainModel:
     """A freshly initialised model for a card, with the card's encoder unless another is given."""
     if encoder is None:
         encoder = make_encoder(card.encoder, card.image_shape, seed)
-    if card.reading:
-        return CSRMSModel(encoder, encoder.dimension, len(card.class_names), card.reading, seed)
+    make = part(saved_as(card.method).model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return PlainModel(encoder, encoder.dimension, len(card.class_names))
+        model: PlainModel = make(card, encoder)
+    return model
 
 
-def save_model(folder: Path, card: ModelCard, state: dict[str, torch.Tensor], prototypes: F32 | None = None) -> None:
-    """Write weights.safetensors, model.json and, for a graph head, prototypes.npy (J, D)."""
-    save_file({name: value.contiguous() for name, value in sorted(state.items())}, folder / "weights.safetensors")
-    (folder / "model.json").write_text(json.dumps(asdict(card), indent=1, sort_keys=True) + "\n")
-    if prototypes is not None:
-        np.save(folder / "prototypes.npy", prototypes)
+def save_model(folder: Path, card: ModelCard, state: dict[str, torch.Tensor]) -> None:
+    """Write weights.safetensors and model.json."""
+    save_file({name: value.contiguous() for name, value in sorted(state.items())}, folder / WEIGHTS)
+    (folder / CARD).write_text(json.dumps(asdict(card), indent=1, sort_keys=True) + "\n")
 
 
 def read_card(folder: Path) -> ModelCard:
-    """The card of a saved model."""
-    facts: dict[str, Any] = json.loads((folder / "model.json").read_text())
+    """The card of a saved model. Raises RunDirectoryError for one that this version does not know."""
+    facts: dict[str, Any] = json.loads((folder / CARD).read_text())
     facts = {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
-    return ModelCard(**facts)
+    try:
+        return ModelCard(**facts)
+    except TypeError as error:
+        raise RunDirectoryError(
+            f"{folder / CARD}", got="a model of another version of csrms-dist", expected="one of this version",
+            remedy="train it again with `csrms run CONFIG`",
+        ) from error  # fmt: skip
 
 
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:
     """The weights of a saved model."""
-    weights: dict[str, torch.Tensor] = load_file(folder / "weights.safetensors")
+    weights: dict[str, torch.Tensor] = load_file(folder / WEIGHTS)
     return weights

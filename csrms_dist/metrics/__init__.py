@@ -1,0 +1,27 @@
+"""Metrics by name, a family a file; plain NumPy. Scores are (N, K) class probabilities, membership (N, K) 0/1 CSR.
+
+A metric is a function (scores, membership, unseen) -> a number; unseen (U,) int64 are the classes that training never
+saw. One of several labels an image says so in its entry. `evaluate.more_metrics` takes a user's own 'module:name'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """place: the function, as 'module:name'. several: of data with several labels an image."""
+
+    place: str
+    several: bool
+
+
+METRICS: Mapping[str, Entry] = {
+    "accuracy": Entry("csrms_dist.metrics.classification:accuracy", False),
+    "mAP": Entry("csrms_dist.metrics.ranking:mean_average_precision", True),
+    "P@1": Entry("csrms_dist.metrics.ranking:precision_at_1", True),
+    "R@1": Entry("csrms_dist.metrics.ranking:recall_at_1", True),
+    "P@5": Entry("csrms_dist.metrics.ranking:precision_at_5", True),
+    "R@5": Entry("csrms_dist.metrics.ranking:recall_at_5", True),
+}

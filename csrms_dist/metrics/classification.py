@@ -1,4 +1,4 @@
-"""What is measured, and how sure it is. Scores are (N, K) class probabilities, membership (N, K) 0/1 CSR."""
+"""One label an image: accuracy and confusion. Scores are (N, K) class probabilities, membership (N, K) 0/1 CSR."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def top_accuracy(scores: Floats, membership: Membership) -> float:
     """Share of the images with a label whose most probable class is one of theirs: accuracy, or precision@1."""
     labelled = np.diff(membership.indptr) > 0
     return float(top_hits(scores, membership)[labelled].mean()) if labelled.any() else 0.0
+
+
+def accuracy(scores: Floats, membership: Membership, unseen: I64) -> float:
+    """`top_accuracy`; classes that training never saw are never answered."""
+    return top_accuracy(scores, membership)
 
 
 def confusion(scores: F32, membership: Membership) -> I64:

@@ -8,7 +8,7 @@ import numpy as np
 
 from csrms_dist.basics.arrays import F32, F64, Bools
 from csrms_dist.labels import Membership
-from csrms_dist.metrics.ranking import _ranking, mean_of_known
+from csrms_dist.metrics.ranking import mean_of_known, ranking_of
 
 MAP_WORK = 2 * 10**8
 """Scores that the bootstrap of a mean average precision may go through: bounds its time, not below 100 resamples."""
@@ -53,7 +53,7 @@ def paired_bootstrap_map(
     n, k = a.shape
     dense = membership.tocsc()
     classes = np.flatnonzero(np.diff(dense.indptr) > 0)
-    rankings = [(_ranking(a, dense, c), _ranking(b, dense, c)) for c in classes.tolist()]
+    rankings = [(ranking_of(a, dense, c), ranking_of(b, dense, c)) for c in classes.tolist()]
 
     def difference(weight: F64) -> float:
         pairs = np.array([(x.average_precision(weight), y.average_precision(weight)) for x, y in rankings])

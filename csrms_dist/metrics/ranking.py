@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from csrms_dist.basics.arrays import F32, F64, Bools
+from csrms_dist.basics.arrays import F32, F64, I64, Bools
 from csrms_dist.labels import Membership
 
 K_BEST = 5
@@ -26,7 +26,7 @@ def precision_recall_at(scores: F32, membership: Membership, k: int) -> tuple[fl
     return float((found / k).mean()), float((found / labels[rows]).mean())
 
 
-class _Ranking:
+class Ranking:
     """The images of one class in falling order of score, ready for weighted average precision."""
 
     def __init__(self, scores: F32, positive: Bools) -> None:
@@ -52,16 +52,49 @@ def average_precisions(scores: F32, membership: Membership) -> F64:
     """(K,) average precision of each class, NaN for a class without an image."""
     dense = membership.tocsc()
     weight = np.ones(len(scores))
-    return np.array([_ranking(scores, dense, k).average_precision(weight) for k in range(scores.shape[1])])
+    return np.array([ranking_of(scores, dense, k).average_precision(weight) for k in range(scores.shape[1])])
 
 
-def _ranking(scores: F32, by_class: Any, k: int) -> _Ranking:
+def ranking_of(scores: F32, by_class: Any, k: int) -> Ranking:
+    """The ranking by class k; by_class: the membership (N, K) as CSC."""
     positive = np.zeros(len(scores), np.bool_)
     positive[by_class.indices[by_class.indptr[k] : by_class.indptr[k + 1]]] = True
-    return _Ranking(scores[:, k], positive)
+    return Ranking(scores[:, k], positive)
 
 
 def mean_of_known(values: F64) -> float:
     """Mean of what is not NaN; 0 when nothing is."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else 0.0
+
+
+def known_precisions(scores: F32, membership: Membership, unseen: I64) -> F64:
+    """`average_precisions`, 0 for a class with images that training never saw: nothing was learnt of it."""
+    found = average_precisions(scores, membership)
+    found[unseen] = np.where(np.isnan(found[unseen]), np.nan, 0.0)
+    return found
+
+
+def mean_average_precision(scores: F32, membership: Membership, unseen: I64) -> float:
+    """mAP over the classes that have images."""
+    return mean_of_known(known_precisions(scores, membership, unseen))
+
+
+def precision_at_1(scores: F32, membership: Membership, unseen: I64) -> float:
+    """P@1, see `precision_recall_at`."""
+    return precision_recall_at(scores, membership, 1)[0]
+
+
+def recall_at_1(scores: F32, membership: Membership, unseen: I64) -> float:
+    """R@1, see `precision_recall_at`."""
+    return precision_recall_at(scores, membership, 1)[1]
+
+
+def precision_at_5(scores: F32, membership: Membership, unseen: I64) -> float:
+    """P@5, see `precision_recall_at`."""
+    return precision_recall_at(scores, membership, K_BEST)[0]
+
+
+def recall_at_5(scores: F32, membership: Membership, unseen: I64) -> float:
+    """R@5, see `precision_recall_at`."""
+    return precision_recall_at(scores, membership, K_BEST)[1]

@@ -16,9 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from csrms_dist.basics.arrays import F32
+from csrms_dist.basics.arrays import F32, I64
 from csrms_dist.basics.collective import Collective
 from csrms_dist.errors import RunDirectoryError
+
+BANK = "bank.npy"
+"""The file of the last generation, where it is kept."""
 
 
 def generation_file(folder: Path, generation: int) -> Path:
@@ -30,11 +33,21 @@ class FeatureBank:
     """features: (N, D) float32, generation 0 (the feature table that was clustered), only read.
 
     folder: where later generations are written, by rank 0; None keeps them in memory, in every rank's. fixed: nothing
-    is written and every generation is the first, for an encoder that is not trained.
+    is written and every generation is the first, for an encoder that is not trained. device: where what is read goes;
+    the bank itself stays on the host.
     """
 
-    def __init__(self, features: F32, folder: Path | None = None, *, rank: int = 0, fixed: bool = False) -> None:
+    def __init__(
+        self,
+        features: F32,
+        folder: Path | None = None,
+        *,
+        rank: int = 0,
+        fixed: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
         self.generation = 0
+        self.device = device
         self.fixed = fixed
         self._writes = not fixed and (folder is None or rank == 0)
         self._first = features
@@ -43,20 +56,19 @@ class FeatureBank:
         self._next: Any = None
         self._written = np.zeros(0, np.bool_)
 
-    def read(self, rows: Tensor) -> Tensor:
+    def read(self, rows: I64) -> Tensor:
         """Features of rows of any shape (...,), from the current generation: (..., D)."""
-        return torch.from_numpy(self.current[rows.numpy()])
+        return torch.from_numpy(self.current[rows]).to(self.device)
 
-    def write(self, rows: Tensor, features: Tensor) -> None:
+    def write(self, rows: I64, features: Tensor) -> None:
         """Put the (B, D) features of (B,) rows into the next generation."""
         if not self._writes:
             return
         if self._next is None:
             self._written = np.zeros(len(self.current), np.bool_)
             self._next = self._open_next()
-        index = rows.numpy()
-        self._next[index] = features.detach().numpy()
-        self._written[index] = True
+        self._next[rows] = features.detach().cpu().numpy()
+        self._written[rows] = True
 
     def turn(self, collective: Collective) -> None:
         """End of an epoch: what was written becomes what is read; rows that no batch held keep their feature."""
@@ -104,7 +116,7 @@ class FeatureBank:
         if self.fixed or self.generation == 0:
             self.current = self._first
         elif self._folder is None:
-            self.current = torch.as_tensor(state["features"]).numpy().copy()
+            self.current = torch.as_tensor(state["features"]).cpu().numpy().copy()
         else:
             self.current = _map(generation_file(self._folder, self.generation))
 

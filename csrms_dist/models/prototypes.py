@@ -7,17 +7,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from csrms_dist.basics.arrays import F32
+from csrms_dist.basics.arrays import F32, I64
 
 ROWS = 1 << 13
 """Rows that are summed at a time: the features may be a memory map that is larger than memory."""
 
 
-def group_sums(features: F32, group: Tensor, n_groups: int) -> Tensor:
+def group_sums(features: F32, group: I64, n_groups: int) -> Tensor:
     """(N, D) features and the group (N,) of each row, -1 for none -> (G, D) float64 sums, in row order."""
     sums = torch.zeros(n_groups, features.shape[1], dtype=torch.float64)
     for start in range(0, len(features), ROWS):
-        some = group[start : start + ROWS]
+        some = torch.from_numpy(group[start : start + ROWS])
         inside = some >= 0
         block = torch.from_numpy(np.asarray(features[start : start + ROWS], np.float64))
         sums.index_add_(0, some[inside], block[inside])
@@ -27,36 +27,37 @@ def group_sums(features: F32, group: Tensor, n_groups: int) -> Tensor:
 class PatternPrototypes:
     """Label-free means of the rows of each pattern. sums (J, D) float64 inside, sizes (J,).
 
-    Made from features (N, D), which may be memory-mapped, and the pattern of each row (N,); no label is seen.
+    Made from features (N, D), which may be memory-mapped, and the pattern of each row (N,); no label is seen. What
+    comes out lies on `device`.
     """
 
-    def __init__(self, features: F32, pattern: Tensor, n_patterns: int) -> None:
-        self.features, self.pattern = features, pattern
-        self.sums = group_sums(features, pattern, n_patterns)
-        self.sizes = torch.bincount(pattern, minlength=n_patterns)
+    def __init__(self, features: F32, pattern: I64, n_patterns: int, device: torch.device | str = "cpu") -> None:
+        self.features, self.pattern, self.device = features, pattern, device
+        self.sums = group_sums(features, pattern, n_patterns).to(device)
+        self.sizes = torch.from_numpy(np.bincount(pattern, minlength=n_patterns)).to(device)
 
     @property
     def means(self) -> Tensor:
         """(J, D) float32."""
         return (self.sums / self.sizes[:, None].clamp(min=1)).to(torch.float32)
 
-    def nearest(self, features: Tensor, rows: Tensor | None, k: int) -> tuple[Tensor, Tensor]:
+    def nearest(self, features: Tensor, rows: I64 | None, k: int) -> tuple[Tensor, Tensor]:
         """The k prototypes nearest to each of B features, Euclidean on L2-normalised vectors.
 
-        rows (B,): which training rows the features are of; each is left out of its own pattern's mean, and a pattern of
-        one image is skipped for that image (its mean would be the image, and its class shares the label). None: unseen
-        images. Returns prototypes (B, k, D) and mask (B, k), false where fewer than k patterns remain.
+        rows (B,) int64: which training rows the features are of; each is left out of its own pattern's mean, and a
+        pattern of one image is skipped for that image (its mean would be the image, and its class shares the label).
+        None: unseen images. Returns prototypes (B, k, D) and mask (B, k), false where fewer than k patterns remain.
         """
         means = self.means
-        found = nearest_rows(features, means, min(k, len(means)), self._own(features, rows))
+        found = nearest_rows(features, means, min(k, len(means)), self._own(rows))
         return _pad(*found, k)
 
-    def _own(self, features: Tensor, rows: Tensor | None) -> tuple[Tensor, Tensor, Tensor] | None:
+    def _own(self, rows: I64 | None) -> tuple[Tensor, Tensor, Tensor] | None:
         if rows is None:
             return None
-        pattern = self.pattern[rows]
+        pattern = torch.from_numpy(self.pattern[rows]).to(self.device)
         rest = self.sizes[pattern] - 1
-        own = torch.from_numpy(self.features[rows.numpy()]).to(torch.float64)
+        own = torch.from_numpy(self.features[rows]).to(self.device, torch.float64)
         mean = (self.sums[pattern] - own) / rest.clamp(min=1)[:, None]
         return pattern, mean.to(torch.float32), rest == 0
 
@@ -88,7 +89,7 @@ def _pad(found: Tensor, mask: Tensor, k: int) -> tuple[Tensor, Tensor]:
     )
 
 
-def group_means(features: F32, group: Tensor, n_groups: int) -> Tensor:
+def group_means(features: F32, group: I64, n_groups: int) -> Tensor:
     """(N, D) features and the group (N,) of each row, -1 for none -> (G, D) means, zero for an empty group."""
-    sizes = torch.bincount(group[group >= 0], minlength=n_groups).clamp(min=1)
+    sizes = torch.from_numpy(np.bincount(group[group >= 0], minlength=n_groups)).clamp(min=1)
     return (group_sums(features, group, n_groups) / sizes[:, None]).to(torch.float32)

@@ -10,9 +10,11 @@ import torch
 
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.collective import Collective
+from csrms_dist.run_contents import RunContents
 from csrms_dist.training.checkpoint import load_checkpoint, save_checkpoint
-from csrms_dist.training.from_run import Recipe, assemble
+from csrms_dist.training.from_run import assemble
 from csrms_dist.training.loop import EpochReport, fit
+from csrms_dist.training.recipe import Recipe
 
 
 def train_alone(
@@ -31,7 +33,7 @@ def train_alone(
     """
     directory = run if isinstance(run, RunDirectory) else RunDirectory(run)
     torch.use_deterministic_algorithms(True)
-    training = assemble(role, directory, recipe, Collective(), work=work)
+    training = assemble(role, RunContents(directory), recipe, Collective(), work=work)
     total = n_images if n_images is not None else training.optimiser.epochs * len(training.data)
     held = load_checkpoint(work) if work is not None else None
     last: dict[str, Any] = held or {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from csrms_dist.labels import Membership
 from csrms_dist.methods.protocol import Batch, Method
 from csrms_dist.sampling.protocol import Sampler
 from csrms_dist.training.inputs import Inputs
+from csrms_dist.training.placement import CPU, Placement
 from csrms_dist.training.schedule import learning_rate
 from csrms_dist.training.settings import OptimiserSettings
 from csrms_dist.training.train_step import refuse_divergence, refuse_lost_weights, train_step
@@ -63,6 +64,7 @@ def fit(
     sampler: Sampler | None = None,
     on_epoch: Callable[[int, dict[str, Any]], None] | None = None,
     resume: dict[str, Any] | None = None,
+    placement: Placement = CPU,
 ) -> list[EpochReport]:
     """Train on `n_images` images in all and return a report an epoch.
 
@@ -97,7 +99,7 @@ def fit(
         totals: dict[str, float] = {}
         images = 0
         order = global_batches(n_rows, settings.batch_size, n_images, seed, epoch)
-        for number, batch in enumerate(_batches(method, data, order, epoch, collective, sampler)):
+        for number, batch in enumerate(_batches(method, data, order, epoch, collective, sampler, placement)):
             step = steps_before[epoch] + number
             rate = learning_rate(step, steps_before[-1], settings.warmup_epochs * steps_before[1], settings.lr)
             for group in optimiser.param_groups:
@@ -132,27 +134,38 @@ def _batches(
     epoch: int,
     collective: Collective,
     sampler: Sampler | None,
+    placement: Placement,
 ) -> Iterator[Batch]:
     """This worker's slices of the global batches of `order`; the next one is made while the last one is trained on."""
     with ThreadPoolExecutor(1) as ahead:
-        pending = [ahead.submit(_batch, method, data, rows, epoch, collective, sampler) for rows in order[:1]]
+
+        def submit(rows: I64) -> Future[Batch]:
+            return ahead.submit(_batch, method, data, rows, epoch, collective, sampler, placement)
+
+        pending = [submit(rows) for rows in order[:1]]
         for rows in order[1:]:
             batch = pending.pop().result()
-            pending.append(ahead.submit(_batch, method, data, rows, epoch, collective, sampler))
+            pending.append(submit(rows))
             yield batch
         for last in pending:
             yield last.result()
 
 
 def _batch(
-    method: Method, data: TrainingData, rows: I64, epoch: int, collective: Collective, sampler: Sampler | None
+    method: Method,
+    data: TrainingData,
+    rows: I64,
+    epoch: int,
+    collective: Collective,
+    sampler: Sampler | None,
+    placement: Placement,
 ) -> Batch:
     local = rows[collective.rank :: collective.world]
     return Batch(
-        rows=torch.from_numpy(local),
-        inputs=data.inputs(local, epoch),
-        membership=torch.from_numpy(data.membership[local].toarray().astype(np.float32)),
-        global_rows=torch.from_numpy(rows),
+        rows=local,
+        inputs=placement.put(data.inputs(local, epoch)),
+        membership=placement.put(torch.from_numpy(data.membership[local].toarray().astype(np.float32))),
+        global_rows=rows,
         subgraph=sampler.sample(local, epoch) if sampler is not None and method.edge_types else None,
     )
 

@@ -7,15 +7,12 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from importlib.metadata import PackageNotFoundError, version
 
 from csrms_dist.errors import ConfigError, CsrmsError
-from ray_jobs.commands.output import _check_out, _write
+from csrms_dist.methods.stages import GRAPH
+from ray_jobs.stages.table import commands as stages
 
-if TYPE_CHECKING:
-    pass
-
-STAGES = ("images", "pretrain", "features", "cluster", "graph", "train", "control", "evaluate")
 INTERRUPTED = 130
 
 
@@ -25,14 +22,19 @@ def _parser() -> argparse.ArgumentParser:
         description="Class-level structural relation modelling and smoothing, distributed, on a graph database.",
     )
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser.add_argument("--version", action="version", version=f"csrms-dist {_version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     run = commands.add_parser("run", help="run every stage that is not done yet and say what came out")
     _configured(run)
-    for stage in STAGES:
+    run.add_argument("--until", metavar="STAGE", help="stop after this stage, of whatever method")
+    for stage in stages():
         _configured(commands.add_parser(stage, help=f"run the stage {stage}, after what it needs and is not done yet"))
-    commands.choices["graph"].add_argument(
-        "--bundle", metavar="FOLDER", help="publish nothing, write the graph as the input of neo4j-admin's import"
-    )
+        if stage == GRAPH.name:
+            commands.choices[stage].add_argument(
+                "--bundle",
+                metavar="FOLDER",
+                help="publish nothing, write the input of neo4j-admin's import",
+            )
     _configured(
         commands.add_parser(
             "plan", help="say what a run will take, before anything runs; afterwards, how far off that was"
@@ -64,6 +66,13 @@ def _parser() -> argparse.ArgumentParser:
     for command in commands.choices.values():
         command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")
     return parser
+
+
+def _version() -> str:
+    try:
+        return version("csrms-dist")
+    except PackageNotFoundError:
+        return "(not installed)"
 
 
 def _configured(parser: argparse.ArgumentParser) -> None:
@@ -135,7 +144,7 @@ def _dispatch(arguments: argparse.Namespace) -> int:
 
         print(plan(arguments.config, arguments.out, tuple(arguments.overrides), control=not arguments.no_control))
         return 0
-    if arguments.command == "graph" and arguments.bundle:
+    if arguments.command == GRAPH.name and arguments.bundle:
         from ray_jobs.pipeline import bundle
 
         _say_bundle(
@@ -146,7 +155,7 @@ def _dispatch(arguments: argparse.Namespace) -> int:
     from ray_jobs.pipeline import run
     from ray_jobs.plan.text import comparison_text
 
-    until = None if arguments.command == "run" else arguments.command
+    until = arguments.until if arguments.command == "run" else arguments.command
     result = run(
         arguments.config, arguments.out, tuple(arguments.overrides), control=not arguments.no_control, until=until
     )
@@ -162,6 +171,7 @@ def _dispatch(arguments: argparse.Namespace) -> int:
 
 def _query(arguments: argparse.Namespace) -> int:
     from graphstore.store import ROW_LIMIT, is_truncated
+    from ray_jobs.commands.output import check_out, write
     from ray_jobs.commands.query import catalogue, parse_parameters, query
     from ray_jobs.places import find_run
 
@@ -172,7 +182,7 @@ def _query(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.limit is not None and not 1 <= arguments.limit <= ROW_LIMIT:
         raise ConfigError("--limit", got=str(arguments.limit), expected="a whole number in [1, 10000]")
-    _check_out(arguments)
+    check_out(arguments)
     table = query(
         find_run(arguments.run),
         arguments.name,
@@ -180,7 +190,7 @@ def _query(arguments: argparse.Namespace) -> int:
         cypher=arguments.cypher,
         limit=arguments.limit,
     )
-    _write(table, arguments)
+    write(table, arguments)
     if is_truncated(table):
         print(f"csrms query: only the first {table.num_rows:,} rows are shown", file=sys.stderr)
     return 0
@@ -192,10 +202,11 @@ def _say_bundle(folder: str, n_rows: int) -> None:
 
 
 def _runs(arguments: argparse.Namespace) -> int:
+    from ray_jobs.commands.output import check_out, write
     from ray_jobs.commands.runs import listing, write_bundle
     from ray_jobs.places import find_run, store_of
 
-    _check_out(arguments)
+    check_out(arguments)
     with store_of(find_run(arguments.run)) as store:
         if arguments.bundle:
             _say_bundle(arguments.bundle, write_bundle(store, arguments.bundle))
@@ -204,19 +215,20 @@ def _runs(arguments: argparse.Namespace) -> int:
             store.go_live(arguments.go_live)
         if arguments.retire:
             store.retire(arguments.retire)
-        _write(listing(store), arguments)
+        write(listing(store), arguments)
     return 0
 
 
 def _predict(arguments: argparse.Namespace) -> int:
+    from ray_jobs.commands.output import check_out, write
     from ray_jobs.commands.predict import predict
     from ray_jobs.places import find_run
 
-    _check_out(arguments)
+    check_out(arguments)
     table, rejected = predict(find_run(arguments.run), arguments.path)
     for item in rejected:
         print(f"csrms predict: {item.id} was set aside: {item.reason}", file=sys.stderr)
-    _write(table, arguments)
+    write(table, arguments)
     return 0
 
 

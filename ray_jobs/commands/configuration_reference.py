@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import Field, fields
 from typing import Any
 
-from csrms_dist.basics.settings import Settings, describe
-from csrms_dist.methods.csrms.method import STAGES
-from csrms_dist.methods.csrms.recipes import READINGS
-from ray_jobs.settings import SECTIONS, RunSettings
+from csrms_dist.basics.lookup import resolve
+from csrms_dist.basics.settings import Settings, default_of, describe
+from csrms_dist.methods.csrms.readings import READINGS
+from csrms_dist.methods.known import DEFAULT, METHODS, method
+from ray_jobs.settings import RunSettings, sections
 from ray_jobs.stages.table import SCHEDULE_KEYS
 
 COMMAND = "python -m ray_jobs.commands.configuration_reference > docs/configuration.md"
@@ -79,13 +80,14 @@ def lines() -> Iterator[str]:
     yield f"`seed` decides {_stages('seed')}; `name` decides none."
     yield ""
     yield from _table(RunSettings)
-    for name, kind in SECTIONS.items():
-        yield ""
-        yield f"## {name}"
-        yield ""
-        yield f"Decides {_stages(name)}."
-        yield ""
-        yield from _table(kind)
+    for chosen in METHODS:
+        for name, kind in sections(chosen).items():
+            yield ""
+            yield f"## {name}" + (f" of {chosen}" if name == "method" else "")
+            yield ""
+            yield f"Decides {_stages(name)}."
+            yield ""
+            yield from _table(kind)
     yield ""
     yield from RULES.splitlines()
     yield ""
@@ -103,7 +105,7 @@ def _table(kind: type[Settings]) -> Iterator[str]:
 
 
 def _default(spec: Field[Any]) -> str:
-    return f"`{value(spec.default)}`"
+    return f"`{value(default_of(spec))}`"
 
 
 def value(default: Any) -> str:
@@ -116,7 +118,7 @@ def value(default: Any) -> str:
 def _stages(section: str) -> str:
     """The stages whose fingerprint carries the section, as text."""
     found = []
-    for stage in STAGES:
+    for stage in method(DEFAULT).stages:
         keys = [key for key in stage.settings if key.partition(".")[0] == section]
         if section in keys:
             found.append(f"`{stage.name}`")
@@ -128,10 +130,11 @@ def _stages(section: str) -> str:
 def _recipes() -> Iterator[str]:
     yield "| reading | key | value |"
     yield "|---|---|---|"
-    for reading, sections in READINGS.items():
-        if not sections:
+    for reading, place in READINGS.items():
+        recipe = resolve(place).recipe
+        if not recipe:
             yield f"| `{reading}` | | the defaults above |"
-        for section, keys in sections.items():
+        for section, keys in recipe.items():
             for key, given in keys.items():
                 yield f"| `{reading}` | `{section}.{key}` | `{_rounded(given)}` |"
 

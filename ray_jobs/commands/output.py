@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from csrms_dist.errors import ConfigError, RunDirectoryError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-import json
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from csrms_dist.artefacts.files import disk_errors
+from csrms_dist.errors import ConfigError, RunDirectoryError
 
 CELL_WIDTH = 60
 
@@ -53,7 +51,7 @@ def _cell(value: Any) -> str:
     return text if len(text) <= CELL_WIDTH else text[: CELL_WIDTH - 3] + "..."
 
 
-def _check_out(arguments: argparse.Namespace) -> None:
+def check_out(arguments: argparse.Namespace) -> None:
     """Refuse an unusable place for the answer before the work, not after it."""
     out = arguments.out
     if out is None:
@@ -68,13 +66,8 @@ def _check_out(arguments: argparse.Namespace) -> None:
         raise RunDirectoryError("--out", got=f"'{out}'", expected="a file in a folder that exists")
 
 
-def _write(table: pa.Table, arguments: argparse.Namespace) -> None:
+def write(table: pa.Table, arguments: argparse.Namespace) -> None:
     """Print an Arrow table, or write it to --out by its ending."""
-    import pyarrow.csv
-    import pyarrow.parquet
-
-    from csrms_dist.artefacts.files import disk_errors
-
     table = table.replace_schema_metadata(None)
     if arguments.out is None:
         if arguments.format == "table":

@@ -20,6 +20,8 @@ from csrms_dist.datasets.decoding import SUFFIXES, Stored, Unreadable, decode, i
 from csrms_dist.datasets.image_table import Rejected
 from csrms_dist.errors import DataError
 from csrms_dist.evaluation.classifier import Classifier
+from csrms_dist.run_contents import RunContents
+from csrms_dist.training.recipe import TRAIN
 from ray_jobs.on_ray.trainer import THREADS
 
 BLOCK = 1024
@@ -34,7 +36,7 @@ def predict(run: RunDirectory, path: str | Path) -> tuple[pa.Table, list[Rejecte
     and probabilities, the lists of what is at least as likely as not. Raises DataError when there is no image.
     """
     torch.set_num_threads(THREADS)
-    classifier = Classifier(run.open("train"))
+    classifier = Classifier(RunContents(run).model(TRAIN))
     rejected: list[Rejected] = []
     parts: list[pa.Table] = []
     with Progress("predict", unit="images") as progress:
@@ -69,11 +71,12 @@ def _table(classifier: Classifier, ids: list[str], pixels: U8) -> pa.Table:
         columns["probabilities"] = pa.array(
             [found.plain[n, row].tolist() for n, row in enumerate(sure)], pa.list_(pa.float32())
         )
-    if found.graph is not None and found.mean is not None and classifier.prototypes is not None:
-        columns["graph_class"] = names[found.graph.argmax(axis=1)]
-        columns["mean_class"] = names[found.mean.argmax(axis=1)]
+    columns |= {
+        f"{head}_class": names[values.argmax(axis=1)] for head, values in found.heads.items() if head != "plain"
+    }
+    if classifier.model.prototypes is not None:
         unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-        prototypes = torch.nn.functional.normalize(classifier.prototypes, dim=1).numpy()
+        prototypes = torch.nn.functional.normalize(classifier.model.prototypes, dim=1).cpu().numpy()
         columns["nearest_pattern"] = (unit @ prototypes.T).argmax(axis=1)
     return pa.table(columns)
 

@@ -1,28 +1,27 @@
-"""Curves of a training for TensorBoard, when the setting `tensorboard` asks for them."""
+"""Curves of a training for TensorBoard."""
 
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from csrms_dist.errors import require
-from ray_jobs.stages.stage import StageContext
 
 
 class Curves:
-    """Loss terms and accuracies by epoch, below <run>/tensorboard/<role>; without the setting it does nothing.
+    """Loss terms and accuracies by epoch, written below `folder`; None writes nothing.
 
     A training that goes on after an interruption writes its curves anew, so no epoch stands there twice. Raises
     MissingDependencyError when the package is not installed.
     """
 
-    def __init__(self, context: StageContext, role: str) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self._writer: Any = None
         self._done = 0
-        if context.settings.tensorboard:
+        if folder is not None:
             require("tensorboard", "tensorboard")
-            folder = context.run.path / "tensorboard" / role
             shutil.rmtree(folder, ignore_errors=True)
             from torch.utils.tensorboard import SummaryWriter
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from csrms_dist.errors import ClusterError, require
+from csrms_dist.errors import ClusterError, CsrmsError, require
 
 # Read by Ray when it is imported or started: no usage report, no log lines of workers among ours, no advice.
 ENVIRONMENT = {
@@ -31,6 +31,16 @@ ENVIRONMENT = {
 # A local session listens on localhost alone. The name is Ray's: elsewhere than on Linux it does so by default.
 LOCAL = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 OBJECT_STORE_BYTES = 512 * 1024**2
+
+
+def own_error(error: BaseException) -> CsrmsError | None:
+    """The error of ours that Ray has wrapped, if there is one."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, CsrmsError):
+            return inner
+        inner = getattr(inner, "cause", None) or inner.__cause__
+    return None
 
 
 @contextmanager

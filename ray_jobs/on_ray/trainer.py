@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,14 @@ from csrms_dist.basics.collective import Collective
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.encoders import has_batch_norm
 from csrms_dist.errors import ClusterError, CsrmsError, require
+from csrms_dist.run_contents import RunContents
 from csrms_dist.sampling.dgl_sampler import DglSampler
 from csrms_dist.training.checkpoint import load_checkpoint, save_checkpoint
-from csrms_dist.training.from_run import Recipe, assemble
+from csrms_dist.training.from_run import assemble
 from csrms_dist.training.loop import fit
 from ray_jobs.on_ray.curves import Curves
-from ray_jobs.on_ray.session import ray_session
-from ray_jobs.settings import RunSettings, settings_from
-from ray_jobs.stages.stage import StageContext
+from ray_jobs.on_ray.session import own_error, ray_session
+from ray_jobs.settings import settings_from
 from ray_jobs.stop_points import passed
 
 THREADS = 1
@@ -35,11 +36,27 @@ BATCH_NORM = (
 )
 
 
-def recipe_of(settings: RunSettings) -> Recipe:
-    """The settings that decide a training."""
-    return Recipe(
-        settings.seed, settings.encoder, settings.pretrain, settings.sampling, settings.method, settings.train
-    )
+@dataclass(frozen=True)
+class Order:
+    """One training.
+
+    role: `pretrain`, `train` or `control`.
+    run, work: the run directory, and a folder for checkpoints and the feature bank that all workers share.
+    settings: of the run, as plain values.
+    n_images, n_epochs: how much is trained.
+    workers: of Ray Train. slots: logical CPUs of a local Ray session.
+    curves: where curves are written, None for nowhere.
+    """
+
+    role: str
+    run: Path
+    work: Path
+    settings: Mapping[str, Any]
+    n_images: int
+    n_epochs: int
+    workers: int
+    slots: int
+    curves: Path | None = None
 
 
 def _worker(config: dict[str, Any]) -> None:
@@ -51,8 +68,8 @@ def _worker(config: dict[str, Any]) -> None:
     torch.use_deterministic_algorithms(True)
     place = ray.train.get_context()
     collective = Collective(place.get_world_rank(), place.get_world_size())
-    run, settings, work = RunDirectory(config["uri"]), settings_from(config["settings"]), Path(config["work"])
-    relay = config["relay"]
+    run, recipe = RunContents(RunDirectory(config["uri"])), settings_from(config["settings"]).recipe
+    work, relay = Path(config["work"]), config["relay"]
 
     def on_epoch(done: int, state: dict[str, Any]) -> None:
         if collective.rank == 0:
@@ -62,7 +79,7 @@ def _worker(config: dict[str, Any]) -> None:
         ray.train.report(state["history"][-1])
 
     try:
-        training = assemble(config["role"], run, recipe_of(settings), collective, work=work, sampler_type=DglSampler)
+        training = assemble(config["role"], run, recipe, collective, work=work, sampler_type=DglSampler)
         if collective.rank == 0 and collective.world > 1 and has_batch_norm(training.method.module):
             relay.warn.remote(BATCH_NORM)
         fit(
@@ -70,7 +87,7 @@ def _worker(config: dict[str, Any]) -> None:
             training.data,
             training.optimiser,
             n_images=config["n_images"],
-            seed=settings.seed,
+            seed=recipe.seed,
             collective=collective,
             sampler=training.sampler,
             on_epoch=on_epoch,
@@ -104,28 +121,26 @@ class _Relay:
         return self._history, self._warnings, self._error
 
 
-def train(context: StageContext, role: str, n_images: int, n_epochs: int) -> dict[str, Any]:
+def train_in_workers(order: Order) -> dict[str, Any]:
     """Train in Ray Train workers; returns the state of the last epoch (model, method, history).
 
-    The last epoch's state lies below the run directory until the stage is done; the same command started again goes on
-    from there, so a kill repeats at most one epoch. Raises ClusterError when workers die more often than they may.
+    That state lies in `order.work`; the same order given again goes on from there. Raises ClusterError when workers die
+    more often than they may.
     """
-    settings = context.settings
-    workers = settings.pretrain.workers if role == "pretrain" else settings.train.workers
-    work = work_folder(context)
+    work, role = order.work, order.role
     work.mkdir(parents=True, exist_ok=True)
-    with ray_session(context.ray_slots):
+    with ray_session(order.slots):
         ray = require("ray")
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
 
         relay = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Relay).remote()
         config = {
-            "uri": str(context.run.path),
+            "uri": str(order.run),
             "work": str(work),
-            "settings": settings.as_mapping(),
+            "settings": order.settings,
             "role": role,
-            "n_images": n_images,
+            "n_images": order.n_images,
             "relay": relay,
         }
 
@@ -136,13 +151,13 @@ def train(context: StageContext, role: str, n_images: int, n_epochs: int) -> dic
                 _worker,
                 train_loop_config=config,
                 torch_config=TorchConfig(backend="gloo", timeout_s=120),
-                scaling_config=ScalingConfig(num_workers=workers),
+                scaling_config=ScalingConfig(num_workers=order.workers),
                 run_config=RunConfig(
                     name=RAY_FOLDER, storage_path=str(work), failure_config=FailureConfig(max_failures=2)
                 ),
             )
 
-        with Progress(role, total=n_epochs, unit="epochs") as progress, Curves(context, role) as curves:
+        with Progress(role, total=order.n_epochs, unit="epochs") as progress, Curves(order.curves) as curves:
             watch = _Watch(ray, relay, progress, role, curves)
             for attempt in range(1, MAX_ATTEMPTS + 1):
                 try:
@@ -164,24 +179,11 @@ def train(context: StageContext, role: str, n_images: int, n_epochs: int) -> dic
     return state
 
 
-def work_folder(context: StageContext) -> Path:
-    """Where an unfinished training keeps its checkpoint and its feature bank."""
-    return context.run.path / ".checkpoints" / context.inputs
-
-
-def discard_checkpoints(context: StageContext) -> None:
-    """After the artefact is whole its checkpoints are of no use."""
-    shutil.rmtree(work_folder(context), ignore_errors=True)
-
-
 def _cause(error: Any, role: str) -> CsrmsError:
     """Our own error, if a worker raised one, else a ClusterError around the first worker's."""
     for cause in getattr(error, "worker_failures", {}).values():
-        inner: BaseException | None = cause
-        while inner is not None:
-            if isinstance(inner, CsrmsError):
-                return inner
-            inner = getattr(inner, "cause", None) or inner.__cause__
+        if (ours := own_error(cause)) is not None:
+            return ours
     text = " ".join(str(error).split())
     return ClusterError(f"training ({role})", got=f"'{text[-300:]}'", remedy="run the same command again: it resumes")
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from csrms_dist.art.patterns import two_level
 from csrms_dist.art.two_level.vigilance import target_patterns
-from csrms_dist.methods.csrms.method import edge_types
+from csrms_dist.methods.known import part
+from csrms_dist.methods.protocol import Stage
 from csrms_dist.methods.saved_model import ModelCard
 from csrms_dist.training.budget import Passes, control_images
 from ray_jobs.settings import RunSettings
@@ -24,7 +25,6 @@ START_S = {
     "images": 0.5, "pretrain": 8.0, "features": 4.0, "cluster": 5.0, "graph": 1.0, "train": 9.0, "control": 8.0,
     "evaluate": 5.0,
 }  # fmt: skip
-SESSION_STAGES = ("pretrain", "features", "cluster", "train", "control", "evaluate")
 EPOCH_S = 0.3  # a checkpoint and a report
 
 # Seconds of one core for a row, or for a row and what multiplies it.
@@ -122,14 +122,16 @@ class Estimate:
 
 
 def estimates(
-    stages: Iterable[str], facts: Facts, rates: Rates, settings: RunSettings, cores: int
+    stages: Iterable[Stage], facts: Facts, rates: Rates, settings: RunSettings, cores: int
 ) -> dict[str, Estimate]:
-    """The estimate of each stage, by name. The start of Ray is counted to the first of `stages` that needs it."""
-    plan = _Plan(facts, rates, settings, cores)
-    return {stage: plan.of(stage) for stage in stages}
+    """The estimate of each stage that has a formula, by name."""
+    outlook = Outlook(facts, rates, settings, cores)
+    return {stage.name: part(stage.estimate)(outlook) for stage in stages if stage.estimate}
 
 
-class _Plan:
+class Outlook:
+    """What is known of a run before it starts, and the sums that the formulas share."""
+
     def __init__(self, facts: Facts, rates: Rates, settings: RunSettings, cores: int) -> None:
         self.facts, self.rates, self.settings, self.cores = facts, rates, settings, cores
         self.frozen = settings.encoder.frozen
@@ -137,155 +139,158 @@ class _Plan:
             target_patterns(settings.cluster.n_patterns, facts.train, facts.n_classes), max(facts.train, 1)
         )
 
-    def of(self, stage: str) -> Estimate:
-        """One stage, by its own formula."""
-        if stage == "features" and not self.facts.shape:
-            return self._given_vectors()
-        found: Estimate = getattr(self, f"_{stage}")()
-        return found
-
-    # ------------------------------------------------------------------------------------------------- images, vectors
-
-    def _images(self) -> Estimate:
-        f = self.facts
-        row = f.stored_bytes + f.id_bytes + LABEL_BYTES * (f.labels + 1) + TABLE_ROW
-        seconds = START_S["images"] + f.images * self.rates.read
-        return Estimate(f.images, Passes(), seconds, self._memory("images", f.images), self._disk(f.images * row))
-
-    def _given_vectors(self) -> Estimate:
-        f = self.facts
-        table = f.train * (4 * f.dimension + ROW_BYTES + f.id_bytes + LABEL_BYTES * f.labels)
-        # The whole of a given table is read at once, beside its copy in our form.
-        memory = BASE_MB["images"] + 2 * table / MB
-        seconds = START_S["images"] + f.train * VECTOR_ROW_S + table / (200 * MB)
-        return Estimate(f.train, Passes(), seconds, memory, self._disk(table))
-
-    def _features(self) -> Estimate:
-        f = self.facts
-        table = f.train * (4 * f.dimension + ROW_BYTES + f.id_bytes + LABEL_BYTES * f.labels)
-        actors = max(1, self.cores - 1)
-        seconds = START_S["features"] + self._spread(f.train, self.rates.forward, actors)
-        memory = self._memory("features", f.train) + self._block_mb(self.settings.features.batch_size)
-        return Estimate(f.train, Passes(forward=f.train), seconds, memory, self._disk(table))
-
-    # ------------------------------------------------------------------------------------------------ clusters, graph
-
-    def _cluster(self) -> Estimate:
-        f, cluster = self.facts, self.settings.cluster
-        learnt, clustered = min(f.train, cluster.learn_rows), min(f.dimension, PROJECTED)
-        recentre = two_level(cluster, f.train, f.n_classes).recentre
-        steps = SEARCH_STEPS if cluster.vigilance == "auto" else 1
-        assigned = f.train * self.patterns * (1 + recentre) * ASSIGN_S
-        prepared = f.train * f.dimension * PREPARE_S
-        hands = min(cluster.actors, self.cores)
-        seconds = START_S["cluster"] + learnt * self.patterns * steps * LEARN_S + (assigned + prepared) / hands
-        projection = 4 * f.dimension * clustered if f.dimension > PROJECTED else 0
-        disk = f.train * CLUSTER_ROW + clustered * self.patterns + projection
-        memory = self._memory("cluster", f.train)
-        # The prepared rows, one byte a value, lie on disk while it works.
-        return Estimate(f.train, Passes(), seconds, memory, self._disk(disk), f.train * clustered / MB)
-
-    def _graph(self) -> Estimate:
-        f = self.facts
-        disk = (
-            STORE_BYTES
-            + SNAPSHOT_BYTES
-            + f.train * (STORE_ROW + SNAPSHOT_ROW + 2 * f.id_bytes + 2 * LABEL_BYTES * f.labels)
-        )
-        seconds = START_S["graph"] + f.train * GRAPH_ROW_S
-        # The next generation is built beside the one that is read.
-        memory = max(self._memory("graph", f.train), ENGINE_MB + f.train * ENGINE_ROW / MB)
-        return Estimate(f.train, Passes(), seconds, memory, self._disk(disk), disk / MB)
-
-    # ------------------------------------------------------------------------------------------------------ training
-
-    def _pretrain(self) -> Estimate:
-        f, settings = self.facts, self.settings.pretrain
-        epochs = 0 if self.frozen else settings.epochs
-        disk = self._disk(self._weights())
-        if epochs == 0:
-            memory = self._memory("images", f.train) + self._weights() / MB
-            return Estimate(f.train, Passes(), START_S["images"], memory, disk)
-        images = epochs * f.train
-        seconds = self._training(images, epochs, self.rates.plain, settings.workers, images_read=True)
-        memory = self._training_mb("pretrain", settings.batch_size, settings.workers)
-        return Estimate(images, Passes(backward=images), seconds, memory, disk, self._checkpoints())
-
-    def _train(self) -> Estimate:
-        f, settings, sampling = self.facts, self.settings.train, self.settings.sampling
-        images = settings.epochs * f.train
-        size_of_pattern = f.train / max(self.patterns, 1)
-        # Positives come from the largest pattern of the class, negatives first from the strangers in the own pattern.
-        rows = {"positive": size_of_pattern, "negative": size_of_pattern * STRANGERS}
-        least = {"positive": sampling.n_positives, "negative": sampling.n_negatives}
-        used = edge_types(self.settings.method)
-        kept = [min(max(rows[kind], least[kind]), sampling.pool) for kind in used]
-        ranked = CANDIDATE_KEY_S + CANDIDATE_PAIR_S * f.dimension
-        candidates = len(used) * f.train * (CANDIDATE_S + size_of_pattern * ranked)
-        refreshing = settings.epochs * f.train * f.dimension * REFRESH_S
-        seconds = candidates + refreshing
-        seconds += self._training(images, settings.epochs, self.rates.method, settings.workers, not self.frozen)
-        bank = 0 if self.frozen else 4 * f.train * f.dimension
-        heads = 4 * (f.dimension * f.dimension + 2 * f.dimension * (f.n_classes or 1))
-        disk = 2 * self._weights() + heads + bank + 4 * self.patterns * f.dimension
-        disk += f.train * sum(each * CANDIDATE_BYTES + CANDIDATE_ROW / 2 for each in kept)
-        memory = self._training_mb("train", settings.batch_size, settings.workers)
-        passes = Passes(backward=0 if self.frozen else images)
-        return Estimate(images, passes, seconds, memory, self._disk(disk), self._checkpoints() + 3 * bank / MB)
-
-    def _control(self) -> Estimate:
-        f, settings = self.facts, self.settings.train
-        method = Passes(forward=f.train) + Passes(backward=settings.epochs * f.train)
-        images = settings.epochs * f.train if self.frozen else control_images(method, Passes())
-        passes = Passes(forward=f.train) if self.frozen else Passes(backward=images)
-        epochs = -(-images // max(f.train, 1))
-        seconds = self._training(images, epochs, self.rates.plain, settings.workers, not self.frozen)
-        memory = self._training_mb("control", settings.batch_size, settings.workers)
-        return Estimate(images, passes, seconds, memory, self._disk(self._weights()), self._checkpoints())
-
-    def _evaluate(self) -> Estimate:
-        f = self.facts
-        # Method and control answer the test and the validation images, and the leak check the latter once more.
-        answers = 2 * (f.test + f.val) + f.val
-        actors = self.settings.evaluate.actors
-        seconds = START_S["evaluate"] + self._spread(answers, self.rates.forward, actors)
-        seconds += self.settings.evaluate.bootstrap_samples * f.test * BOOTSTRAP_S
-        memory = self._memory("evaluate", f.test + f.val) + self._block_mb(ModelCard.batch_size)
-        disk = f.test * (PREDICTION_ROW + f.id_bytes)
-        return Estimate(answers, Passes(), seconds, memory, self._disk(disk))
-
-    # ------------------------------------------------------------------------------------------------------- shared
-
-    def _spread(self, images: int, rate: float, hands: int) -> float:
+    def spread(self, images: int, rate: float, hands: int) -> float:
         """Images through `hands` processes, each of which fetches them with threads of its own."""
         return images * max(rate / min(hands, self.cores), (rate + self.rates.fetch) / self.cores)
 
-    def _training(self, images: int, epochs: int, rate: float, workers: int, images_read: bool) -> float:
+    def training(self, images: int, epochs: int, rate: float, workers: int, images_read: bool) -> float:
         """Start, steps and checkpoints. The next batch is fetched while a step runs, as far as there are cores."""
         fetch = self.rates.fetch if images_read else 0.0
         steps = images * max(rate / min(workers, self.cores), (rate + fetch) / self.cores)
         return START_S["train"] + steps + epochs * EPOCH_S
 
-    def _weights(self) -> float:
+    def weights(self) -> float:
         """Bytes of a saved model."""
         return 4.0 * (self.facts.parameters + (self.facts.dimension + 1) * (self.facts.n_classes or 1))
 
-    def _checkpoints(self) -> float:
+    def checkpoints(self) -> float:
         """MB of two checkpoints, the newest and the one that replaces it: weights and momentum."""
-        return 2 * 2 * self._weights() / MB
+        return 2 * 2 * self.weights() / MB
 
-    def _memory(self, stage: str, rows: int) -> float:
+    def memory(self, stage: str, rows: int) -> float:
         return BASE_MB[stage] + rows * (MEMORY_ROW + self.facts.id_bytes) / MB
 
-    def _training_mb(self, stage: str, batch_size: int, workers: int) -> float:
+    def training_mb(self, stage: str, batch_size: int, workers: int) -> float:
         """Weights, gradients, momentum, a copy for the checkpoint; a batch between forward and backward."""
         batch = -(-batch_size // workers) * self.rates.activation_bytes / MB
-        return self._memory(stage, self.facts.train) + 4 * self._weights() / MB + batch
+        return self.memory(stage, self.facts.train) + 4 * self.weights() / MB + batch
 
-    def _block_mb(self, batch_size: int) -> float:
+    def block_mb(self, batch_size: int) -> float:
         """A block without gradients: the layer with the largest input and output, a fifth of what backward keeps."""
-        return self._weights() / MB + batch_size * self.rates.activation_bytes / MB / 5
+        return self.weights() / MB + batch_size * self.rates.activation_bytes / MB / 5
 
     @staticmethod
-    def _disk(size: float) -> float:
+    def disk(size: float) -> float:
         return (size + FILES_BYTES) / MB
+
+
+def images(o: Outlook) -> Estimate:
+    """Decode and write the image tables."""
+    f = o.facts
+    row = f.stored_bytes + f.id_bytes + LABEL_BYTES * (f.labels + 1) + TABLE_ROW
+    seconds = START_S["images"] + f.images * o.rates.read
+    return Estimate(f.images, Passes(), seconds, o.memory("images", f.images), o.disk(f.images * row))
+
+
+def given_vectors(o: Outlook) -> Estimate:
+    """Import the user's own vectors."""
+    f = o.facts
+    table = f.train * (4 * f.dimension + ROW_BYTES + f.id_bytes + LABEL_BYTES * f.labels)
+    # The whole of a given table is read at once, beside its copy in our form.
+    memory = BASE_MB["images"] + 2 * table / MB
+    seconds = START_S["images"] + f.train * VECTOR_ROW_S + table / (200 * MB)
+    return Estimate(f.train, Passes(), seconds, memory, o.disk(table))
+
+
+def features(o: Outlook) -> Estimate:
+    """One pass of the encoder over the training images."""
+    f = o.facts
+    table = f.train * (4 * f.dimension + ROW_BYTES + f.id_bytes + LABEL_BYTES * f.labels)
+    actors = max(1, o.cores - 1)
+    seconds = START_S["features"] + o.spread(f.train, o.rates.forward, actors)
+    memory = o.memory("features", f.train) + o.block_mb(o.settings.features.batch_size)
+    return Estimate(f.train, Passes(forward=f.train), seconds, memory, o.disk(table))
+
+
+def cluster(o: Outlook) -> Estimate:
+    """Prepare, learn and assign."""
+    f, cluster = o.facts, o.settings.cluster
+    learnt, clustered = min(f.train, cluster.learn_rows), min(f.dimension, PROJECTED)
+    recentre = two_level(cluster, f.train, f.n_classes).recentre
+    steps = SEARCH_STEPS if cluster.vigilance == "auto" else 1
+    assigned = f.train * o.patterns * (1 + recentre) * ASSIGN_S
+    prepared = f.train * f.dimension * PREPARE_S
+    hands = min(cluster.actors, o.cores)
+    seconds = START_S["cluster"] + learnt * o.patterns * steps * LEARN_S + (assigned + prepared) / hands
+    projection = 4 * f.dimension * clustered if f.dimension > PROJECTED else 0
+    disk = f.train * CLUSTER_ROW + clustered * o.patterns + projection
+    memory = o.memory("cluster", f.train)
+    # The prepared rows, one byte a value, lie on disk while it works.
+    return Estimate(f.train, Passes(), seconds, memory, o.disk(disk), f.train * clustered / MB)
+
+
+def graph(o: Outlook) -> Estimate:
+    """Publish and export."""
+    f = o.facts
+    disk = (
+        STORE_BYTES
+        + SNAPSHOT_BYTES
+        + f.train * (STORE_ROW + SNAPSHOT_ROW + 2 * f.id_bytes + 2 * LABEL_BYTES * f.labels)
+    )
+    seconds = START_S["graph"] + f.train * GRAPH_ROW_S
+    # The next generation is built beside the one that is read.
+    memory = max(o.memory("graph", f.train), ENGINE_MB + f.train * ENGINE_ROW / MB)
+    return Estimate(f.train, Passes(), seconds, memory, o.disk(disk), disk / MB)
+
+
+def pretrain(o: Outlook) -> Estimate:
+    """Stage 0."""
+    f, settings = o.facts, o.settings.pretrain
+    epochs = 0 if o.frozen else settings.epochs
+    disk = o.disk(o.weights())
+    if epochs == 0:
+        memory = o.memory("images", f.train) + o.weights() / MB
+        return Estimate(f.train, Passes(), START_S["images"], memory, disk)
+    images = epochs * f.train
+    seconds = o.training(images, epochs, o.rates.plain, settings.workers, images_read=True)
+    memory = o.training_mb("pretrain", settings.batch_size, settings.workers)
+    return Estimate(images, Passes(backward=images), seconds, memory, disk, o.checkpoints())
+
+
+def train(o: Outlook) -> Estimate:
+    """Candidates, and the method's training."""
+    f, settings, sampling = o.facts, o.settings.train, o.settings.sampling
+    images = settings.epochs * f.train
+    size_of_pattern = f.train / max(o.patterns, 1)
+    # Positives come from the largest pattern of the class, negatives first from the strangers in the own pattern.
+    rows = {"positive": size_of_pattern, "negative": size_of_pattern * STRANGERS}
+    least = {"positive": sampling.n_positives, "negative": sampling.n_negatives}
+    used = o.settings.method.edge_types()
+    kept = [min(max(rows[kind], least[kind]), sampling.pool) for kind in used]
+    ranked = CANDIDATE_KEY_S + CANDIDATE_PAIR_S * f.dimension
+    candidates = len(used) * f.train * (CANDIDATE_S + size_of_pattern * ranked)
+    refreshing = settings.epochs * f.train * f.dimension * REFRESH_S
+    seconds = candidates + refreshing
+    seconds += o.training(images, settings.epochs, o.rates.method, settings.workers, not o.frozen)
+    bank = 0 if o.frozen else 4 * f.train * f.dimension
+    heads = 4 * (f.dimension * f.dimension + 2 * f.dimension * (f.n_classes or 1))
+    disk = 2 * o.weights() + heads + bank + 4 * o.patterns * f.dimension
+    disk += f.train * sum(each * CANDIDATE_BYTES + CANDIDATE_ROW / 2 for each in kept)
+    memory = o.training_mb("train", settings.batch_size, settings.workers)
+    passes = Passes(backward=0 if o.frozen else images)
+    return Estimate(images, passes, seconds, memory, o.disk(disk), o.checkpoints() + 3 * bank / MB)
+
+
+def control(o: Outlook) -> Estimate:
+    """As many passes as the method's."""
+    f, settings = o.facts, o.settings.train
+    method = Passes(forward=f.train) + Passes(backward=settings.epochs * f.train)
+    images = settings.epochs * f.train if o.frozen else control_images(method, Passes())
+    passes = Passes(forward=f.train) if o.frozen else Passes(backward=images)
+    epochs = -(-images // max(f.train, 1))
+    seconds = o.training(images, epochs, o.rates.plain, settings.workers, not o.frozen)
+    memory = o.training_mb("control", settings.batch_size, settings.workers)
+    return Estimate(images, passes, seconds, memory, o.disk(o.weights()), o.checkpoints())
+
+
+def evaluate(o: Outlook) -> Estimate:
+    """Answers to test and validation images, and their figures."""
+    f = o.facts
+    # Method and control answer the test and the validation images, and the leak check the latter once more.
+    answers = 2 * (f.test + f.val) + f.val
+    actors = o.settings.evaluate.actors
+    seconds = START_S["evaluate"] + o.spread(answers, o.rates.forward, actors)
+    seconds += o.settings.evaluate.bootstrap_samples * f.test * BOOTSTRAP_S
+    memory = o.memory("evaluate", f.test + f.val) + o.block_mb(ModelCard.batch_size)
+    disk = f.test * (PREDICTION_ROW + f.id_bytes)
+    return Estimate(answers, Passes(), seconds, memory, o.disk(disk))

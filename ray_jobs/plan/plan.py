@@ -16,13 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from csrms_dist.artefacts.names import PLAN
 from csrms_dist.basics.progress import warn
 from csrms_dist.datasets.image_source import TRAIN, VAL, Layout
 from csrms_dist.datasets.layouts.choose import open_layout
 from csrms_dist.errors import DataError
+from csrms_dist.methods.protocol import Stage
 from ray_jobs.pipeline import Work, is_done, prepare
-from ray_jobs.plan.estimates import SESSION_S, SESSION_STAGES, Facts, Rates, estimates
-from ray_jobs.plan.text import PLAN, Planned, comparison_text, estimate_of, plan_text
+from ray_jobs.plan.estimates import SESSION_S, Facts, Rates, estimates
+from ray_jobs.plan.text import Planned, comparison_text, estimate_of, plan_text
 from ray_jobs.plan.trials import encoder_facts, measure, sampled
 from ray_jobs.settings import RunSettings
 
@@ -42,16 +44,16 @@ def plan(
     Raises what `run` raises before its first stage, and DataError for images that cannot be opened or read.
     """
     work = prepare(config, out, overrides, control=control)
-    done = {stage.name for stage in work.stages if is_done(work.directory, stage.name, work.inputs[stage.name])}
+    done = {stage.name for stage in work.stages if is_done(work.directory, stage, work.inputs[stage.name])}
     kept = _kept(work, done)
     cores = os.cpu_count() or 1
-    missing = [stage.name for stage in work.stages if stage.name not in kept]
+    missing = [stage for stage in work.stages if stage.name not in kept and stage.estimate]
     earlier = work.directory.read_json(PLAN) or {}
     record = {"schema": SCHEMA, "cores": cores, "facts": earlier.get("facts"), "rates": earlier.get("rates")}
     if missing:
         facts, rates = survey(work.settings)
         if not facts.labels and not facts.shape:
-            missing = [stage for stage in missing if stage != "graph"]
+            missing = [stage for stage in missing if not stage.needs_labels]
         record |= {"facts": asdict(facts), "rates": asdict(rates)}
         kept |= _fresh(missing, done, facts, rates, work, cores)
     planned = [kept[stage.name] for stage in work.stages if stage.name in kept]
@@ -136,12 +138,12 @@ def _kept(work: Work, done: set[str]) -> dict[str, Planned]:
 
 
 def _fresh(
-    stages: Sequence[str], done: set[str], facts: Facts, rates: Rates, work: Work, cores: int
+    stages: Sequence[Stage], done: set[str], facts: Facts, rates: Rates, work: Work, cores: int
 ) -> dict[str, Planned]:
     found = estimates(stages, facts, rates, work.settings, cores)
-    waiting = [stage for stage in stages if stage in SESSION_STAGES and stage not in done]
+    waiting = [stage.name for stage in stages if stage.needs_ray and stage.name not in done]
     # Without epochs of its own stage 0 starts nothing.
     waiting = [stage for stage in waiting if stage != "pretrain" or found[stage].passes.total]
     for first in waiting[:1]:
         found[first] = replace(found[first], seconds=found[first].seconds + SESSION_S)
-    return {stage: Planned(stage, work.inputs[stage], found[stage], stage in done) for stage in stages}
+    return {name: Planned(name, work.inputs[name], estimate, name in done) for name, estimate in found.items()}

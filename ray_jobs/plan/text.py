@@ -8,15 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from csrms_dist.artefacts.names import PLAN, RECORD
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.progress import duration
 from csrms_dist.training.budget import Passes
 from ray_jobs.plan.estimates import MB, Estimate
-from ray_jobs.stages.table import COMMANDS
-
-PLAN = "plan.json"
-# What a stage writes beside the folder of its name.
-BESIDE = {"graph": ("store",), "train": ("candidates",)}
+from ray_jobs.stages.table import commands
 
 
 @dataclass(frozen=True)
@@ -70,13 +67,14 @@ def plan_text(planned: Sequence[Planned], uri: str, cores: int) -> str:
 
 def comparison_text(directory: RunDirectory) -> str:
     """Estimate against measured, a line for each finished stage that has both; '' where there is none."""
-    record, noted = directory.read_json(PLAN) or {}, (directory.read_json("run.json") or {}).get("stages", {})
+    record, noted = directory.read_json(PLAN) or {}, (directory.read_json(RECORD) or {}).get("stages", {})
     rows: list[tuple[str, ...]] = [
         ("stage", "time", "estimated", "ratio", "memory", "estimated", "ratio", "disk", "estimated", "ratio")
     ]
     taken, expected = 0.0, 0.0
     entries = record.get("stages", {})
-    for stage in (name for name in COMMANDS if name in entries):
+    order = list(commands())
+    for stage in sorted(entries, key=lambda name: order.index(name) if name in order else len(order)):
         entry = entries[stage]
         if not directory.is_done(stage, entry["inputs"]):
             continue
@@ -100,7 +98,8 @@ def comparison_text(directory: RunDirectory) -> str:
 
 def measured(directory: RunDirectory, stage: str, noted: Mapping[str, Any]) -> Measured:
     """What run.json noted of a stage, and the size of what it wrote."""
-    folders = [directory.path / name for name in (stage, *BESIDE.get(stage, ()))]
+    known = commands().get(stage)
+    folders = [directory.path / name for name in (stage, *(known.beside if known else ()))]
     disk = sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
     return Measured(noted.get("seconds"), noted.get("peak_mb"), disk / MB)
 

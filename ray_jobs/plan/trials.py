@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from csrms_dist.art.two_level.vigilance import target_patterns
+from csrms_dist.basics.arrays import F32, I64
 from csrms_dist.basics.collective import Collective
 from csrms_dist.datasets.decoding import Stored
 from csrms_dist.datasets.image_source import ImageSource, Selected
@@ -28,12 +29,14 @@ from csrms_dist.encoders.given import GivenFeatures
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.labels import LabelSpace
-from csrms_dist.methods.csrms.method import CSRMS, CSRMSModel
-from csrms_dist.methods.plain import PlainMethod, PlainModel
-from csrms_dist.methods.protocol import Batch, Method
-from csrms_dist.models.feature_bank import FeatureBank
-from csrms_dist.sampling import NEGATIVE, POSITIVE, ReferenceSampler, build_candidates
+from csrms_dist.methods.known import part
+from csrms_dist.methods.protocol import Batch, Built, Task
+from csrms_dist.methods.saved_model import ModelCard, make_model
+from csrms_dist.sampling import Candidates, ReferenceSampler, build_candidates
+from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.inputs import ImageInputs
+from csrms_dist.training.placement import CPU
+from csrms_dist.training.recipe import CONTROL, TRAIN
 from csrms_dist.training.train_step import train_step
 from ray_jobs.plan.estimates import Facts, Rates
 from ray_jobs.settings import RunSettings
@@ -124,14 +127,13 @@ def _measure(facts: Facts, encoder: Encoder, sample: Sample, settings: RunSettin
     encoder.train()
     classes, size = facts.n_classes or 1, settings.train.batch_size
     features = torch.rand(size, facts.dimension)
-    heads = PlainMethod(PlainModel(GivenFeatures(facts.dimension), facts.dimension, classes))
-    _, heads_step = _step(heads, features, classes, None)
+    given = GivenFeatures(facts.dimension)
+    _, heads_step = _step(_built(CONTROL, facts, settings, given), features, classes)
     # What the method does beside the encoder and the plain head does not depend on the encoder, but for its dimension.
-    method, sampler = _method(facts, settings)
-    _, method_step = _step(method, features, classes, sampler)
+    _, method_step = _step(_built(TRAIN, facts, settings, given), features, classes)
     kept, step = 4.0 * facts.dimension, heads_step
     if not settings.encoder.frozen:
-        kept, step = _step(PlainMethod(PlainModel(encoder, facts.dimension, classes)), images, classes, None)
+        kept, step = _step(_built(CONTROL, facts, settings, encoder), images, classes)
     added = max(method_step - heads_step, 0.0)
     return Rates(sample.seconds, fetch, forward, step, step + added, kept)
 
@@ -158,14 +160,13 @@ def _batch_size(encoder: Encoder, shape: tuple[int, int, int], wanted: int) -> i
     return int(max(min(wanted, TRIAL_S / 3 / max(each, 1e-9)), len(few)))
 
 
-def _step(method: Method, inputs: Tensor, classes: int, sampler: ReferenceSampler | None) -> tuple[float, float]:
+def _step(built: Built, inputs: Tensor, classes: int) -> tuple[float, float]:
     """(bytes that an image keeps for backward, seconds an image) of a training step. Sampling is not counted."""
-    rows = np.arange(len(inputs))
+    method, rows = built.method, np.arange(len(inputs))
     membership = torch.zeros(len(inputs), classes)
     membership[:, 0] = 1
-    subgraph = sampler.sample(rows, 0) if sampler is not None else None
-    index = torch.from_numpy(rows)
-    batch = Batch(index, inputs, membership, index, subgraph)
+    subgraph = built.sampler.sample(rows, 0) if built.sampler is not None else None
+    batch = Batch(rows, inputs, membership, rows, subgraph)
     optimiser = torch.optim.SGD(method.module.parameters(), lr=1e-3, momentum=0.9, nesterov=True)
     method.module.train()
     held: dict[int, int] = {}
@@ -182,24 +183,39 @@ def _step(method: Method, inputs: Tensor, classes: int, sampler: ReferenceSample
     return activations / len(inputs), seconds / len(inputs)
 
 
-def _method(facts: Facts, settings: RunSettings) -> tuple[CSRMS, ReferenceSampler | None]:
-    """The method on given features and a made-up hierarchy with as many patterns and classes as the run will have."""
-    classes = facts.n_classes or 1
+@dataclasses.dataclass(frozen=True)
+class MadeUp:
+    """A hierarchy and features that no run has made, for a trial: a `Structure`."""
+
+    hierarchy: HierarchyGraph
+    vectors: F32
+    sampling: SamplingSettings
+    anchors: I64
+
+    def candidates(self, edge_types: tuple[str, ...]) -> dict[str, Candidates]:
+        found = build_candidates(self.hierarchy, self.vectors, self.sampling, self.anchors)
+        return {kind: found[kind] for kind in edge_types}
+
+
+def _built(role: str, facts: Facts, settings: RunSettings, encoder: Encoder) -> Built:
+    """The method, or its control, on a made-up hierarchy with as many patterns and classes as the run will have."""
+    classes, recipe = facts.n_classes or 1, settings.recipe
     patterns = target_patterns(settings.cluster.n_patterns, facts.train, classes)
     graph = _made_up(max(ROWS_PER_PATTERN * patterns, 2 * settings.train.batch_size), patterns, classes, settings)
     vectors = np.random.default_rng(settings.seed).random((graph.n_rows, facts.dimension), np.float32)
-    model = CSRMSModel(GivenFeatures(facts.dimension), facts.dimension, classes, settings.method.reading, settings.seed)
-    sampling = settings.sampling
-    method = CSRMS(
-        model, graph, FeatureBank(vectors), settings.method,
-        n_positives=sampling.n_positives, n_negatives=sampling.n_negatives,
+    name, spec = recipe.spec(role)
+    card = ModelCard(
+        encoder=settings.encoder.name, image_shape=(facts.shape[0], facts.shape[1], facts.shape[2]), mean=(), std=(),
+        class_names=tuple(map(str, range(classes))), method=name,
+        options=settings.method.model_options(settings.sampling) if role == TRAIN else {},
     )  # fmt: skip
-    sizes = {POSITIVE: sampling.n_positives, NEGATIVE: sampling.n_negatives}
-    used = {kind: sizes[kind] for kind in method.edge_types}
-    if not used:
-        return method, None
-    candidates = build_candidates(graph, vectors, sampling, np.arange(settings.train.batch_size))
-    return method, ReferenceSampler({kind: candidates[kind] for kind in used}, used, settings.seed)
+    task = Task(
+        role=role, settings=settings.method, sampling=settings.sampling, seed=settings.seed, label_smoothing=0.0,
+        labels_per_image=None, frozen=False, rank=0, work=None, device=CPU.device, sampler_type=ReferenceSampler,
+    )  # fmt: skip
+    structure = MadeUp(graph, vectors, settings.sampling, np.arange(settings.train.batch_size))
+    built: Built = part(spec.build)(make_model(card, settings.seed, encoder), structure, task)
+    return built
 
 
 def _made_up(rows: int, patterns: int, classes: int, settings: RunSettings) -> HierarchyGraph:

@@ -10,7 +10,7 @@ from csrms_dist.evaluation.report import method_of
 from csrms_dist.features.feature_table import FeatureTable
 from ray_jobs.on_ray.actors import ActorPool
 from ray_jobs.on_ray.session import ray_session
-from ray_jobs.stages.stage import StageContext
+from ray_jobs.stages.context import StageContext
 from ray_jobs.stop_points import passed
 
 FAR = 0.2

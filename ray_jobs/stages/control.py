@@ -1,21 +1,22 @@
-"""Stage control: the plain classifier from the same stage-0 weights, at the method's encoder passes."""
+"""Stage control: what stands beside the method, from the same stage-0 weights, at the method's encoder passes."""
 
 from __future__ import annotations
 
 from csrms_dist.methods.saved_model import save_model
 from csrms_dist.training.budget import Passes, control_images
 from csrms_dist.training.from_run import model_card, whole_state
-from ray_jobs.on_ray.trainer import discard_checkpoints, recipe_of, train
-from ray_jobs.stages.stage import StageContext
+from csrms_dist.training.recipe import CONTROL
+from ray_jobs.stages.context import StageContext
+from ray_jobs.stages.training import discard_checkpoints, train
 
 
 def execute(context: StageContext) -> None:
-    """Write control/: a plain model trained until its passes, stage 0 included, equal the method's.
+    """Write control/: a model trained until its passes, stage 0 included, equal the method's.
 
     With a frozen encoder both train their heads on the feature table, for as many epochs, and the passes that made the
     table are counted to both.
     """
-    run, settings, recipe = context.run, context.settings, recipe_of(context.settings)
+    run, settings, recipe = context.contents, context.settings, context.recipe
     n_rows = run.facts("images")["train"]
     features = Passes(**run.facts("features")["passes"])
     if settings.encoder.frozen:
@@ -25,11 +26,11 @@ def execute(context: StageContext) -> None:
         method = stage_0 + features + Passes(backward=settings.train.epochs * n_rows)
         n_images = control_images(method, stage_0)
         passes = Passes(backward=n_images)
-    state = train(context, "control", n_images, -(-n_images // n_rows))
+    state = train(context, CONTROL, n_images, -(-n_images // n_rows))
     facts = {
         "passes": {"backward": passes.backward, "forward": passes.forward},
         "history": state["history"],
     }
-    with run.writing("control", context.inputs, facts) as folder:
-        save_model(folder, model_card(run, recipe), whole_state(run, recipe, state["model"]))
+    with context.run.writing("control", context.inputs, facts) as folder:
+        save_model(folder, model_card(run, recipe, CONTROL), whole_state(run, recipe, state["model"]))
     discard_checkpoints(context)

@@ -14,26 +14,21 @@ from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.arrays import F32
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.datasets.image_table import ImageTable
-from csrms_dist.errors import CsrmsError, require
+from csrms_dist.errors import require
 from csrms_dist.evaluation.classifier import Classifier
 from csrms_dist.features.extraction import encode_range
-from csrms_dist.features.feature_table import write_rows
+from csrms_dist.features.feature_table import VECTORS, write_rows
 from csrms_dist.features.given_vectors import read_vectors
-from ray_jobs.on_ray.session import ray_session
-from ray_jobs.stages.stage import StageContext
+from csrms_dist.run_contents import RunContents
+from csrms_dist.training.recipe import PRETRAIN
+from ray_jobs.on_ray.session import own_error, ray_session
+from ray_jobs.stages.context import StageContext
 
 UNIT = 1024
 
 
-def execute(context: StageContext) -> None:
-    """Write features/: un-augmented training features, rows in the order of the image table."""
-    if context.settings.features.path:
-        _import_vectors(context)
-    else:
-        _extract(context)
-
-
-def _import_vectors(context: StageContext) -> None:
+def import_vectors(context: StageContext) -> None:
+    """Write features/ from the user's own vectors."""
     path = context.settings.features.path
     facts: dict[str, Any] = {}
     with (
@@ -68,9 +63,9 @@ class _Encoder:
     def _encode(self, uri: str, size: int, first: int) -> F32:
         if uri not in self._opened:
             torch.set_num_threads(1)
-            run = RunDirectory(uri)
-            table = ImageTable(run.open("images") / "train.arrow")
-            self._opened[uri] = Classifier(run.open("pretrain")), table, table.indices("train")
+            run = RunContents(RunDirectory(uri))
+            table = run.train_images
+            self._opened[uri] = Classifier(run.model(PRETRAIN)), table, table.indices("train")
         classifier, table, indices = self._opened[uri]
         chosen = indices[first : first + unit_of(size)]
         return encode_range(classifier.encoder, classifier.normalise, table, chosen, size)
@@ -81,17 +76,18 @@ def unit_of(size: int) -> int:
     return -(-UNIT // size) * size
 
 
-def _extract(context: StageContext) -> None:
+def execute(context: StageContext) -> None:
+    """Write features/: un-augmented training features, rows in the order of the image table."""
     run, size = context.run, context.settings.features.batch_size
-    table = ImageTable(run.open("images") / "train.arrow")
+    table = context.contents.train_images
     indices = table.indices("train")
-    dimension = int(Classifier(run.open("pretrain")).model.encoder.dimension)
+    dimension = int(Classifier(context.contents.model(PRETRAIN)).model.encoder.dimension)
     facts = {"rows": len(indices), "dimension": dimension, "labelled": True,
              "passes": {"backward": 0, "forward": len(indices)}}  # fmt: skip
     with ray_session(context.ray_slots), run.writing("features", context.inputs, facts) as folder:
         with (
             Progress("features", total=len(indices), unit="images") as progress,
-            _NpyWriter(folder / "vectors.npy", len(indices), dimension) as writer,
+            _NpyWriter(folder / VECTORS, len(indices), dimension) as writer,
         ):
             for first, found in _encoded(run, size, len(indices)):
                 vectors = np.frombuffer(found, np.float32).reshape(-1, dimension)
@@ -124,11 +120,8 @@ def _encoded(run: RunDirectory, size: int, n_rows: int) -> Any:
         for row in blocks.iter_rows():
             yield int(row["first"]), row["vectors"]
     except Exception as error:
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, CsrmsError):
-                raise cause from error
-            cause = getattr(cause, "cause", None) or cause.__cause__
+        if (ours := own_error(error)) is not None:
+            raise ours from error
         raise
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from csrms_dist.art import Clustering
 from csrms_dist.artefacts.fingerprints import fingerprint
+from csrms_dist.artefacts.names import SNAPSHOT
+from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.progress import Progress
-from csrms_dist.features.feature_table import FeatureTable
+from csrms_dist.features.feature_table import VECTORS
 from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from graphstore import bundle
@@ -16,14 +17,13 @@ from graphstore.schema import SCHEMA
 from graphstore.store import Publication, Repeated
 from graphstore.tables import publication_tables
 from ray_jobs.places import store_of
-from ray_jobs.stages.stage import StageContext
+from ray_jobs.stages.context import StageContext
 
 
 def publication_of(context: StageContext) -> Publication:
     """What the run has found, ready to be published: its hierarchy, ids, names and settings."""
     run, settings = context.run, context.settings
-    table = FeatureTable.load(run.open("features"))
-    clustering = Clustering.load(run.open("cluster"))
+    table, clustering = context.contents.features, context.contents.clusters
     if table.membership is None or table.label_space is None:
         raise ValueError("the graph needs a labelled feature table")
     hierarchy = build_hierarchy(
@@ -48,7 +48,7 @@ def publication_of(context: StageContext) -> Publication:
         fingerprint=context.inputs,
         params={"cluster": settings.select("cluster"), "graph": settings.select("graph"), "seed": settings.seed},
         vigilance=clustering.vigilance,
-        features_uri=f"{run.uri}/features/vectors.npy",
+        features_uri=f"{run.uri}/features/{VECTORS}",
         prototypes_uri=f"{run.uri}/cluster/prototypes.npy",
         created_ms=int(time.time() * 1000),
     )
@@ -65,7 +65,14 @@ def execute(context: StageContext) -> None:
         del publication, hierarchy  # the same once more is about to come back
         exported = store.export(key)
         with run.writing("graph", context.inputs, facts) as folder:
-            snapshot.save(exported, folder / "snapshot")
+            snapshot.save(exported, folder / SNAPSHOT)
+
+
+def is_held(run: RunDirectory) -> bool:
+    """Whether the store still has the run that the stage published, whole."""
+    key = run.facts("graph")["run"]
+    with store_of(run) as store:
+        return any(info.key == key and info.status == "ready" for info in store.runs())
 
 
 def write_bundle(context: StageContext, folder: str | Path) -> int:

@@ -8,11 +8,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from csrms_dist.artefacts.names import REJECTED, TEST_IMAGES, TRAIN_IMAGES
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.datasets.image_source import Layout
 from csrms_dist.datasets.image_table import ImageTable, Rejected, write_image_table
 from csrms_dist.datasets.layouts.choose import open_layout
-from ray_jobs.stages.stage import StageContext
+from ray_jobs.stages.context import StageContext
 
 
 def execute(context: StageContext) -> None:
@@ -26,16 +27,16 @@ def execute(context: StageContext) -> None:
         Progress("images", total=total, unit="images") as progress,
         context.run.writing("images", context.inputs, facts) as folder,
     ):
-        train = write_image_table(folder / "train.arrow", layout.train, on_images=progress.update)
-        test = write_image_table(folder / "test.arrow", layout.test, shape=train.shape, on_images=progress.update)
+        train = write_image_table(folder / TRAIN_IMAGES, layout.train, on_images=progress.update)
+        test = write_image_table(folder / TEST_IMAGES, layout.test, shape=train.shape, on_images=progress.update)
         rejected = [*train.rejected, *test.rejected]
-        _write_rejected(folder / "rejected.parquet", rejected)
-        facts.update(_facts(layout, ImageTable(folder / "train.arrow"), ImageTable(folder / "test.arrow")))
+        _write_rejected(folder / REJECTED, rejected)
+        facts.update(_facts(layout, ImageTable(folder / TRAIN_IMAGES), ImageTable(folder / TEST_IMAGES)))
         facts["rejected"] = len(rejected)
     if rejected:
         warn(
             f"{layout.name}: {len(rejected):,} of {total:,} images cannot be read and were set aside, the first "
-            f"'{rejected[0].id}': {rejected[0].reason}; all of them: {context.run.uri}/images/rejected.parquet"
+            f"'{rejected[0].id}': {rejected[0].reason}; all of them: {context.run.uri}/images/{REJECTED}"
         )
 
 

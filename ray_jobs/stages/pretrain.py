@@ -5,8 +5,9 @@ from __future__ import annotations
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.methods.saved_model import save_model
 from csrms_dist.training.from_run import initial_model, model_card
-from ray_jobs.on_ray.trainer import discard_checkpoints, recipe_of, train
-from ray_jobs.stages.stage import StageContext
+from csrms_dist.training.recipe import PRETRAIN
+from ray_jobs.stages.context import StageContext
+from ray_jobs.stages.training import discard_checkpoints, train
 from ray_jobs.stop_points import passed
 
 
@@ -15,7 +16,7 @@ def execute(context: StageContext) -> None:
 
     An encoder that stays frozen, or no epochs at all: the model with its initial weights, at no pass.
     """
-    run, settings, recipe = context.run, context.settings, recipe_of(context.settings)
+    run, settings, recipe = context.contents, context.settings, context.recipe
     epochs = 0 if settings.encoder.frozen else settings.pretrain.epochs
     n_images = epochs * run.facts("images")["train"]
     facts = {"passes": {"backward": n_images, "forward": 0}, "history": []}
@@ -26,8 +27,8 @@ def execute(context: StageContext) -> None:
             weights = initial_model(run, recipe).state_dict()
         passed("pretrain.0")
     else:
-        state = train(context, "pretrain", n_images, epochs)
+        state = train(context, PRETRAIN, n_images, epochs)
         weights, facts["history"] = state["model"], state["history"]
-    with run.writing("pretrain", context.inputs, facts) as folder:
+    with context.run.writing("pretrain", context.inputs, facts) as folder:
         save_model(folder, model_card(run, recipe), weights)
     discard_checkpoints(context)

@@ -1,31 +1,32 @@
-"""The one place that picks concrete classes: stages to jobs, fingerprints, the store."""
+"""The table of stages, derived from the methods: which a run has, in which order, and what decides each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from importlib import import_module
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from csrms_dist.artefacts.fingerprints import file_fingerprint, fingerprint
-from csrms_dist.artefacts.run_directory import RunDirectory
-from csrms_dist.datasets.layouts.choose import data_fingerprint
+from csrms_dist.artefacts.fingerprints import fingerprint
 from csrms_dist.errors import ConfigError
-from csrms_dist.features.feature_table import FeatureTable
-from csrms_dist.methods.csrms.method import GIVEN_VECTOR_STAGES, STAGES
-from csrms_dist.methods.protocol import Stage
-from ray_jobs.settings import RunSettings
-from ray_jobs.stages.stage import StageContext
+from csrms_dist.methods.known import METHODS, method, part
+from csrms_dist.methods.protocol import MethodSpec, Stage
 
-# Raised when a stage's artefact changes its meaning, so that an old run is made anew instead of misread.
-FORMAT = 2
+if TYPE_CHECKING:
+    from ray_jobs.settings import RunSettings
 
-COMMANDS = tuple(stage.name for stage in STAGES)
+# Keys that change who computes, not what: left out of fingerprints.
+SCHEDULE_KEYS = ("actors",)
+
+CONTROL = "control"
 
 
-def job_of(stage: str) -> Callable[[StageContext], None]:
-    """The job of a stage: ray_jobs/stages/<stage>.py. Imported when it is needed, since some load Ray."""
-    job: Callable[[StageContext], None] = import_module(f"ray_jobs.stages.{stage}").execute
-    return job
+def commands() -> Mapping[str, Stage]:
+    """The stages of all methods by name, each once: every one is a command too."""
+    found: dict[str, Stage] = {}
+    for name in METHODS:
+        for stage in method(name).stages:
+            found.setdefault(stage.name, stage)
+    return found
 
 
 def stages_of(settings: RunSettings, *, control: bool) -> tuple[Stage, ...]:
@@ -33,14 +34,15 @@ def stages_of(settings: RunSettings, *, control: bool) -> tuple[Stage, ...]:
 
     With `features.path` there are no images: features, cluster and graph. Without control its stage is left out.
     """
+    spec: MethodSpec = method(settings.method.name)
     if settings.features.path:
-        return GIVEN_VECTOR_STAGES
+        return spec.given_vector_stages
     if control:
-        return STAGES
+        return spec.stages
     return tuple(
-        Stage(stage.name, tuple(name for name in stage.requires if name != "control"), stage.settings)
-        for stage in STAGES
-        if stage.name != "control"
+        replace(stage, requires=tuple(name for name in stage.requires if name != CONTROL))
+        for stage in spec.stages
+        if stage.name != CONTROL
     )
 
 
@@ -59,10 +61,6 @@ def needed_for(target: str, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     return tuple(stage for stage in stages if stage.name in wanted)
 
 
-# Keys that change who computes, not what: left out of fingerprints.
-SCHEDULE_KEYS = ("actors",)
-
-
 def fingerprints(stages: tuple[Stage, ...], settings: RunSettings) -> Mapping[str, str]:
     """For each stage the fingerprint of all its inputs: settings, earlier stages, files from outside."""
     found: dict[str, str] = {}
@@ -72,16 +70,7 @@ def fingerprints(stages: tuple[Stage, ...], settings: RunSettings) -> Mapping[st
             if isinstance(value, dict):
                 for key in SCHEDULE_KEYS:
                     value.pop(key, None)
-        outside = data_fingerprint(settings.data) if stage.name == "images" else ""
-        if stage.name == "features" and settings.features.path:
-            outside = file_fingerprint(settings.features.path)
-        weights = Path(settings.encoder.weights).expanduser()
-        if stage.name == "pretrain" and weights.is_file():
-            outside = file_fingerprint(weights)
-        found[stage.name] = fingerprint(FORMAT, stage.name, values, [found[name] for name in stage.requires], outside)
+        outside = part(stage.outside)(settings) if stage.outside else ""
+        earlier = [found[name] for name in stage.requires]
+        found[stage.name] = fingerprint(stage.format, stage.name, values, earlier, outside)
     return found
-
-
-def has_labels(run: RunDirectory) -> bool:
-    """Whether the feature table carries labels; without them there is no hierarchy."""
-    return FeatureTable.load(run.open("features")).membership is not None

@@ -24,7 +24,7 @@ from csrms_dist.methods.csrms.settings import MethodSettings
 from csrms_dist.sampling import ReferenceSampler, load_candidates
 from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.alone import train_alone
-from csrms_dist.training.from_run import Recipe
+from csrms_dist.training.recipe import Recipe
 from csrms_dist.training.settings import PretrainSettings, TrainSettings
 
 ABSENT = ("ray", "dgl", "ladybug", "neo4j")

@@ -2,17 +2,103 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, make_dataclass
+from typing import TYPE_CHECKING, Any
 
-from csrms_dist.basics.settings import Settings, setting
+from csrms_dist.basics.lookup import chosen
+from csrms_dist.basics.settings import setting
+from csrms_dist.errors import ConfigError
+from csrms_dist.losses.terms import PLACES, TERMS
+from csrms_dist.methods.csrms.readings import READINGS
+from csrms_dist.methods.settings import MethodSettings
+from csrms_dist.models.smoothing import SMOOTHERS
+from csrms_dist.sampling.settings import SamplingSettings
+
+if TYPE_CHECKING:
+    from csrms_dist.losses.term import Term
+    from csrms_dist.methods.csrms.readings.reading import Reading
 
 
 @dataclass(frozen=True)
-class MethodSettings(Settings):
-    reading: str = setting("structural", words=("structural", "paper"), doc="structural is leak-free; paper: verbatim")
+class _Fixed(MethodSettings):
+    reading: str = setting("structural", words=READINGS, own=True, doc="structural is leak-free; paper: verbatim")
     prototypes: int = setting(8, "[1, 1000]", doc="nearest pattern prototypes that enter the graph head (structural)")
-    weight_plain: float = setting(1.0, "[0, 100]", doc="weight of the plain head's cross-entropy")
-    weight_graph: float = setting(0.5, "[0, 100]", doc="weight of the graph head's cross-entropy")
-    weight_negative: float = setting(0.17, "[0, 100]", doc="weight of the negative-sampling term (eq. 14)")
-    weight_inter_class: float = setting(0.17, "[0, 100]", doc="weight of the inter-class term (eq. 16)")
-    weight_attract: float = setting(0.0, "[0, 100]", doc="weight of the attraction to positives; 0 leaves it out")
+    smoother: str = setting(
+        "auto", words=("auto", *SMOOTHERS), own=True, doc="how the graph head smooths; auto: as the reading does"
+    )
+    terms: Mapping[str, float] = setting({}, "[0, 100]", own=True, doc="loss terms of your own and their weights")
+
+    @classmethod
+    def recipe(cls, given: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+        reading = given.get("reading", "structural")
+        found: Mapping[str, Mapping[str, Any]] = {}
+        if isinstance(reading, str) and (reading in READINGS or ":" in reading):
+            found = chosen(READINGS, reading, "method.reading").recipe
+        return found
+
+    def weights(self) -> dict[str, float]:
+        """The weight of each loss term, by name."""
+        return {name: float(getattr(self, f"weight_{name}")) for name in TERMS} | dict(self.terms)
+
+    def make_reading(self, n_positives: int) -> Reading:
+        """The reading that `reading` names."""
+        made: Reading = chosen(READINGS, self.reading, "method.reading")(self.prototypes, n_positives)
+        return made
+
+    def term_classes(self) -> dict[str, type[Term]]:
+        """The classes of the terms whose weight is above 0, by name."""
+        return {name: chosen(PLACES, name, "method.terms") for name, weight in self.weights().items() if weight > 0}
+
+    def edge_types(self) -> tuple[str, ...]:
+        from csrms_dist.sampling.subgraph import NEGATIVE, POSITIVE
+
+        wanted = set(chosen(READINGS, self.reading, "method.reading").edge_types)
+        for term in self.term_classes().values():
+            wanted.update(term.edge_types)
+        return tuple(kind for kind in (POSITIVE, NEGATIVE) if kind in wanted)
+
+    def model_options(self, sampling: SamplingSettings) -> dict[str, Any]:
+        return {
+            "reading": self.reading,
+            "prototypes": self.prototypes,
+            "smoother": self.smoother,
+            "n_positives": sampling.n_positives,
+        }
+
+    def control_weight(self) -> float:
+        return self.weights()["plain"]
+
+    def check_control(self) -> None:
+        if self.control_weight() == 0:
+            raise ConfigError(
+                "method.weight_plain",
+                got="0",
+                expected="more than 0, because the control trains with it",
+                remedy="raise it or leave the control out with --no-control",
+            )
+
+    def reported(self) -> dict[str, Any]:
+        return {"reading": self.reading, "weights": self.weights()}
+
+
+if TYPE_CHECKING:
+
+    @dataclass(frozen=True)
+    class CSRMSSettings(_Fixed):
+        """The section `method` of CSRMS, with a weight for each entry of TERMS."""
+
+        def __init__(self, **values: Any) -> None: ...
+
+else:
+    CSRMSSettings = make_dataclass(
+        "CSRMSSettings",
+        [
+            (f"weight_{name}", "float", setting(entry.weight, "[0, 100]", doc=f"weight of {entry.doc}"))
+            for name, entry in TERMS.items()
+        ],
+        bases=(_Fixed,),
+        frozen=True,
+        namespace={"__doc__": "The section `method` of CSRMS, with a weight for each entry of TERMS."},
+    )
+    CSRMSSettings.__module__ = __name__

@@ -1,10 +1,15 @@
-"""What a stage's job gets, and the hook with which tests stop a run at a named point."""
+"""What the job of a stage gets."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
+from csrms_dist.artefacts.names import CHECKPOINTS
 from csrms_dist.artefacts.run_directory import RunDirectory
+from csrms_dist.run_contents import RunContents
+from csrms_dist.training.recipe import Recipe
 from ray_jobs.settings import RunSettings
 
 
@@ -18,6 +23,16 @@ class StageContext:
     inputs: str
     requires: tuple[str, ...] = ()
 
+    @cached_property
+    def contents(self) -> RunContents:
+        """The artefacts of earlier stages."""
+        return RunContents(self.run)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The settings that decide a training."""
+        return self.settings.recipe
+
     @property
     def ray_slots(self) -> int:
         """Logical CPUs that this run's stages need at the most."""
@@ -26,3 +41,8 @@ class StageContext:
             max(settings.cluster.actors, settings.evaluate.actors, settings.train.workers, settings.pretrain.workers)
             + 1
         )
+
+    @property
+    def work(self) -> Path:
+        """Where unfinished work is kept until the artefact is whole."""
+        return self.run.path / CHECKPOINTS / self.inputs

@@ -1,0 +1,15 @@
+"""The names of folders and files in a run directory, each spelt here alone.
+
+What a library module writes into a folder that it is given (a feature table, a snapshot, a saved model), it names
+itself.
+"""
+
+from __future__ import annotations
+
+RECORD, METRICS, PLAN = "run.json", "metrics.json", "plan.json"
+TRAIN_IMAGES, TEST_IMAGES, REJECTED = "train.arrow", "test.arrow", "rejected.parquet"
+SNAPSHOT = "snapshot"
+CANDIDATES = "candidates"
+ENCODER = "encoder.safetensors"
+PREDICTIONS = "predictions.parquet"
+STORE, CHECKPOINTS, CURVES = "store", ".checkpoints", "tensorboard"

@@ -1,0 +1,137 @@
+"""The figures of a run: what metrics.json holds, from its artefacts and its answers (docs/metrics.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from csrms_dist.basics.arrays import I64
+from csrms_dist.evaluation.classifier import Classifier, Predictions
+from csrms_dist.evaluation.leak_check import GRAPH, blank_image_accuracy
+from csrms_dist.evaluation.scores import Scores, cannot_answer, largest_share
+from csrms_dist.evaluation.settings import EvaluateSettings
+from csrms_dist.hierarchy.difficulty import LEVEL_NAMES, difficulty_levels
+from csrms_dist.hierarchy.dominance import fallback_classes
+from csrms_dist.methods.settings import MethodSettings
+from csrms_dist.metrics.classification import imbalance
+from csrms_dist.run_contents import RunContents
+from csrms_dist.sampling.settings import SamplingSettings
+from csrms_dist.training.budget import Passes
+from csrms_dist.training.recipe import CONTROL, PRETRAIN, TRAIN
+
+SCHEMA = 2
+TEST, VAL = "test", "val"
+
+Answers = Mapping[tuple[str, str], Predictions]
+"""(model's stage, split) -> its predictions for the images of the split."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The settings that decide the figures.
+
+    seed: of the run. frozen: the encoder was not trained. epochs: of `train`. difficulty_threshold: rho_1 of eq. 7.
+    """
+
+    seed: int
+    frozen: bool
+    epochs: int
+    difficulty_threshold: float
+    evaluate: EvaluateSettings
+    method: MethodSettings
+    sampling: SamplingSettings
+
+
+def rows_of(run: RunContents) -> dict[str, I64]:
+    """The images that are answered, by split: rows of the test images, and of the training images for `val`."""
+    return {TEST: np.arange(len(run.test_images)), VAL: run.train_images.indices("val")}
+
+
+def leak_of(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any] | None:
+    """The leak check of a method with a graph head, which reads labels of validation images; None of another."""
+    if GRAPH not in answers[TRAIN, VAL].heads:
+        return None
+    table, val = run.train_images, rows_of(run)[VAL]
+    leak, chance = None, None
+    if len(val):
+        labels = table.membership[val]
+        classifier = Classifier(run.model(TRAIN))
+        leak = blank_image_accuracy(classifier, labels, run.hierarchy, run.bank, asked.sampling, asked.seed)
+        chance = largest_share(labels)
+    return {
+        "blank_image_accuracy": leak,
+        "largest_class_share": chance,
+        "graph_head_training_accuracy": run.facts(TRAIN)["history"][-1]["graph_accuracy"],
+    }
+
+
+def figures(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any]:
+    """metrics.json of a run: the labels of the test images are read here, after all answers.
+
+    answers: of `train` and, where it was trained, `control`, for the splits `test` and `val`; classes that training
+    never saw are set to probability 0 in them.
+    """
+    leak = leak_of(run, asked, answers)
+    facts, clusters, graph = run.facts("images"), run.facts("cluster"), run.hierarchy
+    train, test, val = run.train_images, run.test_images, rows_of(run)[VAL]
+    unseen = np.array(facts["test_only"], np.int64)
+    for found in answers.values():
+        cannot_answer(found, unseen)
+    scores = Scores(test.label_space, unseen, asked.evaluate.more_metrics)
+    labels = {TEST: test.membership, VAL: train.membership[val]}
+    names = train.label_space.class_names
+    levels = difficulty_levels(graph, asked.difficulty_threshold)
+    metrics: dict[str, Any] = {
+        "schema": SCHEMA,
+        "dataset": {
+            "name": train.name,
+            "content_hash": train.content_hash,
+            "classes": train.label_space.n_classes,
+            "multi_label": train.label_space.multi_label,
+            "test_only_classes": [names[k] for k in unseen],
+            "rejected": facts["rejected"],
+            "imbalance": imbalance(graph.membership),
+            **{split: facts[split] for split in ("train", "val", "test")},
+        },
+        "seed": asked.seed,
+        "frozen_encoder": asked.frozen,
+        "patterns": graph.n_patterns,
+        "vigilance": clusters["vigilance"],
+        "hierarchy": {
+            "dominated_patterns": int(graph.dominated.sum()),
+            "mixed_patterns": int((~graph.dominated).sum()),
+            "outliers": clusters["outliers"],
+            **dict(zip(LEVEL_NAMES, levels.shares, strict=True)),
+            "terciles": levels.terciles,
+            "fallback_classes": [names[k] for k in fallback_classes(graph)],
+        },
+        **{split: scores.of(answers[TRAIN, split], labels[split]) for split in (TEST, VAL)},
+        "classes": scores.by_class(answers[TRAIN, TEST].plain, labels[TEST]),
+        "passes": {"method": _passes(run, (PRETRAIN, "features", TRAIN))},
+        "epochs": {"pretrain": len(run.facts(PRETRAIN)["history"]), "train": asked.epochs},
+        **asked.method.reported(),
+    }
+    if leak is not None:
+        metrics["leak_check"] = leak
+    if scores.more:
+        metrics["more"] = {split: scores.more_of(answers[TRAIN, split], labels[split]) for split in (TEST, VAL)}
+    if (CONTROL, TEST) in answers:
+        control = answers[CONTROL, TEST].plain
+        samples, plain = asked.evaluate.bootstrap_samples, answers[TRAIN, TEST].plain
+        gained = scores.difference(plain, control, labels[TEST], samples, asked.seed)
+        metrics["control"] = {
+            split: scores.of_head(answers[CONTROL, split].plain, labels[split]) for split in (TEST, VAL)
+        }
+        metrics["passes"]["control"] = _passes(run, (PRETRAIN, CONTROL))
+        metrics["difference"] = {"value": gained.value, "low": gained.low, "high": gained.high}
+    return metrics
+
+
+def _passes(run: RunContents, stages: Sequence[str]) -> dict[str, int]:
+    total = Passes()
+    for stage in stages:
+        total += Passes(**run.facts(stage)["passes"])
+    return {"backward": total.backward, "forward": total.forward}

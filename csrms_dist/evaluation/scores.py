@@ -1,0 +1,79 @@
+"""What probabilities are worth: the metrics of a head, by name, over all images and by class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from csrms_dist.basics.arrays import F32, I64
+from csrms_dist.basics.lookup import chosen
+from csrms_dist.evaluation.classifier import Predictions
+from csrms_dist.labels import LabelSpace, Membership
+from csrms_dist.metrics import METRICS
+from csrms_dist.metrics.classification import CONFUSION_CLASSES, class_accuracies, confusion, top_hits
+from csrms_dist.metrics.intervals import PairedDifference, paired_bootstrap, paired_bootstrap_map
+from csrms_dist.metrics.ranking import known_precisions
+
+_PLACES = {name: entry.place for name, entry in METRICS.items()}
+
+
+class Scores:
+    """The metrics of a data set's labels.
+
+    unseen: (U,) int64, classes that training never saw. more: names of further metrics, separated by commas.
+    """
+
+    def __init__(self, space: LabelSpace, unseen: I64, more: str = "") -> None:
+        self.space, self.unseen = space, unseen
+        self.standard = [name for name, entry in METRICS.items() if entry.several == space.multi_label]
+        self.more = [name.strip() for name in more.split(",") if name.strip()]
+
+    def of_head(self, scores: F32, membership: Membership) -> Any:
+        """(N, K) scores -> the one standard metric, or where there are several, each by name."""
+        found = self._named(self.standard, scores, membership)
+        return found if len(found) > 1 else found[self.standard[0]]
+
+    def of(self, predictions: Predictions, membership: Membership) -> dict[str, Any]:
+        """`of_head` by head."""
+        return {head: self.of_head(values, membership) for head, values in predictions.heads.items()}
+
+    def more_of(self, predictions: Predictions, membership: Membership) -> dict[str, dict[str, float]]:
+        """The further metrics by head and name."""
+        return {head: self._named(self.more, values, membership) for head, values in predictions.heads.items()}
+
+    def _named(self, names: list[str], scores: F32, membership: Membership) -> dict[str, float]:
+        metrics: Mapping[str, Any] = {name: chosen(_PLACES, name, "evaluate.more_metrics") for name in names}
+        return {name: float(metric(scores, membership, self.unseen)) for name, metric in metrics.items()}
+
+    def by_class(self, scores: F32, membership: Membership) -> dict[str, Any]:
+        """Accuracy and confusion matrix, or average precision; None where a class has no image."""
+        found: dict[str, Any] = {"names": list(self.space.class_names)}
+        if self.space.multi_label:
+            return found | {"average_precision": _numbers(known_precisions(scores, membership, self.unseen))}
+        if self.space.n_classes > CONFUSION_CLASSES:
+            return found | {"accuracy": None, "confusion": None}
+        matrix = confusion(scores, membership)
+        return found | {"accuracy": _numbers(class_accuracies(matrix)), "confusion": matrix.tolist()}
+
+    def difference(self, a: F32, b: F32, membership: Membership, samples: int, seed: int) -> PairedDifference:
+        """Accuracy, or mAP, of a minus that of b on the same images, with its bootstrap interval."""
+        if self.space.multi_label:
+            return paired_bootstrap_map(a, b, membership, samples, seed)
+        return paired_bootstrap(top_hits(a, membership), top_hits(b, membership), samples, seed)
+
+
+def cannot_answer(predictions: Predictions, unseen: I64) -> None:
+    """Classes that training never saw get probability 0: an image of such a class is answered wrongly."""
+    for values in predictions.heads.values():
+        values[:, unseen] = 0
+
+
+def largest_share(membership: Membership) -> float:
+    """The share of images that carry the most frequent label."""
+    return float(np.bincount(membership.indices, minlength=membership.shape[1]).max() / membership.shape[0])
+
+
+def _numbers(values: Any) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in values]

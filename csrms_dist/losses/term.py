@@ -1,0 +1,105 @@
+"""What a loss term is, and what it may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
+
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from csrms_dist.basics.collective import Collective
+from csrms_dist.losses.distance import RunningScale
+
+
+class Reducer:
+    """How the values of a batch become a loss.
+
+    Alone, their mean. Among workers, this worker's share of the mean over the global batch: shares add up to the loss,
+    and so do their gradients.
+
+    Parameters
+    ----------
+    size: rows of the global batch; None: those that are at hand.
+    collective: the workers; None: this one alone.
+    """
+
+    def __init__(self, size: int | None = None, collective: Collective | None = None) -> None:
+        self._size, self._collective = size, collective or Collective()
+
+    def size(self, rows: int) -> int:
+        """By how many rows a sum over `rows` of them is divided."""
+        return rows if self._size is None else self._size
+
+    def total(self, tensor: Tensor) -> Tensor:
+        """Differentiable sum over workers of a tensor of equal shape."""
+        return self._collective.all_sum(tensor)
+
+    def share(self, value: Tensor) -> Tensor:
+        """A loss that every worker computes in full from summed statistics -> this worker's share of it."""
+        return self._collective.share(value)
+
+
+ALONE = Reducer()
+
+
+@dataclass(frozen=True)
+class View:
+    """A batch as its loss terms see it.
+
+    features: (b, D) of the encoder. logits: (b, K) by head. smoothed: (b, D), of the graph head. membership: (b, K)
+    float, 0 and 1. draw: an edge type -> features (b, n, D), detached, and mask (b, n) of its neighbours.
+    """
+
+    features: Tensor
+    logits: Mapping[str, Tensor]
+    smoothed: Tensor
+    membership: Tensor
+    draw: Callable[[str], tuple[Tensor, Tensor]]
+    reducer: Reducer = field(default=ALONE)
+
+    @cached_property
+    def unit(self) -> Tensor:
+        """(b, D) features of length 1."""
+        return normalize(self.features, dim=1)
+
+    def neighbours(self, edge_type: str) -> tuple[Tensor, Tensor]:
+        """Neighbours of an edge type: (b, n, D) of length 1, mask (b, n)."""
+        found, mask = self.draw(edge_type)
+        return normalize(found, dim=2), mask
+
+
+class Term:
+    """A loss term. It owns its state, so that saving and loading is one loop over terms.
+
+    A subclass is called with what its formula needs, and says in `of` where a batch has that. edge_types: the edges
+    that it looks at; what no term and no reading looks at is not made.
+    """
+
+    edge_types: ClassVar[tuple[str, ...]] = ()
+
+    def of(self, view: View) -> Tensor:
+        """This worker's share of the loss of a batch."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """What must outlive a restart."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+
+
+class ScaledTerm(Term):
+    """A term of distances in units of their running mean."""
+
+    def __init__(self) -> None:
+        self.scale = RunningScale()
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self.scale.state_dict())
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.scale.load_state_dict(state)

@@ -1,0 +1,69 @@
+"""From a hierarchy to CSRMS ready to be trained, and from its trained state to what is kept of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from csrms_dist.losses.classification import Classification
+from csrms_dist.losses.term import Term
+from csrms_dist.methods.csrms.method import CSRMS
+from csrms_dist.methods.csrms.model import PROTOTYPES, CSRMSModel
+from csrms_dist.methods.csrms.readings.reading import Reading
+from csrms_dist.methods.csrms.settings import CSRMSSettings
+from csrms_dist.methods.model import PlainModel
+from csrms_dist.methods.protocol import Built, Structure, Task
+from csrms_dist.models.feature_bank import BANK, FeatureBank, generation_file
+from csrms_dist.sampling.subgraph import NEGATIVE, POSITIVE
+
+
+def build(model: PlainModel, structure: Structure, task: Task) -> Built:
+    """CSRMS on a hierarchy, and the sampler of the edges that its terms and its reading look at."""
+    settings, sampling = task.settings, task.sampling
+    if not isinstance(model, CSRMSModel) or not isinstance(settings, CSRMSSettings):
+        raise TypeError("CSRMS is built of its own model and its own settings")
+    bank = FeatureBank(structure.vectors, task.work, rank=task.rank, fixed=task.frozen, device=task.device)
+    sizes = {POSITIVE: sampling.n_positives, NEGATIVE: sampling.n_negatives}
+    used = {kind: sizes[kind] for kind in settings.edge_types()}
+    terms = make_terms(settings, model.reading, task.label_smoothing, task.labels_per_image)
+    relations = model.reading.relations(structure.hierarchy, bank)
+    method = CSRMS(model, relations, terms, settings.weights(), used)
+    if not used:
+        return Built(method)
+    return Built(method, task.sampler_type(structure.candidates(tuple(used)), used, task.seed))
+
+
+def make_terms(
+    settings: CSRMSSettings, reading: Reading, label_smoothing: float, labels_per_image: float | None
+) -> dict[str, Term]:
+    """The loss terms whose weight is above 0, in the reading's forms."""
+    made: dict[str, Term] = {}
+    for name, kind in settings.term_classes().items():
+        options = dict(reading.forms.get(name, {}))
+        if issubclass(kind, Classification):
+            options |= {"label_smoothing": label_smoothing, "labels_per_image": labels_per_image}
+        made[name] = kind(**options)
+    return made
+
+
+def keep(folder: Path, state: dict[str, Any], work: Path) -> None:
+    """Write prototypes.npy (J, D) of a trained state and the feature bank (N, D) that they are means of.
+
+    A bank that was never written to is the feature table, and no copy of it is made.
+    """
+    np.save(folder / PROTOTYPES, state["prototypes"].cpu().numpy())
+    bank = generation_file(work, state["bank"]["generation"])
+    if bank.exists():
+        _link(bank, folder / BANK)
+
+
+def _link(source: Path, target: Path) -> None:
+    """A second name for a file, or a copy where the file system has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

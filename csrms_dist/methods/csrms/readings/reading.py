@@ -1,0 +1,63 @@
+"""A reading of CSRMS as the method sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from csrms_dist.basics.arrays import F32
+from csrms_dist.hierarchy.graph import HierarchyGraph
+from csrms_dist.labels import Membership
+from csrms_dist.methods.csrms.relations import Relations
+from csrms_dist.methods.protocol import Batch
+from csrms_dist.models.feature_bank import FeatureBank
+from csrms_dist.models.graph_head import GraphContext, GraphHead
+from csrms_dist.sampling.settings import SamplingSettings
+
+
+class Reading:
+    """What enters the graph head, which edges that needs, the forms of the losses, and the check on blank images.
+
+    recipe: the defaults of any section that the reading changes.
+    edge_types: the edges that `context` looks at.
+    forms: arguments of the loss terms, by their name.
+    smoother: how the graph head smooths, a name of SMOOTHERS.
+    """
+
+    recipe: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    edge_types: ClassVar[tuple[str, ...]] = ()
+    forms: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    smoother: ClassVar[str] = "star"
+
+    def __init__(self, prototypes: int, n_positives: int) -> None:
+        self.prototypes, self.n_positives = prototypes, n_positives
+
+    def relations(self, graph: HierarchyGraph, bank: FeatureBank) -> Relations:
+        """What `context` looks up, made from the bank."""
+        return Relations(graph, bank)
+
+    def context(self, features: Tensor, batch: Batch, relations: Relations) -> GraphContext:
+        """What enters the head in training: (b, D) features of the batch's rows."""
+        raise NotImplementedError
+
+    def unseen_context(self, features: Tensor, prototypes: Tensor) -> GraphContext:
+        """What enters the head of images without a row and without a label: (B, D) features, (J, D) prototypes."""
+        raise NotImplementedError
+
+    def label_chosen(
+        self,
+        head: GraphHead,
+        features: F32,
+        membership: Membership,
+        graph: HierarchyGraph,
+        bank: F32,
+        sampling: SamplingSettings,
+        seed: int,
+    ) -> F32 | None:
+        """Logits (N, K) of the graph head for (N, D) features when what enters is chosen by their labels (N, K).
+
+        None where no label chooses anything: the head then answers as it does for unseen images.
+        """
+        return None

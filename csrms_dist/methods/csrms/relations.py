@@ -1,0 +1,34 @@
+"""What the graph head and the relation losses look up: the feature bank, and the prototypes made from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from csrms_dist.hierarchy.graph import HierarchyGraph
+from csrms_dist.models.feature_bank import FeatureBank
+from csrms_dist.models.prototypes import PatternPrototypes
+from csrms_dist.sampling.subgraph import BatchSubgraph
+
+
+class Relations:
+    """The bank and the patterns' prototypes, made anew from it after every epoch; no label is looked at."""
+
+    def __init__(self, graph: HierarchyGraph, bank: FeatureBank) -> None:
+        self.bank = bank
+        self.n_patterns = graph.n_patterns
+        self.pattern = np.array(graph.pattern, dtype=np.int64)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Make the prototypes anew from the bank's current generation."""
+        self.patterns = PatternPrototypes(self.bank.current, self.pattern, self.n_patterns, self.bank.device)
+
+
+def neighbours(subgraph: BatchSubgraph | None, edge_type: str, width: int, bank: FeatureBank) -> tuple[Tensor, Tensor]:
+    """The bank's features of an edge type's neighbours: (B, width, D) and mask (B, width)."""
+    if subgraph is None:
+        raise ValueError(f"the batch has no sub-graph, but something looks at {edge_type} edges")
+    index, mask = subgraph.dense(edge_type, width)
+    return bank.read(index), torch.from_numpy(mask).to(bank.device)

@@ -1,0 +1,49 @@
+"""The methods and the controls by name. A method is one folder and one entry here; a control is one file and one entry.
+
+Nothing else in the project names a method. `method.name` and `method.control` take a user's own 'module:name' too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from csrms_dist.basics.lookup import chosen, own
+from csrms_dist.methods.protocol import MethodSpec
+
+if TYPE_CHECKING:
+    from csrms_dist.methods.settings import MethodSettings
+
+METHODS: Mapping[str, str] = {"csrms": "csrms_dist.methods.csrms:METHOD"}
+DEFAULT = "csrms"
+
+CONTROLS: Mapping[str, str] = {"plain": "csrms_dist.methods.plain:CONTROL"}
+"""What stands beside a method at equal encoder passes. `plain` is stage 0 too."""
+
+
+def method(name: str) -> MethodSpec:
+    """A method by name. Raises ConfigError for one that is not there."""
+    found: MethodSpec = chosen(METHODS, name, "method.name")
+    return found
+
+
+def control(name: str) -> MethodSpec:
+    """A control by name. Raises ConfigError for one that is not there."""
+    found: MethodSpec = chosen(CONTROLS, name, "method.control")
+    return found
+
+
+def saved_as(name: str) -> MethodSpec:
+    """The method or the control that a model's card names."""
+    return control(name) if name in CONTROLS else method(name)
+
+
+def part(place: str) -> Any:
+    """A class or a function that a method names. Raises ConfigError when it is not there."""
+    return own(place, "method.name")
+
+
+def settings_class(name: str = DEFAULT) -> type[MethodSettings]:
+    """The class of the section `method` of a method."""
+    found: type[MethodSettings] = part(method(name).settings)
+    return found

@@ -1,0 +1,56 @@
+"""The module that every method trains and saves: an encoder and a plain classifier on its features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from csrms_dist.basics.arrays import F32
+from csrms_dist.encoders.encoder import Encoder
+from csrms_dist.hierarchy.graph import HierarchyGraph
+from csrms_dist.labels import Membership
+from csrms_dist.sampling.settings import SamplingSettings
+
+
+class PlainModel(nn.Module):
+    """encoder -> linear classifier. forward: (B, 3, H, W), or what the encoder takes, -> (B, K) logits.
+
+    A method's model extends it: its heads answer from the features. prototypes: (J, D) means of the patterns in the
+    trained features, of a method that keeps them.
+    """
+
+    def __init__(self, encoder: Encoder, n_classes: int) -> None:
+        super().__init__()
+        self.encoder: Encoder = encoder
+        self.plain_head = nn.Linear(encoder.dimension, n_classes)
+        self.prototypes: Tensor | None = None
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.plain_head(self.encoder(images))
+        return logits
+
+    def classifiers(self) -> tuple[nn.Linear, ...]:
+        """The layers that give logits; fresh ones start at the frequency of the classes where there are several
+        labels."""
+        return (self.plain_head,)
+
+    def answers(self, features: Tensor) -> dict[str, Tensor]:
+        """(B, D) features of images that nobody has labelled -> (B, K) logits by head; `plain` comes first."""
+        return {"plain": self.plain_head(features)}
+
+    def load_beside(self, folder: Path) -> None:
+        """Read what the method kept beside the weights."""
+
+    def label_chosen(
+        self,
+        features: F32,
+        membership: Membership,
+        graph: HierarchyGraph,
+        bank: F32,
+        sampling: SamplingSettings,
+        seed: int,
+    ) -> F32 | None:
+        """For the leak check alone: logits (N, K) of the graph head for (N, D) features of images whose labels (N, K)
+        choose what enters it, as they do in training. None where no label chooses anything."""
+        return None

@@ -1,0 +1,47 @@
+"""What the section `method` holds for every method; a method's own class adds to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from csrms_dist.basics.settings import Settings, setting
+from csrms_dist.methods.known import CONTROLS, DEFAULT, METHODS
+from csrms_dist.sampling.settings import SamplingSettings
+
+
+@dataclass(frozen=True)
+class MethodSettings(Settings):
+    """The section `method`. What follows from it is asked of it, so that nobody else knows a method's keys."""
+
+    name: str = setting(DEFAULT, words=METHODS, own=True, doc="the method; it decides which other keys there are here")
+    control: str = setting("plain", words=CONTROLS, own=True, doc="what is trained beside it at equal encoder passes")
+
+    @classmethod
+    def section(cls) -> str:
+        return "method"
+
+    @classmethod
+    def recipe(cls, given: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+        """Defaults of any section that the given values of this one bring; what the user sets wins over them."""
+        return {}
+
+    def edge_types(self) -> tuple[str, ...]:
+        """The edge types that a batch's sub-graph must have."""
+        return ()
+
+    def model_options(self, sampling: SamplingSettings) -> dict[str, Any]:
+        """What the model's card must know beside the encoder and the classes."""
+        return {}
+
+    def control_weight(self) -> float:
+        """The weight of the control's classification loss, as in the method; 0 where it would have nothing to do."""
+        return 1.0
+
+    def check_control(self) -> None:
+        """Raise ConfigError when there can be no control."""
+
+    def reported(self) -> dict[str, Any]:
+        """What metrics.json says of these settings."""
+        return {}

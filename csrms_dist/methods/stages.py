@@ -1,0 +1,90 @@
+"""The stages that methods share. A method lists them in an order of its own, changed (`dataclasses.replace`) or not."""
+
+from __future__ import annotations
+
+from csrms_dist.methods.protocol import Stage
+
+_JOBS = "ray_jobs.stages"
+_ESTIMATES = "ray_jobs.plan.estimates"
+_TRAIN_SETTINGS = ("seed", "encoder", "train")
+
+IMAGES = Stage(
+    "images",
+    f"{_JOBS}.images:execute",
+    settings=("data",),
+    outside=f"{_JOBS}.outside:images",
+    estimate=f"{_ESTIMATES}:images",
+)
+PRETRAIN = Stage(
+    "pretrain",
+    f"{_JOBS}.pretrain:execute",
+    requires=("images",),
+    settings=("seed", "encoder", "pretrain"),
+    outside=f"{_JOBS}.outside:weights",
+    estimate=f"{_ESTIMATES}:pretrain",
+    format=3,
+    needs_ray=True,
+)
+FEATURES = Stage(
+    "features",
+    f"{_JOBS}.features:execute",
+    requires=("images", "pretrain"),
+    settings=("encoder", "features"),
+    estimate=f"{_ESTIMATES}:features",
+    needs_ray=True,
+)
+GIVEN_FEATURES = Stage(
+    "features",
+    f"{_JOBS}.features:import_vectors",
+    settings=("features",),
+    outside=f"{_JOBS}.outside:vectors",
+    estimate=f"{_ESTIMATES}:given_vectors",
+)
+CLUSTER = Stage(
+    "cluster",
+    f"{_JOBS}.cluster:execute",
+    requires=("features",),
+    settings=("cluster",),
+    estimate=f"{_ESTIMATES}:cluster",
+    needs_ray=True,
+)
+GRAPH = Stage(
+    "graph",
+    f"{_JOBS}.graph:execute",
+    requires=("features", "cluster"),
+    settings=("graph.dominance_threshold", "sampling.n_positives"),
+    held=f"{_JOBS}.graph:is_held",
+    estimate=f"{_ESTIMATES}:graph",
+    beside=("store",),
+    needs_labels=True,
+)
+TRAIN = Stage(
+    "train",
+    f"{_JOBS}.train:execute",
+    requires=("images", "pretrain", "features", "graph"),
+    settings=(*_TRAIN_SETTINGS, "sampling", "method"),
+    estimate=f"{_ESTIMATES}:train",
+    format=3,
+    beside=("candidates",),
+    needs_ray=True,
+)
+CONTROL = Stage(
+    "control",
+    f"{_JOBS}.control:execute",
+    requires=("images", "pretrain", "features"),
+    settings=(*_TRAIN_SETTINGS, "method.control"),
+    estimate=f"{_ESTIMATES}:control",
+    format=3,
+    needs_ray=True,
+)
+EVALUATE = Stage(
+    "evaluate",
+    f"{_JOBS}.evaluate:execute",
+    requires=("images", "pretrain", "features", "cluster", "graph", "train", "control"),
+    settings=("seed", "evaluate", "graph", "sampling", "method"),
+    estimate=f"{_ESTIMATES}:evaluate",
+    needs_ray=True,
+)
+
+CLASSIFICATION = (IMAGES, PRETRAIN, FEATURES, CLUSTER, GRAPH, TRAIN, CONTROL, EVALUATE)
+GIVEN_VECTORS = (GIVEN_FEATURES, CLUSTER, GRAPH)

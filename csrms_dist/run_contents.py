@@ -1,0 +1,93 @@
+"""A run's artefacts by what they are: images, features, clusters, hierarchy, candidates, models.
+
+The one door through which a run is read: each is opened once, when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from csrms_dist.art.clustering import Clustering
+from csrms_dist.artefacts.names import CANDIDATES, SNAPSHOT, TEST_IMAGES, TRAIN_IMAGES
+from csrms_dist.artefacts.run_directory import RunDirectory
+from csrms_dist.basics.arrays import F32
+from csrms_dist.datasets.image_table import ImageTable
+from csrms_dist.features.feature_table import VECTORS, FeatureTable
+from csrms_dist.hierarchy import snapshot
+from csrms_dist.hierarchy.graph import HierarchyGraph
+from csrms_dist.models.feature_bank import BANK
+from csrms_dist.sampling.candidates import Candidates, load_candidates
+
+
+class RunContents:
+    """What lies in a run directory. Raises RunDirectoryError for an artefact that is asked for and not there.
+
+    Assumes that a stamped artefact never changes while this lives.
+    """
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self.directory = directory
+
+    def facts(self, stage: str) -> dict[str, Any]:
+        """What a stage noted of its artefact."""
+        return self.directory.facts(stage)
+
+    @cached_property
+    def train_images(self) -> ImageTable:
+        """The images of the splits train and val."""
+        return ImageTable(self.directory.open("images") / TRAIN_IMAGES)
+
+    @cached_property
+    def test_images(self) -> ImageTable:
+        return ImageTable(self.directory.open("images") / TEST_IMAGES)
+
+    @cached_property
+    def features(self) -> FeatureTable:
+        """The rows of the train split, or the user's own vectors."""
+        return FeatureTable.load(self.directory.open("features"))
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the feature table carries labels; without them there is no hierarchy."""
+        return self.features.membership is not None
+
+    @property
+    def vectors(self) -> F32:
+        """(N, D) features of the hierarchy's rows."""
+        return self.features.vectors
+
+    @property
+    def vectors_file(self) -> Path:
+        """The file of `vectors`."""
+        return self.directory.open("features") / VECTORS
+
+    @cached_property
+    def clusters(self) -> Clustering:
+        return Clustering.load(self.directory.open("cluster"))
+
+    @cached_property
+    def hierarchy(self) -> HierarchyGraph:
+        """The run's graph as the store gave it back."""
+        return snapshot.load(self.directory.open("graph") / SNAPSHOT)
+
+    def candidates(self, edge_types: Iterable[str]) -> dict[str, Candidates]:
+        """The neighbours that an anchor may draw, by edge type."""
+        return load_candidates(self.directory.open(CANDIDATES), edge_types)
+
+    def model(self, stage: str) -> Path:
+        """The folder of the model that a stage trained: `pretrain`, `train` or `control`."""
+        return self.directory.open(stage)
+
+    @property
+    def bank(self) -> F32:
+        """(N, D) features of the trained encoder; of one that stayed frozen, the feature table."""
+        path = self.model("train") / BANK
+        if not path.exists():
+            return self.vectors
+        found: F32 = np.load(path, mmap_mode="r")
+        return found

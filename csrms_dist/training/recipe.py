@@ -1,0 +1,37 @@
+"""The settings that decide a training, beside the artefacts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from csrms_dist.encoders.settings import EncoderSettings
+from csrms_dist.methods.known import control, method, settings_class
+from csrms_dist.methods.protocol import MethodSpec
+from csrms_dist.methods.settings import MethodSettings
+from csrms_dist.sampling.settings import SamplingSettings
+from csrms_dist.training.settings import OptimiserSettings, PretrainSettings, TrainSettings
+
+PRETRAIN, TRAIN, CONTROL = "pretrain", "train", "control"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides a training beside the artefacts."""
+
+    seed: int = 0
+    encoder: EncoderSettings = field(default_factory=EncoderSettings)
+    pretrain: PretrainSettings = field(default_factory=PretrainSettings)
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    method: MethodSettings = field(default_factory=lambda: settings_class()())
+    train: TrainSettings = field(default_factory=TrainSettings)
+
+    def optimiser(self, role: str) -> OptimiserSettings:
+        """The settings of a role's training."""
+        return self.pretrain if role == PRETRAIN else self.train
+
+    def spec(self, role: str) -> tuple[str, MethodSpec]:
+        """(name, method or control) that is trained in a role; stage 0 is the plain classifier."""
+        if role == TRAIN:
+            return self.method.name, method(self.method.name)
+        name = self.method.control if role == CONTROL else "plain"
+        return name, control(name)

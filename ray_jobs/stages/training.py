@@ -1,0 +1,38 @@
+"""A stage that trains: its Ray Train workers, its progress line and its checkpoints."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from csrms_dist.artefacts.names import CURVES
+from csrms_dist.training.recipe import PRETRAIN
+from ray_jobs.on_ray.trainer import Order, train_in_workers
+from ray_jobs.stages.context import StageContext
+
+
+def train(context: StageContext, role: str, n_images: int, n_epochs: int) -> dict[str, Any]:
+    """Train a role in Ray Train workers; returns the state of the last epoch (model, method, history).
+
+    The last epoch's state lies below the run directory until the stage is done; the same command started again goes on
+    from there, so a kill repeats at most one epoch. Raises ClusterError when workers die more often than they may.
+    """
+    settings = context.settings
+    return train_in_workers(
+        Order(
+            role=role,
+            run=context.run.path,
+            work=context.work,
+            settings=settings.as_mapping(),
+            n_images=n_images,
+            n_epochs=n_epochs,
+            workers=settings.pretrain.workers if role == PRETRAIN else settings.train.workers,
+            slots=context.ray_slots,
+            curves=context.run.path / CURVES / role if settings.tensorboard else None,
+        )
+    )
+
+
+def discard_checkpoints(context: StageContext) -> None:
+    """After the artefact is whole its checkpoints are of no use."""
+    shutil.rmtree(context.work, ignore_errors=True)
