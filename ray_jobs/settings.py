@@ -102,7 +102,9 @@ class RunSettings(Settings):
     @property
     def recipe(self) -> Recipe:
         """The settings that decide a training."""
-        return Recipe(self.seed, self.encoder, self.pretrain, self.sampling, self.method, self.train)
+        return Recipe(
+            self.seed, self.encoder, self.pretrain, self.sampling, self.method, self.train, self.evaluate.control
+        )
 
     def select(self, key: str) -> Any:
         """The plain value of a section or of section.key."""

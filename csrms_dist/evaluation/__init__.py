@@ -1,0 +1,1 @@
+"""What a run bought: predictions, figures, leak check, report."""

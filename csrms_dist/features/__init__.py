@@ -1,0 +1,1 @@
+"""Feature tables: extracted by an encoder, or given by the user."""

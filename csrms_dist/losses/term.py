@@ -30,8 +30,8 @@ class Reducer:
         self._size, self._collective = size, collective or Collective()
 
     def size(self, rows: int) -> int:
-        """By how many rows a sum over `rows` of them is divided."""
-        return rows if self._size is None else self._size
+        """By how many rows a sum over `rows` of them is divided: at least 1, for no row adds nothing."""
+        return max(rows, 1) if self._size is None else self._size
 
     def total(self, tensor: Tensor) -> Tensor:
         """Differentiable sum over workers of a tensor of equal shape."""

@@ -1,6 +1,6 @@
 """The methods and the controls by name. A method is one folder and one entry here; a control is one file and one entry.
 
-Nothing else in the project names a method. `method.name` and `method.control` take a user's own 'module:name' too.
+Nothing else in the project names a method. `method.name` and `evaluate.control` take a user's own 'module:name' too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from csrms_dist.methods.settings import MethodSettings
 
 METHODS: Mapping[str, str] = {"csrms": "csrms_dist.methods.csrms:METHOD"}
-DEFAULT = "csrms"
+DEFAULT = next(iter(METHODS), "")
+"""The first one."""
 
 CONTROLS: Mapping[str, str] = {"plain": "csrms_dist.methods.plain:CONTROL"}
 """What stands beside a method at equal encoder passes. `plain` is stage 0 too."""
@@ -29,7 +30,7 @@ def method(name: str) -> MethodSpec:
 
 def control(name: str) -> MethodSpec:
     """A control by name. Raises ConfigError for one that is not there."""
-    found: MethodSpec = chosen(CONTROLS, name, "method.control")
+    found: MethodSpec = chosen(CONTROLS, name, "evaluate.control")
     return found
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from csrms_dist.basics.settings import Settings, setting
-from csrms_dist.methods.known import CONTROLS, DEFAULT, METHODS
+from csrms_dist.methods.known import DEFAULT, METHODS
 from csrms_dist.sampling.settings import SamplingSettings
 
 
@@ -16,15 +16,19 @@ class MethodSettings(Settings):
     """The section `method`. What follows from it is asked of it, so that nobody else knows a method's keys."""
 
     name: str = setting(DEFAULT, words=METHODS, own=True, doc="the method; it decides which other keys there are here")
-    control: str = setting("plain", words=CONTROLS, own=True, doc="what is trained beside it at equal encoder passes")
 
     @classmethod
     def section(cls) -> str:
         return "method"
 
     @classmethod
+    def recipes(cls) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
+        """Defaults of any section that a value of this one brings, by that value as text, for the documentation."""
+        return {}
+
+    @classmethod
     def recipe(cls, given: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
-        """Defaults of any section that the given values of this one bring; what the user sets wins over them."""
+        """Those that the given values bring; what the user sets wins over them."""
         return {}
 
     def edge_types(self) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ CONTROL = Stage(
     "control",
     f"{_JOBS}.control:execute",
     requires=("images", "pretrain", "features"),
-    settings=(*_TRAIN_SETTINGS, "method.control"),
+    settings=(*_TRAIN_SETTINGS, "evaluate.control"),
     estimate=f"{_ESTIMATES}:control",
     format=3,
     needs_ray=True,

@@ -24,6 +24,7 @@ class Recipe:
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     method: MethodSettings = field(default_factory=lambda: settings_class()())
     train: TrainSettings = field(default_factory=TrainSettings)
+    control: str = "plain"
 
     def optimiser(self, role: str) -> OptimiserSettings:
         """The settings of a role's training."""
@@ -33,5 +34,5 @@ class Recipe:
         """(name, method or control) that is trained in a role; stage 0 is the plain classifier."""
         if role == TRAIN:
             return self.method.name, method(self.method.name)
-        name = self.method.control if role == CONTROL else "plain"
+        name = self.control if role == CONTROL else "plain"
         return name, control(name)

@@ -10,10 +10,8 @@ from collections.abc import Iterator
 from dataclasses import Field, fields
 from typing import Any
 
-from csrms_dist.basics.lookup import resolve
 from csrms_dist.basics.settings import Settings, default_of, describe
-from csrms_dist.methods.csrms.readings import READINGS
-from csrms_dist.methods.known import DEFAULT, METHODS, method
+from csrms_dist.methods.known import DEFAULT, METHODS, method, settings_class
 from ray_jobs.settings import RunSettings, sections
 from ray_jobs.stages.table import SCHEDULE_KEYS
 
@@ -123,20 +121,20 @@ def _stages(section: str) -> str:
         if section in keys:
             found.append(f"`{stage.name}`")
         else:
-            found += [f"`{stage.name}` (by `{key}` alone)" for key in keys]
+            found += [f"`{stage.name}` (by {' and '.join(f'`{key}`' for key in keys)} alone)"] * bool(keys)
     return ("the stage " if len(found) == 1 else "the stages ") + ", ".join(found)
 
 
 def _recipes() -> Iterator[str]:
-    yield "| reading | key | value |"
+    yield "| method | key | value |"
     yield "|---|---|---|"
-    for reading, place in READINGS.items():
-        recipe = resolve(place).recipe
-        if not recipe:
-            yield f"| `{reading}` | | the defaults above |"
-        for section, keys in recipe.items():
-            for key, given in keys.items():
-                yield f"| `{reading}` | `{section}.{key}` | `{_rounded(given)}` |"
+    for name in METHODS:
+        for brought_by, recipe in settings_class(name).recipes().items():
+            if not recipe:
+                yield f"| `{brought_by}` | | the defaults above |"
+            for section, keys in recipe.items():
+                for key, given in keys.items():
+                    yield f"| `{brought_by}` | `{section}.{key}` | `{_rounded(given)}` |"
 
 
 def _rounded(given: Any) -> str:

@@ -1,0 +1,1 @@
+"""`csrms plan`: what a run will take, before anything runs."""

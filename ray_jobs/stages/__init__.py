@@ -1,0 +1,1 @@
+"""The jobs of the stages, one file each, and the table of them."""

@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 
 from csrms_dist import errors
 from csrms_dist.art import cluster
@@ -31,6 +30,7 @@ from csrms_dist.features.given_vectors import read_vectors
 from csrms_dist.hierarchy import snapshot
 from csrms_dist.methods.saved_model import make_model, save_model
 from csrms_dist.models.prototypes import PatternPrototypes
+from csrms_dist.run_contents import RunContents
 from csrms_dist.training.from_run import model_card
 from csrms_dist.training.train_step import refuse_divergence
 from graphstore.neo4j.store import Neo4jStore
@@ -40,7 +40,6 @@ from ray_jobs.commands import configuration_reference
 from ray_jobs.commands.cli import _parser, main
 from ray_jobs.commands.predict import predict
 from ray_jobs.commands.query import query
-from ray_jobs.on_ray.trainer import recipe_of
 from ray_jobs.pipeline import run as run_stages
 from ray_jobs.places import find_run
 from ray_jobs.settings import load_settings, settings_from
@@ -183,11 +182,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("docs")
     settings = settings_from({"name": "digits", "cluster": {"n_patterns": 40}, "evaluate": {"bootstrap_samples": 100}})
     inputs = fingerprints(stages_of(settings, control=True), settings)
-    recipe, run = recipe_of(settings), run_stages(settings, place / "runs/digits", until="images").run
+    recipe, run = settings.recipe, run_stages(settings, place / "runs/digits", until="images").run
     passes = {"passes": {"backward": 7, "forward": 3}, "history": [{"graph_accuracy": 0.5, "plain_accuracy": 0.5}]}
 
+    contents = RunContents(run)
     with run.writing("pretrain", inputs["pretrain"], passes) as target:
-        card = model_card(run, recipe)
+        card = model_card(contents, recipe)
         save_model(target, card, make_model(card, 0).state_dict())
     table = ImageTable(run.open("images") / "train.arrow")
     rows = table.indices("train")
@@ -203,17 +203,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         found.save(target)
         facts.update(patterns=found.n_patterns, vigilance=found.vigilance, outliers=int(found.outlier.sum()))
     assert run_stages(settings, run.uri, until="graph").done == ("graph",)
-    pattern = torch.from_numpy(np.array(snapshot.load(run.open("graph") / "snapshot").pattern, np.int64))
+    pattern = np.array(snapshot.load(run.open("graph") / "snapshot").pattern, np.int64)
     with run.writing("train", inputs["train"], passes) as target:
-        card = model_card(run, recipe, reading="structural")
-        means = PatternPrototypes(features, pattern, found.n_patterns).means.numpy()
-        save_model(target, card, make_model(card, 0).state_dict(), means)
+        card = model_card(contents, recipe, "train")
+        save_model(target, card, make_model(card, 0).state_dict())
+        np.save(target / "prototypes.npy", PatternPrototypes(features, pattern, found.n_patterns).means.numpy())
         np.save(target / "bank.npy", features)
     bare = run_stages(settings, run.uri, control=False)
     assert bare.done == ("evaluate",)
     (place / "bare.json").write_text(json.dumps(bare.metrics))
     with run.writing("control", inputs["control"], passes) as target:
-        card = model_card(run, recipe)
+        card = model_card(contents, recipe, "control")
         save_model(target, card, make_model(card, 1).state_dict())
     assert run_stages(settings, run.uri).done == ("evaluate",)
     return place

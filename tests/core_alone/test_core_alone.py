@@ -22,7 +22,6 @@ from csrms_dist.features.feature_table import FeatureTable
 from csrms_dist.sampling import load_candidates
 from csrms_dist.sampling.dgl_sampler import DglSampler
 from csrms_dist.training.loop import global_batches
-from ray_jobs.on_ray.trainer import recipe_of
 from ray_jobs.settings import load_settings
 from tests.core_alone.train_from_files import ABSENT, SECTIONS, edges_of
 from tests.end_to_end.harness import CONFIG, ROOT, csrms, prepare
@@ -103,7 +102,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Full:
     for name in NEEDED:
         shutil.copytree(run / name, files / name)
     shutil.copy(run / "graph" / "stamp.json", files / "graph")
-    recipe = recipe_of(load_settings(folder / CONFIG, SETTINGS))
+    recipe = load_settings(folder / CONFIG, SETTINGS).recipe
     n_rows = len(FeatureTable.load(run / "features").vectors)
     batches = [
         (epoch, rows.tolist())

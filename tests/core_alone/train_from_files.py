@@ -20,7 +20,7 @@ import torch
 
 import csrms_dist
 from csrms_dist.encoders.settings import EncoderSettings
-from csrms_dist.methods.csrms.settings import MethodSettings
+from csrms_dist.methods.csrms.settings import CSRMSSettings
 from csrms_dist.sampling import ReferenceSampler, load_candidates
 from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.alone import train_alone
@@ -32,7 +32,7 @@ SECTIONS = {
     "encoder": EncoderSettings,
     "pretrain": PretrainSettings,
     "sampling": SamplingSettings,
-    "method": MethodSettings,
+    "method": CSRMSSettings,
     "train": TrainSettings,
 }
 

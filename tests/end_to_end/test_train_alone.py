@@ -8,13 +8,12 @@ import torch
 from safetensors.torch import load_file
 
 from csrms_dist.training.alone import train_alone
-from ray_jobs.on_ray.trainer import recipe_of
 from ray_jobs.settings import load_settings
 from tests.end_to_end.harness import CONFIG, ROOT, SMALL, Run
 
 
 def test_the_plain_sampler_in_one_process_gives_the_weights_of_ray_train(finished: Run, tmp_path: Path) -> None:
-    recipe = recipe_of(load_settings(ROOT / CONFIG, SMALL[1::2]))
+    recipe = load_settings(ROOT / CONFIG, SMALL[1::2]).recipe
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -10,6 +10,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,12 @@ from csrms_dist.datasets.image_table import write_image_table
 from csrms_dist.encoders import Normaliser
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.labels import LabelSpace
-from csrms_dist.losses.inter_class import InterClass, class_sums
+from csrms_dist.losses.inter_class import InterClass
+from csrms_dist.losses.term import Reducer
+from csrms_dist.methods.csrms.build import make_terms
 from csrms_dist.methods.csrms.method import CSRMS
-from csrms_dist.methods.csrms.settings import MethodSettings
+from csrms_dist.methods.csrms.model import CSRMSModel
+from csrms_dist.methods.csrms.settings import CSRMSSettings
 from csrms_dist.methods.plain import PlainMethod
 from csrms_dist.methods.protocol import Batch, BatchOutcome
 from csrms_dist.methods.saved_model import ModelCard, make_model
@@ -105,12 +109,10 @@ def train(folder: Path, scenario: dict[str, Any], collective: Collective) -> dic
     features = np.load(folder / "features.npy").astype(np.float32)
     mean, std = table.channel_statistics()
     reading = scenario.get("reading", "structural")
-    card = ModelCard(
-        "lenet5", table.shape, tuple(mean), tuple(std), table.label_space.class_names, reading.replace("plain", "")
-    )
-    model = make_model(card, 0)
+    card = ModelCard("lenet5", table.shape, tuple(mean), tuple(std), table.label_space.class_names)
     sampler = None
     if reading == "plain":
+        model = make_model(card, 0)
         method: PlainMethod | CSRMS = PlainMethod(model, label_smoothing=0.1)
     else:
         graph = build_hierarchy(
@@ -125,9 +127,13 @@ def train(folder: Path, scenario: dict[str, Any], collective: Collective) -> dic
         sizes = {"positive": 4, "negative": 4}
         sampling = SamplingSettings(n_positives=4, n_negatives=4)
         sampler = ReferenceSampler(build_candidates(graph, features, sampling), sizes, 0)
-        bank = FeatureBank(features)
-        settings = MethodSettings(reading=reading, prototypes=4, **scenario.get("weights", {}))
-        method = CSRMS(model, graph, bank, settings, n_positives=4, n_negatives=4, label_smoothing=0.1)
+        settings = CSRMSSettings(reading=reading, prototypes=4, **scenario.get("weights", {}))
+        model = make_model(replace(card, method="csrms", options=settings.model_options(sampling)), 0)
+        assert isinstance(model, CSRMSModel)
+        relations = model.reading.relations(graph, FeatureBank(features))
+        terms = make_terms(settings, model.reading, 0.1, None)
+        used = {kind: sizes[kind] for kind in settings.edge_types()}
+        method = CSRMS(model, relations, terms, settings.weights(), used)
     recorded = Recorded(method)
     optimiser = OptimiserSettings(
         batch_size=scenario["batch_size"], lr=scenario.get("lr", 0.02), augmentation="crop_flip", weight_decay=0.01
@@ -156,8 +162,11 @@ def inter_class(collective: Collective) -> dict[str, Any]:
     for summed in (True, False):
         parameter = weight.clone().requires_grad_()
         features = torch.tanh(images[mine] @ parameter)
-        sums = class_sums(features, membership[mine])
-        value = collective.share(InterClass()(collective.all_sum(sums) if summed else sums))
+        term = InterClass()
+        if summed:
+            value = term(features, membership[mine], Reducer(11, collective))
+        else:
+            value = collective.share(term(features, membership[mine]))
         value.backward()
         collective.sum_gradients([parameter])
         name = "summed" if summed else "by halves"

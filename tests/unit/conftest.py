@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,18 +22,17 @@ from csrms_dist.evaluation.classifier import Classifier
 from csrms_dist.features.extraction import encode_range
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
-from csrms_dist.methods.csrms.method import CSRMS, CSRMSModel
-from csrms_dist.methods.csrms.recipes import READINGS
-from csrms_dist.methods.csrms.settings import MethodSettings
-from csrms_dist.methods.plain import PlainMethod, PlainModel
+from csrms_dist.methods.csrms.build import keep
+from csrms_dist.methods.csrms.method import CSRMS
+from csrms_dist.methods.csrms.model import CSRMSModel
+from csrms_dist.methods.model import PlainModel
+from csrms_dist.methods.plain import PlainMethod
 from csrms_dist.methods.saved_model import ModelCard, make_model, save_model
-from csrms_dist.models.feature_bank import FeatureBank
-from csrms_dist.models.prototypes import PatternPrototypes
 from csrms_dist.sampling import ReferenceSampler, build_candidates
-from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.inputs import ImageInputs
 from csrms_dist.training.loop import TrainingData, fit
 from csrms_dist.training.settings import OptimiserSettings
+from tests.unit.csrms_made import csrms_on, settings_of
 
 
 @dataclass(frozen=True)
@@ -55,38 +55,24 @@ class DigitsRun:
 
     def csrms(self, reading: str, **settings: Any) -> tuple[CSRMS, ReferenceSampler]:
         """The method, from the stage-0 weights, and its sampler."""
-        recipe = READINGS[reading]
-        sampling = SamplingSettings(**recipe.get("sampling", {}))
-        chosen = MethodSettings(reading=reading, **{**recipe.get("method", {}), **settings})
+        chosen, sampling = settings_of(reading, **settings)
         model = make_model(self.card_of(reading), 0)
         assert isinstance(model, CSRMSModel)
         model.load_state_dict(self.stage_0, strict=False)
-        method = CSRMS(
-            model,
-            self.graph,
-            FeatureBank(self.features.copy()),
-            chosen,
-            n_positives=sampling.n_positives,
-            n_negatives=sampling.n_negatives,
-        )
+        method = csrms_on(model, self.graph, self.features.copy(), chosen, sampling)
         sizes = {"positive": sampling.n_positives, "negative": sampling.n_negatives}
         return method, ReferenceSampler(build_candidates(self.graph, self.features, sampling), sizes, 0)
 
     def card_of(self, reading: str) -> ModelCard:
-        return ModelCard(**{**vars(self.card), "reading": reading})
+        chosen, sampling = settings_of(reading)
+        return dataclasses.replace(self.card, method="csrms", options=chosen.model_options(sampling))
 
-    def save(self, folder: Path, method: CSRMS) -> np.ndarray:
+    def save(self, folder: Path, method: CSRMS, reading: str) -> np.ndarray:
         """Save a trained method as the stage `train` does; returns its feature bank."""
-        bank = method.relations.bank.current
-        pattern = torch.from_numpy(self.graph.pattern.astype(np.int64))
-        prototypes = PatternPrototypes(bank, pattern, self.graph.n_patterns).means.numpy()
         folder.mkdir(parents=True)
-        save_model(folder, self.card_of(method_reading(method)), method.module.state_dict(), prototypes)
-        return np.asarray(bank)
-
-
-def method_reading(method: CSRMS) -> str:
-    return "paper" if method.module.graph_head.as_printed else "structural"
+        save_model(folder, self.card_of(reading), method.module.state_dict())
+        keep(folder, method.state_dict(), folder)
+        return np.asarray(method.relations.bank.current)
 
 
 @pytest.fixture(scope="session", autouse=True)

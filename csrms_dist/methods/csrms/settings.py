@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass
 from typing import TYPE_CHECKING, Any
 
-from csrms_dist.basics.lookup import chosen
+from csrms_dist.basics.lookup import chosen, resolve
 from csrms_dist.basics.settings import setting
 from csrms_dist.errors import ConfigError
 from csrms_dist.losses.terms import PLACES, TERMS
@@ -28,6 +28,10 @@ class _Fixed(MethodSettings):
         "auto", words=("auto", *SMOOTHERS), own=True, doc="how the graph head smooths; auto: as the reading does"
     )
     terms: Mapping[str, float] = setting({}, "[0, 100]", own=True, doc="loss terms of your own and their weights")
+
+    @classmethod
+    def recipes(cls) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
+        return {f"reading: {name}": resolve(place).recipe for name, place in READINGS.items()}
 
     @classmethod
     def recipe(cls, given: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:

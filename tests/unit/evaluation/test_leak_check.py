@@ -9,10 +9,9 @@ import pytest
 
 from csrms_dist.evaluation.classifier import Classifier
 from csrms_dist.evaluation.leak_check import blank_image_accuracy
-from csrms_dist.methods.csrms.recipes import READINGS
-from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.loop import fit
 from csrms_dist.training.settings import OptimiserSettings
+from tests.unit.csrms_made import settings_of
 
 
 @pytest.fixture(scope="module", params=["structural", "paper"])
@@ -24,7 +23,7 @@ def trained(request: pytest.FixtureRequest, digits_run: Any, tmp_path_factory: p
         method, digits_run.data, OptimiserSettings(batch_size=32, lr=0.05), n_images=5 * n, seed=0, sampler=sampler
     )
     folder = tmp_path_factory.mktemp(request.param) / "train"
-    bank = digits_run.save(folder, method)
+    bank = digits_run.save(folder, method, request.param)
     return request.param, Classifier(folder), bank, history
 
 
@@ -32,7 +31,7 @@ def blank_accuracy(digits_run: Any, trained: Any, rows: slice = slice(None)) -> 
     reading, classifier, bank, _ = trained
     table = digits_run.table
     val = table.indices("val")[rows]
-    sampling = SamplingSettings(**READINGS[reading].get("sampling", {}))
+    _, sampling = settings_of(reading)
     return blank_image_accuracy(classifier, table.membership[val], digits_run.graph, bank, sampling, 0)
 
 

@@ -16,13 +16,9 @@ from csrms_dist.losses.distance import RunningScale, euclidean
 from csrms_dist.losses.inter_class import InterClass, class_sums
 from csrms_dist.losses.negative_sampling import NegativeSampling
 from csrms_dist.losses.objective import Objective
+from csrms_dist.losses.term import Reducer
 
 B, M, D, K = 6, 4, 5, 3
-
-
-def alone(tensor: Tensor) -> Tensor:
-    """The sum over one worker."""
-    return tensor
 
 
 def made(seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -52,13 +48,13 @@ def test_negative_sampling_is_the_mean_of_mu_over_one_plus_d_over_s() -> None:
         mean = math.fsum(flat(d)) / len(flat(d))
         scale = mean if step == 0 else 0.9 * scale + 0.1 * mean
         expected = sum(2.0 * sum(1 / (1 + x / scale) for x in some) / len(some) for some in d if some) / B
-        assert float(loss(*sample, B, alone)) == pytest.approx(expected, rel=1e-5)
+        assert float(loss(*sample)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_negative_sampling_as_printed_is_eq_14() -> None:
     sample = made()
     expected = sum(-math.log(3.0 / (sum(some) + 3.0)) for some in distances(*sample) if some) / B
-    found = NegativeSampling(printed=True, theta=3.0)(*sample, B, alone)
+    found = NegativeSampling(printed=True, theta=3.0)(*sample)
     assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
@@ -67,7 +63,7 @@ def test_attraction_is_what_negative_sampling_is_not() -> None:
     d = distances(*sample)
     scale = math.fsum(flat(d)) / len(flat(d))
     expected = sum(sum(1 - 1 / (1 + x / scale) for x in some) / len(some) for some in d if some) / B
-    assert float(Attraction()(*sample, B, alone)) == pytest.approx(expected, rel=1e-5)
+    assert float(Attraction()(*sample)) == pytest.approx(expected, rel=1e-5)
 
 
 def classes(labels: list[int]) -> Tensor:
@@ -102,10 +98,10 @@ def test_inter_class_is_the_mean_over_pairs_and_as_printed_eq_16(labels: list[in
     n = len(means)
     pairs = [math.dist(means[i], means[j]) for i in range(n) for j in range(n) if i < j]
     scale = math.fsum(pairs) / len(pairs)
-    found = InterClass(mu=0.5)(class_sums(features, classes(labels)))
+    found = InterClass(mu=0.5)(features, classes(labels))
     assert float(found) == pytest.approx(0.5 * sum(1 / (1 + d / scale) for d in pairs) / len(pairs), rel=1e-5)
     ordered = [math.dist(means[i], means[j]) for i in range(n) for j in range(n) if i != j]
-    printed = InterClass(printed=True, theta=2.0)(class_sums(features, classes(labels)))
+    printed = InterClass(printed=True, theta=2.0)(features, classes(labels))
     assert float(printed) == pytest.approx(sum(-math.log(2.0 / (d + 2.0)) for d in ordered), rel=1e-5)
 
 
@@ -126,9 +122,10 @@ def assert_adds_up(
     logits: Tensor, membership: Tensor, smoothing: float, expected: float, labels_per_image: float | None
 ) -> None:
     def loss(rows: slice) -> float:
-        return float(
-            classification_loss(logits[rows], membership[rows], B, smoothing, labels_per_image=labels_per_image)
+        term = classification_loss(
+            logits[rows], membership[rows], smoothing, labels_per_image=labels_per_image, reducer=Reducer(B)
         )
+        return float(term)
 
     assert loss(slice(None)) == pytest.approx(expected, rel=1e-5)
     assert sum(loss(slice(i, None, 4)) for i in range(4)) == pytest.approx(expected, rel=1e-5)
@@ -177,9 +174,9 @@ def test_the_running_scale_starts_at_the_first_mean_and_ignores_empty_batches() 
 
 def test_a_term_cannot_be_lowered_by_scaling_features_up() -> None:
     features, negatives, mask = made()
-    values = [float(NegativeSampling()(s * features, s * negatives, mask, B, alone)) for s in (1.0, 100.0)]
+    values = [float(NegativeSampling()(s * features, s * negatives, mask)) for s in (1.0, 100.0)]
     assert values[0] == pytest.approx(values[1])
-    values = [float(InterClass()(class_sums(s * features, classes(LABELS)))) for s in (1.0, 100.0)]
+    values = [float(InterClass()(s * features, classes(LABELS))) for s in (1.0, 100.0)]
     assert values[0] == pytest.approx(values[1])
 
 
@@ -208,7 +205,7 @@ def after_steps(start: Tensor, loss: Callable[[Tensor], Tensor], steps: int = 50
 def test_eq_14_as_printed_attracts_negatives_and_ours_repels(printed: bool, moves: str) -> None:
     features, negatives, mask = made()
     term = NegativeSampling(printed=printed)
-    moved = after_steps(features, lambda x: term(x, negatives, mask, B, alone))
+    moved = after_steps(features, lambda x: term(x, negatives, mask))
     before, after = distances(features, negatives, mask), distances(moved, negatives, mask)
     for b in range(1, B):
         assert (sum(after[b]) > sum(before[b])) is (moves == "apart")
@@ -219,7 +216,7 @@ def test_eq_14_as_printed_attracts_negatives_and_ours_repels(printed: bool, move
 def test_eq_16_as_printed_attracts_classes_and_ours_repels(printed: bool, moves: str) -> None:
     features, _, _ = made()
     term = InterClass(printed=printed)
-    moved = after_steps(features, lambda x: term(class_sums(x, classes(LABELS))))
+    moved = after_steps(features, lambda x: term(x, classes(LABELS)))
     before, after = (class_means(x.tolist(), LABELS) for x in (features, moved))
     total = [sum(math.dist(a, b) for a in means for b in means) for means in (before, after)]
     assert (total[1] > total[0]) is (moves == "apart")
@@ -228,7 +225,7 @@ def test_eq_16_as_printed_attracts_classes_and_ours_repels(printed: bool, moves:
 def test_attraction_brings_positives_nearer() -> None:
     features, positives, mask = made()
     term = Attraction()
-    moved = after_steps(features, lambda x: term(x, positives, mask, B, alone))
+    moved = after_steps(features, lambda x: term(x, positives, mask))
     assert sum(flat(distances(moved, positives, mask))) < sum(flat(distances(features, positives, mask)))
 
 
@@ -247,12 +244,12 @@ def test_without_neighbours_the_term_is_a_differentiable_zero(
     features, neighbours, mask = made()
     features = (features * 0 if at_zero else features).requires_grad_()
     neighbours = neighbours * 0 if at_zero else neighbours
-    value = term(features, neighbours, torch.zeros_like(mask), B, alone)
+    value = term(features, neighbours, torch.zeros_like(mask))
     assert float(value.detach()) == 0
     value.backward()
     assert features.grad is not None
     assert torch.equal(features.grad, torch.zeros(B, D))
-    empty = term(features[:0], neighbours[:0], mask[:0], B, alone)
+    empty = term(features[:0], neighbours[:0], mask[:0])
     empty.backward()
     assert float(empty.detach()) == 0
 
@@ -261,7 +258,7 @@ def test_without_neighbours_the_term_is_a_differentiable_zero(
 @pytest.mark.parametrize("n", [0, B])
 def test_with_one_class_or_none_the_term_is_a_differentiable_zero(printed: bool, n: int) -> None:
     features = made()[0].requires_grad_()
-    value = InterClass(printed=printed)(class_sums(features[:n], classes([1] * B)[:n]))
+    value = InterClass(printed=printed)(features[:n], classes([1] * B)[:n])
     assert float(value.detach()) == 0
     value.backward()
     assert features.grad is not None
@@ -272,7 +269,7 @@ def test_negatives_carry_no_gradient_in_ours() -> None:
     """The bank is detached, so only the anchor moves."""
     features, negatives, mask = made()
     features.requires_grad_()
-    NegativeSampling()(features, negatives, mask, B, alone).backward()
+    NegativeSampling()(features, negatives, mask).backward()
     assert features.grad is not None
     assert bool((features.grad[1] != 0).any())
     assert not bool(features.grad[0].any())

@@ -7,29 +7,32 @@ import math
 import pytest
 import torch
 
-from csrms_dist.models.graph_head import NEAREST, GraphContext, GraphHead
-from csrms_dist.models.smoothing.gcn import knn_adjacency, star_adjacency
+from csrms_dist.basics.lookup import resolve
+from csrms_dist.models.graph_head import GraphContext, GraphHead
+from csrms_dist.models.smoothing import SMOOTHERS
+from csrms_dist.models.smoothing.knn import NEAREST, knn_adjacency
+from csrms_dist.models.smoothing.star import StarGCN, star_adjacency
 
 
-@pytest.mark.parametrize("as_printed", [False, True])
+@pytest.mark.parametrize("smoother", SMOOTHERS)
 @pytest.mark.parametrize("aligned", [False, True])
-def test_the_head_is_the_chain_of_eq_9_to_12(as_printed: bool, aligned: bool) -> None:
+def test_the_head_is_the_chain_of_eq_9_to_12(smoother: str, aligned: bool) -> None:
     torch.manual_seed(0)
-    head = GraphHead(5, 3, as_printed=as_printed)
+    head = GraphHead(resolve(SMOOTHERS[smoother])(5), 5, 3)
     features, found = torch.randn(4, 5), torch.randn(4, 7, 5)
     mask = torch.rand(4, 7) < 0.7
     prototypes = (torch.randn(4, 5), torch.randn(4, 5)) if aligned else None
     logits, smoothed = head(features, GraphContext(found, mask, prototypes))
 
     nodes = torch.stack([torch.cat([features[b : b + 1], found[b]]) for b in range(4)])
-    if as_printed:
-        expected = head.smoothing(nodes, knn_adjacency(nodes, mask, NEAREST))
+    if smoother == "knn":
+        expected = head.smoothing.convolve(nodes, knn_adjacency(nodes, mask, NEAREST))
         torch.testing.assert_close(expected.sum(dim=1), torch.ones(4))  # softmax over the features
     else:
         scaled = torch.stack(
             [torch.stack([x * math.sqrt(5) / math.hypot(*x.tolist()) for x in some]) for some in nodes]
         )
-        expected = head.smoothing(scaled, star_adjacency(mask))
+        expected = head.smoothing.convolve(scaled, star_adjacency(mask))
     if prototypes is not None:
         expected = 0.25 * expected + 0.25 * prototypes[0] + 0.5 * prototypes[1]
     torch.testing.assert_close(smoothed, expected)
@@ -38,7 +41,7 @@ def test_the_head_is_the_chain_of_eq_9_to_12(as_printed: bool, aligned: bool) ->
 
 def test_the_default_head_does_not_see_how_long_a_feature_is() -> None:
     torch.manual_seed(0)
-    head = GraphHead(5, 3)
+    head = GraphHead(StarGCN(5), 5, 3)
     features, found, mask = torch.randn(4, 5), torch.randn(4, 7, 5), torch.rand(4, 7) < 0.7
     once = head(features, GraphContext(found, mask))[0]
     torch.testing.assert_close(head(100 * features, GraphContext(0.01 * found, mask))[0], once)
@@ -48,7 +51,7 @@ def test_the_default_head_does_not_see_how_long_a_feature_is() -> None:
 
 def test_a_head_answers_each_anchor_alone() -> None:
     torch.manual_seed(0)
-    head = GraphHead(5, 3)
+    head = GraphHead(StarGCN(5), 5, 3)
     features, found, mask = torch.randn(4, 5), torch.randn(4, 7, 5), torch.rand(4, 7) < 0.5
     together, _ = head(features, GraphContext(found, mask))
     alone = [head(features[b : b + 1], GraphContext(found[b : b + 1], mask[b : b + 1]))[0] for b in range(4)]

@@ -56,7 +56,7 @@ def test_rows_are_left_out_of_their_own_pattern(pattern: list[int], k: int, seed
     features = made(pattern, seed)
     rows = torch.arange(len(pattern))
     moved = features + 0.3 * made(pattern, seed + 1)  # what the encoder says now; the bank is one epoch old
-    prototypes = PatternPrototypes(features.numpy(), torch.tensor(pattern), max(pattern) + 1)
+    prototypes = PatternPrototypes(features.numpy(), np.array(pattern), max(pattern) + 1)
     found, mask = prototypes.nearest(moved, rows, k)
     assert found.shape == (len(pattern), k, D)
     for i in range(len(pattern)):
@@ -69,7 +69,7 @@ def test_rows_are_left_out_of_their_own_pattern(pattern: list[int], k: int, seed
 @given(patterns, st.integers(1, 8), st.integers(0, 1000))
 def test_unseen_images_see_every_pattern(pattern: list[int], k: int, seed: int) -> None:
     features, queries = made(pattern, seed), made(pattern, seed + 1)
-    prototypes = PatternPrototypes(features.numpy(), torch.tensor(pattern), max(pattern) + 1)
+    prototypes = PatternPrototypes(features.numpy(), np.array(pattern), max(pattern) + 1)
     found, mask = prototypes.nearest(queries, None, k)
     for i in range(len(pattern)):
         expected = loop_nearest(queries[i].tolist(), features.tolist(), pattern, None, k)
@@ -82,26 +82,26 @@ def test_unseen_images_see_every_pattern(pattern: list[int], k: int, seed: int) 
 
 def test_the_only_image_of_a_pattern_does_not_meet_itself() -> None:
     features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.1, 1.0]])
-    prototypes = PatternPrototypes(features.numpy(), torch.tensor([0, 1, 1]), 2)
-    found, mask = prototypes.nearest(features, torch.arange(3), 2)
+    prototypes = PatternPrototypes(features.numpy(), np.array([0, 1, 1]), 2)
+    found, mask = prototypes.nearest(features, np.arange(3), 2)
     assert mask.tolist() == [[True, False], [True, True], [True, True]]
     torch.testing.assert_close(found[0, 0], torch.tensor([0.05, 1.0]))
     torch.testing.assert_close(found[1], torch.tensor([[0.1, 1.0], [1.0, 0.0]]))  # the other member, not the mean
-    alone = PatternPrototypes(features[:1].numpy(), torch.tensor([0]), 1).nearest(features[:1], torch.tensor([0]), 3)
+    alone = PatternPrototypes(features[:1].numpy(), np.array([0]), 1).nearest(features[:1], np.array([0]), 3)
     assert not alone[1].any()
     assert torch.isfinite(alone[0]).all()
 
 
 def test_no_gradient_reaches_a_prototype() -> None:
     features = torch.randn(6, D, requires_grad=True)
-    prototypes = PatternPrototypes(torch.randn(6, D).numpy(), torch.tensor([0, 0, 1, 1, 2, 2]), 3)
-    assert not prototypes.nearest(features, torch.arange(6), 2)[0].requires_grad
+    prototypes = PatternPrototypes(torch.randn(6, D).numpy(), np.array([0, 0, 1, 1, 2, 2]), 3)
+    assert not prototypes.nearest(features, np.arange(6), 2)[0].requires_grad
 
 
 @given(st.lists(st.integers(-1, 4), min_size=1, max_size=30), st.integers(0, 100))
 def test_group_means(group: list[int], seed: int) -> None:
     features = made(group, seed)
-    found = group_means(features.numpy(), torch.tensor(group), 5)
+    found = group_means(features.numpy(), np.array(group), 5)
     for g in range(5):
         members = [features[i].tolist() for i in range(len(group)) if group[i] == g]
         torch.testing.assert_close(found[g], torch.tensor(mean(members) if members else [0.0] * D))
@@ -121,9 +121,9 @@ def test_align_is_eq_11_and_12() -> None:
 def test_sums_do_not_depend_on_the_blocks_that_they_are_made_in(monkeypatch: pytest.MonkeyPatch) -> None:
     group = [0, 2, -1, 0, 1, 2, 2, -1, 0, 1]
     features = made(group, 0).numpy()
-    whole = group_means(features, torch.tensor(group), 4)
+    whole = group_means(features, np.array(group), 4)
     monkeypatch.setattr(module, "ROWS", 3)
-    assert torch.equal(group_means(features, torch.tensor(group), 4), whole)
+    assert torch.equal(group_means(features, np.array(group), 4), whole)
 
 
 @pytest.fixture(params=["memory", "files"])
@@ -135,15 +135,15 @@ def test_the_bank_reads_one_generation_and_writes_the_next(folder: Path | None) 
     start = np.zeros((4, 2), np.float32)
     bank = FeatureBank(start, folder)
     new = torch.ones(2, 2, requires_grad=True)
-    bank.write(torch.tensor([3, 1]), new)
+    bank.write(np.array([3, 1]), new)
     assert not bank.current.any()
     bank.turn(Collective())
     assert bank.generation == 1
     assert bank.current[:, 0].tolist() == [0, 1, 0, 1]
-    assert not bank.read(torch.tensor([1])).requires_grad
-    bank.write(torch.tensor([0]), torch.full((1, 2), 5.0))
+    assert not bank.read(np.array([1])).requires_grad
+    bank.write(np.array([0]), torch.full((1, 2), 5.0))
     assert not start.any()  # the table that it came from is untouched
-    assert bank.read(torch.tensor([[0, 1], [2, 3]]))[:, :, 0].tolist() == [[0, 1], [0, 1]]
+    assert bank.read(np.array([[0, 1], [2, 3]]))[:, :, 0].tolist() == [[0, 1], [0, 1]]
     bank.turn(Collective())
     assert bank.current[:, 0].tolist() == [5, 1, 0, 1]
 
@@ -151,10 +151,10 @@ def test_the_bank_reads_one_generation_and_writes_the_next(folder: Path | None) 
 def test_a_bank_comes_back_as_it_was_saved(folder: Path | None) -> None:
     start = torch.randn(4, 2).numpy()
     bank = FeatureBank(start, folder)
-    bank.write(torch.tensor([0]), torch.ones(1, 2))
+    bank.write(np.array([0]), torch.ones(1, 2))
     bank.turn(Collective())
     state = bank.state_dict()
-    bank.write(torch.tensor([2]), torch.full((1, 2), 9.0))  # of an epoch that is not finished
+    bank.write(np.array([2]), torch.full((1, 2), 9.0))  # of an epoch that is not finished
     again = FeatureBank(start, folder)
     again.load_state_dict(state)
     assert again.generation == 1
@@ -168,7 +168,7 @@ def test_a_bank_comes_back_as_it_was_saved(folder: Path | None) -> None:
 def test_a_bank_in_files_names_its_generation_and_keeps_the_last_two(tmp_path: Path) -> None:
     bank = FeatureBank(np.zeros((3, 2), np.float32), tmp_path)
     for epoch in range(1, 5):
-        bank.write(torch.tensor([0]), torch.full((1, 2), float(epoch)))
+        bank.write(np.array([0]), torch.full((1, 2), float(epoch)))
         bank.turn(Collective())
         assert bank.state_dict() == {"generation": epoch}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bank.3.npy", "bank.4.npy"]
@@ -180,7 +180,7 @@ def test_a_bank_in_files_names_its_generation_and_keeps_the_last_two(tmp_path: P
 def test_a_fixed_bank_stays_the_table(tmp_path: Path) -> None:
     start = torch.randn(3, 2).numpy()
     bank = FeatureBank(start, tmp_path, fixed=True)
-    bank.write(torch.tensor([0]), torch.ones(1, 2))
+    bank.write(np.array([0]), torch.ones(1, 2))
     bank.turn(Collective())
     assert bank.generation == 1
     assert bank.current is start

@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from csrms_dist.models.smoothing.gcn import GCN, knn_adjacency, star_adjacency
+from csrms_dist.models.smoothing.gcn import GCN
+from csrms_dist.models.smoothing.knn import knn_adjacency
+from csrms_dist.models.smoothing.star import star_adjacency
 
 Matrix = list[list[float]]
 
@@ -77,7 +79,7 @@ def test_an_absent_neighbour_changes_nothing() -> None:
     gcn = GCN(4, 3)
     for adjacency in (lambda x: knn_adjacency(x, mask, 3), lambda x: star_adjacency(mask)):
         assert torch.equal(adjacency(nodes), adjacency(other))
-        torch.testing.assert_close(gcn(nodes, adjacency(nodes)), gcn(other, adjacency(other)))
+        torch.testing.assert_close(gcn.convolve(nodes, adjacency(nodes)), gcn.convolve(other, adjacency(other)))
 
 
 @pytest.mark.parametrize("softmax", [False, True])
@@ -86,7 +88,7 @@ def test_gcn_is_eq_10_for_the_anchor(softmax: bool) -> None:
     torch.manual_seed(1)
     gcn = GCN(4, 3, softmax=softmax)
     adjacency = knn_adjacency(nodes, mask, 2)
-    found = gcn(nodes, adjacency)
+    found = gcn.convolve(nodes, adjacency)
     inner, outer = gcn.inner.weight.T.tolist(), gcn.outer.weight.T.tolist()
     for b in range(len(mask)):
         a = adjacency[b].tolist()
@@ -103,4 +105,4 @@ def test_without_neighbours_smoothing_is_a_plain_mlp() -> None:
     torch.manual_seed(2)
     gcn = GCN(4)
     mlp = gcn.outer(torch.relu(gcn.inner(nodes[:, 0])))
-    torch.testing.assert_close(gcn(nodes, star_adjacency(torch.zeros_like(mask))), mlp)
+    torch.testing.assert_close(gcn.convolve(nodes, star_adjacency(torch.zeros_like(mask))), mlp)

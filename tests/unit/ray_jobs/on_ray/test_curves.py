@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from csrms_dist.artefacts.run_directory import RunDirectory
 from ray_jobs.on_ray.curves import Curves
-from ray_jobs.settings import RunSettings
-from ray_jobs.stages.stage import StageContext
 
 HISTORY = [{"epoch": e + 1.0, "images": 10.0, "loss": 1 / (e + 1), "plain_accuracy": 0.1 * e} for e in range(4)]
-
-
-def context(tmp_path: Path, *, tensorboard: bool) -> StageContext:
-    return StageContext(RunDirectory(tmp_path), RunSettings(tensorboard=tensorboard), "0" * 32)
 
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -25,19 +18,19 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def test_every_epoch_stands_there_once(tmp_path: Path) -> None:
-    with Curves(context(tmp_path, tensorboard=True), "train") as curves:
+    with Curves(tmp_path / "train") as curves:
         curves.put(HISTORY[:2])
-    with Curves(context(tmp_path, tensorboard=True), "train") as curves:  # goes on after an interruption
+    with Curves(tmp_path / "train") as curves:  # goes on after an interruption
         curves.put(HISTORY[:2])
         curves.put(HISTORY[:3])
         curves.put(HISTORY)
-    found = scalars(tmp_path / "tensorboard" / "train")
+    found = scalars(tmp_path / "train")
     assert set(found) == {"loss", "plain_accuracy"}
     assert [step for step, _ in found["loss"]] == [1, 2, 3, 4]
     assert [round(value, 6) for _, value in found["loss"]] == [round(r["loss"], 6) for r in HISTORY]
 
 
 def test_without_the_setting_nothing_is_written(tmp_path: Path) -> None:
-    with Curves(context(tmp_path, tensorboard=False), "train") as curves:
+    with Curves(None) as curves:
         curves.put(HISTORY)
     assert not list(tmp_path.iterdir())

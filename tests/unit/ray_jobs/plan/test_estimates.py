@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from csrms_dist.methods.stages import CLASSIFICATION, CLUSTER, GIVEN_FEATURES, PRETRAIN
 from csrms_dist.training.budget import Passes
 from ray_jobs.plan.estimates import MB, Facts, Rates, estimates
 from ray_jobs.settings import settings_from
 
-STAGES = ("images", "pretrain", "features", "cluster", "graph", "train", "control", "evaluate")
+STAGES = CLASSIFICATION
 FACTS = Facts(
     train=1295, val=142, test=360, n_classes=10, labels=1.0, id_bytes=10.0, shape=(32, 32, 3), stored_bytes=3072.0,
     dimension=84, parameters=61156,
@@ -73,7 +74,7 @@ def test_a_frozen_encoder_leaves_no_bank_and_no_training_of_its_own() -> None:
 def test_more_hands_are_never_slower_and_no_faster_than_the_cores(workers: int, cores: int) -> None:
     facts = dataclasses.replace(FACTS, train=10**6)
     found, alone = (
-        estimates(["pretrain"], facts, RATES, settings_from({"pretrain": {"workers": n}}), cores)["pretrain"].seconds
+        estimates([PRETRAIN], facts, RATES, settings_from({"pretrain": {"workers": n}}), cores)["pretrain"].seconds
         for n in (workers, 1)
     )
     assert found <= alone
@@ -87,7 +88,7 @@ def test_time_memory_and_disk_grow_with_the_rows() -> None:
         estimates(STAGES, dataclasses.replace(FACTS, train=n, val=n // 10, test=n // 5), RATES, settings_from({}), 2)
         for n in (10_000, 1_000_000)
     )
-    for stage in set(STAGES) - {"pretrain", "control"}:
+    for stage in {stage.name for stage in STAGES} - {"pretrain", "control"}:
         assert few[stage].seconds < many[stage].seconds
         assert few[stage].disk_mb < many[stage].disk_mb
         assert few[stage].memory_mb < many[stage].memory_mb
@@ -98,6 +99,6 @@ def test_given_vectors_have_their_own_features_stage() -> None:
         train=1000, val=0, test=0, n_classes=None, labels=0.0, id_bytes=5.0, shape=(), stored_bytes=0.0, dimension=20,
         parameters=0,
     )  # fmt: skip
-    found = estimates(["features", "cluster"], facts, Rates(0, 0, 0, 0, 0, 0), settings_from({}), 2)
+    found = estimates([GIVEN_FEATURES, CLUSTER], facts, Rates(0, 0, 0, 0, 0, 0), settings_from({}), 2)
     assert found["features"].passes == Passes()
     assert 1000 * (80 + 5) <= found["features"].disk_mb * MB <= 1.5 * 1000 * (80 + 5)
