@@ -79,6 +79,10 @@ class RunContents:
         """The neighbours that an anchor may draw, by edge type."""
         return load_candidates(self.directory.open(CANDIDATES), edge_types)
 
+    def artefact(self, stage: str) -> Path:
+        """The folder of a stage's artefact, for what a method wrote itself."""
+        return self.directory.open(stage)
+
     def model(self, stage: str) -> Path:
         """The folder of the model that a stage trained: `pretrain`, `train` or `control`."""
         return self.directory.open(stage)

@@ -1,9 +1,10 @@
-"""Settings of every test: quiet, deterministic, and the same on a laptop and in CI."""
+"""Settings of every test: quiet, deterministic, the same on a laptop and in CI; and the session's one finished run."""
 
 from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 # Before anything imports DGL or Ray. DGL would otherwise write a file into the home folder to remember its backend.
 os.environ.setdefault("DGLBACKEND", "pytorch")
@@ -14,7 +15,10 @@ os.environ.update(
     {f"TEST_NEO4J_{n}": os.environ.pop(f"NEO4J_{n}", "") for n in ("URI", "USERNAME", "PASSWORD", "DATABASE")}
 )
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.end_to_end.harness import Run, finished_run
 
 # A first call may compile a kernel or start a process, so a deadline would find nothing; pytest-timeout finds hangs.
 settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -23,3 +27,15 @@ settings.load_profile("ci" if os.environ.get("CI", "").lower() not in ("", "0", 
 
 # Where the tests run in the background, Ctrl-C may be ignored, and the commands that they start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """What `csrms run` made of the digits. Nobody writes to it."""
+    return finished_run(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture
+def copied(finished: Run, tmp_path: Path) -> Run:
+    """A copy of it to go on from."""
+    return finished.copy(tmp_path / "copied")

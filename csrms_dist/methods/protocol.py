@@ -67,6 +67,8 @@ class MethodSpec:
     stages: in an order in which each follows what it requires; given_vector_stages: of vectors without images.
     keep: (folder, state, work) writes what a trained method's `state_dict` leaves beside the weights; '' for nothing.
         work is the folder of its task.
+    trial: `build` also works on a made-up structure, without artefacts, on which `csrms plan` measures a step; where it
+        does not, the plan takes the control's step for the method's.
     """
 
     model: str
@@ -75,6 +77,7 @@ class MethodSpec:
     stages: tuple[Stage, ...] = ()
     given_vector_stages: tuple[Stage, ...] = ()
     keep: str = ""
+    trial: bool = True
 
 
 class Structure(Protocol):
@@ -89,6 +92,10 @@ class Structure(Protocol):
         ...
 
     def candidates(self, edge_types: tuple[str, ...]) -> dict[str, Candidates]: ...
+
+    def artefact(self, stage: str) -> Path:
+        """The folder that a stage of the method's own wrote."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -48,4 +48,4 @@ class MethodSettings(Settings):
 
     def reported(self) -> dict[str, Any]:
         """What metrics.json says of these settings."""
-        return {}
+        return {"method": self.name}

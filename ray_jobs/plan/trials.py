@@ -130,7 +130,8 @@ def _measure(facts: Facts, encoder: Encoder, sample: Sample, settings: RunSettin
     given = GivenFeatures(facts.dimension)
     _, heads_step = _step(_built(CONTROL, facts, settings, given), features, classes)
     # What the method does beside the encoder and the plain head does not depend on the encoder, but for its dimension.
-    _, method_step = _step(_built(TRAIN, facts, settings, given), features, classes)
+    tried = TRAIN if settings.recipe.spec(TRAIN)[1].trial else CONTROL
+    _, method_step = _step(_built(tried, facts, settings, given), features, classes)
     kept, step = 4.0 * facts.dimension, heads_step
     if not settings.encoder.frozen:
         kept, step = _step(_built(CONTROL, facts, settings, encoder), images, classes)
@@ -195,6 +196,9 @@ class MadeUp:
     def candidates(self, edge_types: tuple[str, ...]) -> dict[str, Candidates]:
         found = build_candidates(self.hierarchy, self.vectors, self.sampling, self.anchors)
         return {kind: found[kind] for kind in edge_types}
+
+    def artefact(self, stage: str) -> Path:
+        raise NotImplementedError(f"a method that looks at {stage} has no trial (MethodSpec.trial)")
 
 
 def _built(role: str, facts: Facts, settings: RunSettings, encoder: Encoder) -> Built:

@@ -44,6 +44,7 @@ from ray_jobs.pipeline import run as run_stages
 from ray_jobs.places import find_run
 from ray_jobs.settings import load_settings, settings_from
 from ray_jobs.stages.table import fingerprints, stages_of
+from tests.architecture import module_table
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -154,23 +155,26 @@ def test_every_deviation_names_a_test_that_is_there() -> None:
         assert [path for path in named if not (ROOT / path).is_file()] == [], row[0]
 
 
-def test_the_architecture_names_every_module() -> None:
-    modules = {"csrms_dist": set[str](), "graphstore": set[str](), "ray_jobs": set[str]()}
-    package = ""
-    for line in (ROOT / "ARCHITECTURE.md").read_text().partition("## Modules")[2].partition("\n## ")[0].splitlines():
-        if found := re.match(r"`(\w+)/`, ", line):
-            package = found[1]
-        elif line.startswith("| `"):
-            modules[package].update(re.findall(r"`([\w/]+\.py)`", line.split("|")[1]))
-    written = {
-        package: {
-            str(path.relative_to(ROOT / package))
-            for path in (ROOT / package).rglob("*.py")
-            if path.name != "__init__.py"
-        }
-        for package in modules
-    }
-    assert modules == written
+def test_the_table_of_modules_is_fresh() -> None:
+    text = module_table.PAGE.read_text()
+    assert text == module_table.with_tables(text), f"stale; make it: {module_table.REMAKE}"
+
+
+@pytest.mark.parametrize("path", sorted(path for name in module_table.PACKAGES for path in (ROOT / name).rglob("*.py")))
+def test_a_module_says_what_it_is(path: Path) -> None:
+    said = module_table.first_sentence(path)
+    assert said, f"{path.relative_to(ROOT)} has no docstring"
+    assert not said.startswith("What "), f"{path.relative_to(ROOT)}: say what the thing is"
+
+
+@pytest.mark.parametrize("path", sorted(path for name in module_table.PACKAGES for path in (ROOT / name).rglob("*.py")))
+def test_a_file_is_one_idea(path: Path) -> None:
+    """Below 400 lines; what is longer stands here with its reason."""
+    assert len(path.read_text().splitlines()) <= LONG.get(str(path.relative_to(ROOT)), 400)
+
+
+LONG: dict[str, int] = {}
+"""Files above 400 lines, each for a reason that is said beside it."""
 
 
 # ------------------------------------------------------------------------------------------------- a run to look into

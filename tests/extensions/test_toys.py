@@ -1,0 +1,111 @@
+"""Adding is one file from outside and its name: a loss term, a strategy and a method, on digits, ours not edited."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests.end_to_end.harness import CONFIG, ROOM, SMALL, Run, csrms
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("csrms_dist", "graphstore", "ray_jobs")
+
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+for package in sys.argv[1:]:
+    for found in pkgutil.walk_packages(importlib.import_module(package).__path__, package + "."):
+        if found.name != "csrms_dist.sampling.dgl_sampler":
+            importlib.import_module(found.name)
+from csrms_dist.methods.known import METHODS
+from ray_jobs.commands.cli import _parser
+print(sorted(METHODS), len(_parser().format_help()) > 0)
+"""
+
+
+@pytest.fixture
+def beside(copied: Run) -> Run:
+    """A finished run with the user's file in the folder where commands are given."""
+    shutil.copy(Path(__file__).with_name("toys.py"), copied.folder / "toys.py")
+    return copied
+
+
+@ROOM
+def test_a_term_and_a_strategy_of_the_users_own(beside: Run) -> None:
+    before = beside.json("metrics.json")
+    said = beside.run("--set", "method.terms={toys:Shrink: 0.01}", "--set", "sampling.negatives=toys:next_other")
+    assert said.code == 0, said.err
+    assert said.done == ("train", "evaluate"), "what the term and the strategy do not decide is not made again"
+    metrics = beside.json("metrics.json")
+    assert metrics["weights"] == {**before["weights"], "toys:Shrink": 0.01}
+    assert "toys:Shrink" in beside.facts("train")["history"][0]
+    neighbours = np.load(beside.path("candidates/negative/neighbours.npy"))
+    indptr = np.load(beside.path("candidates/negative/indptr.npy"))
+    n = len(indptr) - 1
+    row = next(row for row in range(n) if (row + 1) % n in neighbours[indptr[row] : indptr[row + 1]])
+    assert neighbours[indptr[row]] == (row + 1) % n
+
+
+@ROOM
+def test_a_method_of_the_users_own_runs_through_the_command_line_and_ray(beside: Run) -> None:
+    chosen = ("--set", "method.name=toys:METHOD", "--set", "method.pull=0.2")
+    said = csrms("run", CONFIG, *SMALL, *chosen, "--until", "centres", folder=beside.folder)
+    assert (said.code, said.out) == (0, f"centres: done, {Path('runs/digits')}/centres\n"), said.err
+    said = beside.run(*chosen)
+    assert said.code == 0, said.err
+    assert said.done == ("train", "control", "evaluate")
+    metrics = beside.json("metrics.json")
+    assert (metrics["method"], metrics["pull"]) == ("toys:METHOD", 0.2)
+    assert {"reading", "weights", "leak_check"}.isdisjoint(metrics)
+    assert set(metrics["test"]) == {"plain"}
+    assert metrics["test"]["plain"] > 0.8
+    assert "pull" in beside.facts("train")["history"][0]
+    assert "(method toys:METHOD, seed 0)" in said.out
+    assert "graph head" not in said.out
+    assert beside.json("train/model.json")["method"] == "toys:METHOD"
+    planned = csrms("plan", CONFIG, *SMALL, *chosen, folder=beside.folder)
+    assert planned.code == 0, planned.err
+    assert "centres" not in planned.out, "a stage without a formula is left out of the plan"
+    answers = pq.read_table(beside.path("evaluate/predictions.parquet"))
+    assert {"plain", "control"} <= set(answers.column_names)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("method.name=toys:NOTHING", ("method.name: got 'toys:NOTHING'", "a name that toys has", "METHOD")),
+        ("method.name=nowhere:METHOD", ("method.name: got 'nowhere:METHOD'", "nowhere.py must lie in")),
+        ("method.name=csrm", ("method.name: got 'csrm'", "'csrms' or module:name of your own")),
+        ("method.terms={toys:Shrink: -1}", ("method.terms", "a number in [0, 100]")),
+        ("method.terms={toys:NOTHING: 1}", ("method.terms: got 'toys:NOTHING'", "a name that toys has")),
+        ("sampling.negatives=toys:nothing", ("sampling.negatives: got 'toys:nothing'", "a name that toys has")),
+    ],
+)
+def test_what_is_not_there_is_said_in_a_sentence(beside: Run, override: str, words: tuple[str, ...]) -> None:
+    said = csrms("run", CONFIG, "--set", override, folder=beside.folder)
+    assert said.code == 2, said.err
+    assert all(word in said.err for word in words), said.err
+    assert len(said.err.strip().splitlines()) == 1
+
+
+def test_without_the_method_the_rest_imports(tmp_path: Path) -> None:
+    """methods/csrms and its entry taken out: nothing else names it."""
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.rmtree(tmp_path / "csrms_dist" / "methods" / "csrms")
+    known = tmp_path / "csrms_dist" / "methods" / "known.py"
+    entry = '"csrms": "csrms_dist.methods.csrms:METHOD"'
+    assert entry in known.read_text()
+    known.write_text(known.read_text().replace(entry, ""))
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_ALL, *PACKAGES], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)}, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[] True\n"

@@ -1,0 +1,90 @@
+"""What a user brings from outside the package: a loss term, a strategy, and a method with a stage of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from csrms_dist.basics.settings import setting
+from csrms_dist.losses.objective import Objective
+from csrms_dist.losses.term import Reducer, Term, View
+from csrms_dist.methods import stages
+from csrms_dist.methods.plain import PlainMethod
+from csrms_dist.methods.protocol import Batch, BatchOutcome, Built, MethodSpec, Stage
+from csrms_dist.methods.settings import MethodSettings
+from csrms_dist.sampling.strategies.strategy import Piece
+
+
+class Shrink(Term):
+    """The mean squared length of the features."""
+
+    def of(self, view: View) -> Tensor:
+        return view.features.square().sum(dim=1).sum() / view.reducer.size(len(view.features))
+
+
+def next_other(graph: Any, features: Any, queries: Any, m: int, pool: int) -> Iterator[Piece]:
+    """The m rows after the anchor that have another label, going round."""
+    labels = graph.membership.indices
+    for query, row in enumerate(queries.rows.tolist()):
+        order = (row + 1 + np.arange(graph.n_rows - 1)) % graph.n_rows
+        found = order[labels[order] != labels[row]][:m]
+        yield Piece(np.full(len(found), query), found, 1)
+
+
+@dataclass(frozen=True)
+class ToySettings(MethodSettings):
+    """The section `method` of the toy."""
+
+    pull: float = setting(0.1, "[0, 1]", doc="weight of the pull to the centre of the class")
+
+    def reported(self) -> dict[str, Any]:
+        return {**super().reported(), "pull": self.pull}
+
+
+class Pulled(PlainMethod):
+    """The plain classifier, whose features are pulled to the centres that the stage `centres` found."""
+
+    def __init__(self, model: Any, centres: Tensor, pull: float) -> None:
+        super().__init__(model)
+        self.centres, self.objective = centres, Objective({"plain": 1.0, "pull": pull})
+
+    def batch(self, batch: Batch, collective: Any) -> BatchOutcome:
+        outcome = super().batch(batch, collective)
+        distance = (self.module.encoder(batch.inputs) - batch.membership @ self.centres).square().mean(dim=1)
+        pull = distance.sum() / Reducer(len(batch.global_rows), collective).size(len(batch.rows))
+        return BatchOutcome({**outcome.terms, "pull": pull}, outcome.hits)
+
+
+def build(model: Any, structure: Any, task: Any) -> Built:
+    found = torch.from_numpy(np.load(structure.artefact("centres") / "centres.npy"))
+    return Built(Pulled(model, found, task.settings.pull))
+
+
+def centres(context: Any) -> None:
+    """The job of the stage `centres`: the mean feature of each class."""
+    table = context.contents.features
+    means = (table.membership.T @ table.vectors) / table.membership.sum(axis=0)[:, None]
+    with context.run.writing("centres", context.inputs, {"classes": len(means)}) as folder:
+        np.save(folder / "centres.npy", means.astype(np.float32))
+
+
+CENTRES = Stage("centres", "toys:centres", requires=("features",))
+
+METHOD = MethodSpec(
+    model="csrms_dist.methods.plain:make",
+    build="toys:build",
+    settings="toys:ToySettings",
+    stages=(
+        *stages.CLASSIFICATION[:5],
+        CENTRES,
+        replace(stages.TRAIN, requires=(*stages.TRAIN.requires, "centres")),
+        stages.CONTROL,
+        stages.EVALUATE,
+    ),
+    trial=False,
+)
