@@ -41,7 +41,8 @@ from csrms_dist.basics.progress import Progress
 from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.hierarchy.relations import r_id, r_is, r_mc
-from graphstore.embedded.store import BYTES_A_ROW, EmbeddedStore, buffer_pool
+from graphstore.embedded.engine import BYTES_A_ROW, buffer_pool
+from graphstore.embedded.store import EmbeddedStore
 from graphstore.neo4j.load import writing
 from graphstore.neo4j.store import Neo4jStore
 from graphstore.queries import named_query
@@ -216,7 +217,7 @@ def bare_copy(tables: Path, folder: Path, n_rows: int) -> None:
 
 
 def bolt(store: Neo4jStore) -> Any:
-    return store._session(write=True)
+    return store.connection.session(write=True)
 
 
 def bare_cypher(store: Neo4jStore, publication: Publication) -> None:

@@ -84,7 +84,7 @@ def title(pid: int) -> str:
     words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     line = " ".join(words)
     for needle, name in (
-        ("ray::", line.split("(")[0].strip()), ("graphstore.embedded.store", "graph builder"),
+        ("ray::", line.split("(")[0].strip()), ("graphstore.embedded.builder", "graph builder"),
         ("ray_jobs.commands.cli", "driver"),
         ("gcs_server", "ray gcs"), ("raylet", "raylet"), ("ray", "ray service"),
     ):  # fmt: skip

@@ -9,19 +9,18 @@ importer would take an empty text for a missing property.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as pc
-import pyarrow.parquet as pq
 
 from csrms_dist.artefacts.files import disk_errors, write_whole
 from csrms_dist.basics.progress import Progress
 from csrms_dist.errors import RunDirectoryError
+from graphstore.rows import Blocks
 from graphstore.schema import Column, EdgeType, NodeType, Schema
-from graphstore.tables import count_rows
 
 FORMAT = 1
 INDEX = "bundle.json"
@@ -32,29 +31,6 @@ _TYPES = {
     "FLOAT": (pa.float64(), "double"),  # as the driver sends it
     "BOOL": (pa.bool_(), "boolean"),
 }
-
-
-class Blocks(Protocol):
-    """The rows of a type, block by block."""
-
-    @property
-    def n(self) -> int: ...
-
-    def blocks(self) -> Iterator[pa.Table]: ...
-
-
-class StoredRows:
-    """The rows of Parquet files, a row group at a time."""
-
-    def __init__(self, files: Sequence[Path]) -> None:
-        self.files = files
-        self.n = count_rows(files)
-
-    def blocks(self) -> Iterator[pa.Table]:
-        for file in self.files:
-            with pq.ParquetFile(file, pre_buffer=False) as source:
-                for group in range(source.metadata.num_row_groups):
-                    yield source.read_row_group(group)
 
 
 def columns_of(kind: NodeType | EdgeType) -> pa.Schema:

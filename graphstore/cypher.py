@@ -1,4 +1,4 @@
-"""What may be sent to a store as a query: the text taken apart just far enough to refuse the rest.
+"""The check of a query before it is sent: its text, taken apart just far enough to refuse what is not reading.
 
 An embedded engine opened read-only still reads and writes other files (LOAD FROM, COPY ... TO, EXPORT DATABASE),
 installs extensions, changes its settings and falls over at CHECKPOINT; so the text is checked before it is sent.

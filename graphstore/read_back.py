@@ -53,7 +53,7 @@ class Columns:
 Read = Callable[[str | Columns, Mapping[str, Any]], pa.Table]
 """(Cypher, parameters) -> all rows."""
 
-_RUNS = """
+RUNS = """
 MATCH (r:Run)-[:OF_DATASET]->(d:Dataset)
 OPTIONAL MATCH (p:Pattern {run: r.key})
 RETURN r.key AS key, d.name AS dataset, d.key AS dataset_key, r.status AS status, d.live_run = r.key AS live,
@@ -62,34 +62,34 @@ RETURN r.key AS key, d.name AS dataset, d.key AS dataset_key, r.status AS status
   sum(p.size) AS n_instances, r.n_patterns AS n_patterns, d.n_classes AS n_classes, d.multi_label AS multi_label
 ORDER BY created_ms, key
 """
-_FIRST = """
+FIRST_INSTANCE = """
 MATCH (i:Instance)
 WHERE i.key >= $first AND i.key < $last AND i.dataset = $dataset
 RETURN i.idx AS idx, i.key AS key
 ORDER BY key
 LIMIT 1
 """
-_IN_PATTERN = Columns(
+IN_PATTERN = Columns(
     """
 MATCH (i:Instance)-[e:IN_PATTERN]->(p:Pattern {run: $run})
 WHERE <range> AND i.split = 'train'
 """,
     (("instance", "i.idx"), ("pattern", "p.idx"), ("score", "e.score"), ("difficulty", "e.difficulty")),
 )
-_HAS_LABEL = Columns(
+HAS_LABEL = Columns(
     """
 MATCH (i:Instance)-[:HAS_LABEL]->(c:Class)
 WHERE <range> AND i.split = 'train'
 """,
     (("instance", "i.idx"), ("class", "c.idx")),
 )
-_COVERS = Columns(
+COVERS = Columns(
     """
 MATCH (p:Pattern {run: $run})-[e:COVERS]->(c:Class)
 """,
     (("pattern", "p.idx"), ("class", "c.idx"), ("n", "e.n"), ("role", "e.role")),
 )
-_PATTERNS = Columns(
+PATTERNS = Columns(
     """
 MATCH (p:Pattern {run: $run})
 """,
@@ -104,7 +104,7 @@ RETURN i.key AS key
 
 def read_runs(read: Read) -> list[RunInfo]:
     """The runs of a store, in order of `created_ms`, then key."""
-    rows = read(_RUNS, {}).to_pylist()
+    rows = read(RUNS, {}).to_pylist()
     return [RunInfo(params=json.loads(row.pop("params_json")), **row) for row in rows]
 
 
@@ -142,8 +142,8 @@ def read_hierarchy(read: Read, run: RunInfo) -> HierarchyGraph:
     done = 0
     with ThreadPoolExecutor(1) as beside:  # a server answers two questions at a time
         for span in _spans(read, run.dataset_key):
-            carrying = beside.submit(read, _HAS_LABEL, params | span)
-            members = _sorted(read(_IN_PATTERN, params | span), "instance")
+            carrying = beside.submit(read, HAS_LABEL, params | span)
+            members = _sorted(read(IN_PATTERN, params | span), "instance")
             carried = _sorted(carrying.result(), "instance", "class")
             found = len(members["instance"])
             if done + found > run.n_instances:
@@ -156,8 +156,8 @@ def read_hierarchy(read: Read, run: RunInfo) -> HierarchyGraph:
             degrees[done + 1 : done + found + 1] = np.bincount(rows, minlength=found)
             labels.append(carried["class"][ours].astype(np.int32))
             done += found
-    covers = _sorted(read(_COVERS, params), "pattern", "class")
-    patterns = _sorted(read(_PATTERNS, params), "pattern")
+    covers = _sorted(read(COVERS, params), "pattern", "class")
+    patterns = _sorted(read(PATTERNS, params), "pattern")
     shape = (run.n_patterns, run.n_classes)
     sizes = np.bincount(pattern[:done], minlength=run.n_patterns)
     if done != run.n_instances or not np.array_equal(sizes, patterns["size"]):
@@ -199,7 +199,7 @@ def _spans(read: Read, dataset: str) -> Iterator[dict[str, Any]]:
     """Ranges of indices, and of keys, that hold all instances: an answer is as large as its range, at the most."""
     start, end = 0, instance_key(dataset, 10**INSTANCE_DIGITS - 1) + "/"
     while True:
-        found = read(_FIRST, {"dataset": dataset, "first": instance_key(dataset, start), "last": end})
+        found = read(FIRST_INSTANCE, {"dataset": dataset, "first": instance_key(dataset, start), "last": end})
         if not found.num_rows:
             return
         first = int(found["idx"][0].as_py())

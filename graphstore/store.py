@@ -19,15 +19,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias, overload, runtime_checkable
 
-import numpy as np
 import pyarrow as pa
 
 from csrms_dist.artefacts.fingerprints import fingerprint
 from csrms_dist.basics.progress import Progress
-from csrms_dist.errors import StoreError
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from graphstore.queries import NamedQuery
-from graphstore.schema import SCHEMA_VERSION
 
 ROW_LIMIT = 10_000
 TIMEOUT_S = 10.0
@@ -65,11 +62,16 @@ class Repeated(Sequence[str]):
 class Publication:
     """One run to store: the hierarchy of N training rows with the names that people know it by.
 
-    dataset: any text. content_hash: hexadecimal digits, at least 8, of the images and labels. class_names: K distinct
-    names. ids: N distinct ids of the user's own; split: N times 'train'; uris: N, '' where an instance has none; all
-    three in the order of hierarchy.instance, as Arrow strings or a sequence of str. fingerprint: hexadecimal digits, at
-    least 16, of the run's inputs. params: what JSON can hold. created_ms: since 1970. extra: rows of a sister method's
-    types by `table` name.
+    dataset: any text.
+    content_hash: hexadecimal digits, at least 8, of the images and labels.
+    class_names: K distinct names.
+    ids, split, uris: N distinct ids of the user's own, N times 'train', and N addresses, '' where an instance has none;
+        in the order of hierarchy.instance, as Arrow strings or a sequence of str.
+    fingerprint: hexadecimal digits, at least 16, of the run's inputs.
+    params: what JSON can hold.
+    features_uri, prototypes_uri: where the vectors lie.
+    created_ms: since 1970.
+    extra: rows of a sister method's types by `table` name.
     """
 
     dataset: str
@@ -204,65 +206,6 @@ def dataset_of(run: str) -> str:
 def folder_name(run: str) -> str:
     """A name for files about a run, another one for each run of each data set."""
     return f"{fingerprint(run)[:8]}-{run.rpartition(':')[2]}"
-
-
-def the_live_run(live: Mapping[str, str], dataset: str) -> str | None:
-    """What `GraphStore.live_run` answers, from the live run of each data set."""
-    if dataset or len(live) < 2:
-        return live.get(dataset or next(iter(live), ""))
-    raise StoreError("the live run", got=f"{len(live)} data sets", expected="one of " + ", ".join(sorted(live)))
-
-
-def unknown_run(run: str, known: Sequence[str]) -> StoreError:
-    """The error for a run that the store does not hold."""
-    return StoreError("the run", got=repr(run), expected="one of " + (", ".join(known) or "none published"))
-
-
-def ready_run(infos: Sequence[RunInfo], run: str) -> RunInfo:
-    """The stored run of this key. Raises StoreError when there is none, or when it is not wholly loaded."""
-    info = next((info for info in infos if info.key == run), None)
-    if info is None:
-        raise unknown_run(run, [info.key for info in infos])
-    if info.status != "ready":
-        raise StoreError(
-            f"run {run}", got=f"status {info.status}", expected="ready", remedy="publish it again to finish it"
-        )
-    return info
-
-
-def refuse_retiring_live(run: str, live: str | None) -> None:
-    """Raise StoreError when the run is live."""
-    if run == live:
-        raise StoreError(
-            f"run {run}", got="the live run of its data set", expected="another", remedy="make another one live first"
-        )
-
-
-def check_version(place: str, found: int) -> None:
-    """Raise StoreError when a newer version of this package wrote the graph."""
-    if found > SCHEMA_VERSION:
-        raise StoreError(
-            f"the graph in {place}", got=f"schema version {found}", expected=f"{SCHEMA_VERSION} or lower",
-            remedy="a newer csrms-dist wrote it: upgrade this one",
-        )  # fmt: skip
-
-
-def plain_parameter(value: Any) -> Any:
-    """A NumPy scalar or array as what a driver sends; anything else as it is."""
-    if isinstance(value, np.generic):
-        return value.item()
-    return value.tolist() if isinstance(value, np.ndarray) else value
-
-
-def check_limits(limit: int, timeout_s: float) -> None:
-    """Raise StoreError unless both are more than 0."""
-    if limit < 1 or not timeout_s > 0:
-        raise StoreError("limit and timeout", got=f"{limit} and {timeout_s}", expected="more than 0")
-
-
-def with_limit(table: pa.Table, limit: int) -> pa.Table:
-    """The first `limit` rows, noting in the schema's metadata whether there were more."""
-    return table.slice(0, limit).replace_schema_metadata({TRUNCATED: str(table.num_rows > limit).lower().encode()})
 
 
 def is_truncated(table: pa.Table) -> bool:

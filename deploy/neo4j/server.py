@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import fcntl
-import hashlib
 import json
 import os
 import re
@@ -24,237 +22,39 @@ import shlex
 import shutil
 import signal
 import socket
-import string
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
+from bundles import import_arguments, import_indexes
+from home import (
+    DATABASE,
+    HERE,
+    Server,
+    ServerError,
+    free_port,
+    is_ours,
+    last_server,
+    megabytes,
+    opened,
+    password_of,
+    render_conf,
+    running_server,
+    write_connection,
+    write_private,
+)
+from jars import JVM_OPTIONS, class_path, end_of_log, java, run
+
 DEFAULT_HOME = HERE.parents[1] / ".neo4j"
-DATABASE = "neo4j"
 START_SECONDS = 300  # after a kill, a large database takes a while to recover
 STOP_SECONDS = 30
-# Neo4j reaches into these parts of the JDK; a JVM out of memory must end rather than go on half alive.
-JVM_OPTIONS = [
-    "-XX:+UseG1GC",
-    "-XX:+ExitOnOutOfMemoryError",
-    "-Dlog4j2.disable.jmx=true",
-    "--add-opens=java.base/java.nio=ALL-UNNAMED",
-    "--add-opens=java.base/java.io=ALL-UNNAMED",
-    "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
-    "--add-opens=java.base/java.util.concurrent=ALL-UNNAMED",
-]
-# What a bundle may ask of the importer: how its own files are written, nothing else.
-# fmt: off
-BUNDLE_OPTIONS = frozenset([
-    "array-delimiter", "delimiter", "id-type", "ignore-empty-strings", "input-encoding", "input-type",
-    "legacy-style-quoting", "multiline-fields", "quote", "read-buffer-size", "trim-strings",
-])
-# fmt: on
-
-# What it may have made in the database afterwards: constraints and indexes, nothing else.
-BUNDLE_INDEX = re.compile(r"CREATE (CONSTRAINT|INDEX) \w+ IF NOT EXISTS FOR [\w ()\[\]:-]+ (REQUIRE|ON) [\w .()]+")
-
-
-class ServerError(Exception):
-    """Ends the command with one sentence and an exit code."""
-
-    def __init__(self, sentence: str, exit_code: int = 5) -> None:
-        super().__init__(sentence)
-        self.exit_code = exit_code
-
-
-# --------------------------------------------------------------------------------------------------- Java and the jars
-
-
-def java() -> tuple[str, str]:
-    """The commands `java` and `javac`, of version 17 or later."""
-    home = os.environ.get("JAVA_HOME")
-    place = str(Path(home) / "bin") if home else None
-    remedy = "install a JDK, for example openjdk-17-jdk-headless, or let JAVA_HOME name one"
-    found = [shutil.which(name, path=place) for name in ("java", "javac")]
-    for name, command in zip(("java", "javac"), found, strict=True):
-        if not command:
-            where = f"in {place}" if place else "on the PATH"
-            raise ServerError(f"Neo4j needs Java 17 or later: got no {name} {where}; {remedy}", 7)
-    said = subprocess.run([str(found[1]), "-version"], capture_output=True, text=True, check=False)
-    version = re.search(r"javac (?:1\.)?(\d+)", said.stdout + said.stderr)
-    if not version or int(version[1]) < 17:
-        got = version[0] if version else (said.stdout + said.stderr).strip()
-        raise ServerError(f"Neo4j needs Java 17 or later: got {got}; {remedy}", 7)
-    return str(found[0]), str(found[1])
-
-
-def class_path(javac: str, target: Path = HERE / "target") -> str:
-    """Neo4j's jars, resolved with Maven, and the compiled launcher; made once for a pom.xml and kept below target/."""
-    sources = [HERE / "pom.xml", HERE / "Launcher.java"]
-    place = target / hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
-    target.mkdir(exist_ok=True)
-    with locked(target / "lock"):
-        if place.exists():
-            return _joined(place)
-        maven = shutil.which("mvn")
-        if not maven:
-            raise ServerError("the first start fetches Neo4j with Maven: got no mvn on the PATH; install Maven", 7)
-        print("fetching Neo4j (about 140 MB, once)", flush=True)
-        staged = target / "staged"
-        shutil.rmtree(staged, ignore_errors=True)
-        wanted = ["dependency:copy-dependencies", f"-DoutputDirectory={staged / 'jars'}", "-DincludeScope=runtime"]
-        _run([maven, "-q", "-B", "-f", str(sources[0]), *wanted], "Maven could not fetch Neo4j")
-        compiled = ["-cp", str(staged / "jars" / "*"), "-d", str(staged / "classes"), str(sources[1])]
-        _run([javac, *compiled], "the launcher does not compile")
-        staged.rename(place)
-    return _joined(place)
-
-
-def _joined(place: Path) -> str:
-    # The importer reads Parquet with the small stand-ins for Hadoop that parquet-floor brings; Hadoop's own classes, in
-    # another of the jars, would look for libraries that Neo4j leaves out.
-    (first,) = (place / "jars").glob("parquet-floor-*.jar")
-    return os.pathsep.join(map(str, (place / "classes", first, place / "jars" / "*")))
-
-
-def _run(command: Sequence[str], failed: str, **options: Any) -> str:
-    done: subprocess.CompletedProcess[str] = subprocess.run(
-        command, capture_output=True, text=True, check=False, **options
-    )
-    if done.returncode:
-        raise ServerError(f"{failed}: {end_of_log(done.stdout + done.stderr) or f'exit code {done.returncode}'}")
-    return done.stdout
-
-
-def end_of_log(text: str) -> str:
-    """The last lines that say something: no frames of stack traces."""
-    lines = [line.strip() for line in text.splitlines()]
-    return "\n".join([line for line in lines if line and not line.startswith(("at ", "... "))][-3:])
-
-
-# ------------------------------------------------------------------------------------------------------ a server's home
-
-
-@dataclass(frozen=True)
-class Server:
-    """server.json: the process, and the ports that the next start takes again if they are free."""
-
-    pid: int
-    bolt_port: int
-    http_port: int
-
-    @property
-    def uri(self) -> str:
-        return f"bolt://127.0.0.1:{self.bolt_port}"
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """One at a time; the lock ends with the process that holds it."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def opened(home: Path) -> Iterator[None]:
-    """The folder of a server, made if it is missing, locked against a second command."""
-    if home.exists() and not (home / ".lock").exists() and (not home.is_dir() or any(home.iterdir())):
-        raise ServerError(
-            f"{home} holds something else, expected a folder of the server's own; name one with --home", 2
-        )
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked(home / ".lock"):
-        yield
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file by one that was never readable by others."""
-    staged = path.with_name(path.name + ".new")
-    staged.unlink(missing_ok=True)
-    with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    staged.replace(path)
-
-
-def last_server(home: Path) -> Server | None:
-    """What server.json says; the process may be gone."""
-    try:
-        return Server(**json.loads((home / "server.json").read_text()))
-    except FileNotFoundError:
-        return None
-    except (TypeError, ValueError) as error:
-        raise ServerError(
-            f"{home / 'server.json'} is not one of ours ({error}); stop the server and delete it"
-        ) from error
-
-
-def is_ours(pid: int, home: Path) -> bool:
-    """Whether that process is the server of this folder: after a kill, the number may belong to any other."""
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
-    except (FileNotFoundError, ProcessLookupError):
-        if Path("/proc/self").exists():
-            return False
-        said = subprocess.run(["ps", "-p", str(pid), "-o", "args="], capture_output=True, text=True, check=False)
-        words = said.stdout.strip().split(" ", 1)
-        return len(words) == 2 and words[1].endswith(f" serve {home}")
-    return words[-2:] == ["serve", str(home)]
-
-
-def running_server(home: Path) -> Server | None:
-    server = last_server(home)
-    return server if server and is_ours(server.pid, home) else None
-
-
-def free_port(wanted: int = 0) -> int:
-    """`wanted` if this machine's loopback has it free, else any free port."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise ServerError("127.0.0.1 has no free port")
-
-
-def megabytes(size: str) -> int:
-    """`512m` or `2g` as a number of MiB."""
-    found = re.fullmatch(r"([1-9]\d*)([mg])", size)
-    if not found:
-        raise ServerError(f"got the size {size!r}, expected one like 512m or 2g", 2)
-    return int(found[1]) * (1024 if found[2] == "g" else 1)
-
-
-def render_conf(bolt_port: int, http_port: int, heap: str, page_cache: str) -> str:
-    """neo4j.conf: one transaction may fill half of the heap, all of them 70 % of it."""
-    bounds = {"one_transaction": f"{megabytes(heap) // 2}m", "all_transactions": f"{megabytes(heap) * 7 // 10}m"}
-    template = string.Template((HERE / "neo4j.conf").read_text())
-    return template.substitute(bounds, bolt_port=bolt_port, http_port=http_port, page_cache=f"{megabytes(page_cache)}m")
-
-
-def password_of(home: Path) -> str | None:
-    """The password in connection.env."""
-    path = home / "connection.env"
-    found = re.search(r"^export NEO4J_PASSWORD=(\S+)$", path.read_text(), re.MULTILINE) if path.exists() else None
-    return shlex.split(found[1])[0] if found else None
-
-
-def write_connection(home: Path, server: Server, password: str) -> None:
-    values = {"URI": server.uri, "USERNAME": "neo4j", "PASSWORD": password, "DATABASE": DATABASE}
-    lines = [f"export NEO4J_{name}={shlex.quote(value)}" for name, value in values.items()]
-    write_private(home / "connection.env", "\n".join(lines) + "\n")
-
-
-# ------------------------------------------------------------------------------------------------------- start and stop
 
 
 def start(home: Path, heap: str, page_cache: str) -> Server:
@@ -314,7 +114,7 @@ def _password(home: Path, server: Server, launch: list[str]) -> str:
     password = password or secrets.token_hex(20)
     write_connection(home, server, password)
     failed = "the password could not be set"
-    _run([*launch[:1], "-Xmx256m", *launch[1:], "Launcher", "set-password", str(home)], failed, input=password + "\n")
+    run([*launch[:1], "-Xmx256m", *launch[1:], "Launcher", "set-password", str(home)], failed, input=password + "\n")
     return password
 
 
@@ -382,48 +182,6 @@ def stop(home: Path) -> bool:
 
 
 # --------------------------------------------------------------------------------------------------------------- import
-
-
-def import_arguments(bundle: Path) -> list[str]:
-    """What `neo4j-admin` gets for a bundle, to be run in its folder."""
-    try:
-        content = json.loads((bundle / "bundle.json").read_text())
-        if content["format"] != 1:
-            raise ServerError(f"{bundle / 'bundle.json'}: got format {content['format']!r}, expected 1", 3)
-        groups = [("nodes", item["label"], item) for item in content["nodes"]]
-        groups += [("relationships", item["type"], item) for item in content["relationships"]]
-        arguments = [f"--{kind}={name}={','.join(_files(bundle, item))}" for kind, name, item in groups]
-        options = [str(option) for option in content["options"]]
-    except FileNotFoundError as error:
-        raise ServerError(f"{bundle} is not a bundle: got no {error.filename}", 3) from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise ServerError(f"{bundle / 'bundle.json'} is not a bundle's description: {error!r}", 3) from error
-    for option in options:
-        if not option.startswith("--") or option[2:].partition("=")[0] not in BUNDLE_OPTIONS:
-            raise ServerError(f"{bundle / 'bundle.json'}: got the option {option!r}, which a bundle may not set", 3)
-    return ["database", "import", "full", DATABASE, *arguments, *options, "--strict=true", "--bad-tolerance=0"]
-
-
-def import_indexes(bundle: Path) -> list[str]:
-    """The statements that make a bundle's constraints and indexes, which the importer leaves out."""
-    statements = [str(text) for text in json.loads((bundle / "bundle.json").read_text()).get("indexes", [])]
-    for text in statements:
-        if not BUNDLE_INDEX.fullmatch(text):
-            raise ServerError(f"{bundle / 'bundle.json'}: got {text!r}, expected CREATE CONSTRAINT or CREATE INDEX", 3)
-    return statements
-
-
-def _files(bundle: Path, item: dict[str, Any]) -> list[str]:
-    """Header and data; the importer reads names as lists of patterns, so they may hold nothing that means something."""
-    names = [*([item["header"]] if item.get("header") else []), *item["files"]]
-    for name in names:
-        if not re.fullmatch(r"[\w.-]+", name):
-            raise ServerError(
-                f"{bundle / 'bundle.json'}: got the file name {name!r}, expected letters, digits, . _ -", 3
-            )
-        if not (bundle / name).is_file():
-            raise ServerError(f"{bundle} is not whole: got no {name}", 3)
-    return names
 
 
 def import_bundle(home: Path, bundle: Path, heap: str, page_cache: str, off_heap: str, overwrite: bool) -> str:

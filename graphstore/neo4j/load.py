@@ -1,4 +1,4 @@
-"""How the rows of a run get into Neo4j, each exactly once, whatever is killed meanwhile; no word of the driver here.
+"""The rows of a run -> Neo4j, each exactly once, whatever is killed meanwhile; no word of the driver here.
 
 Rows are counted in units of UNIT. A transaction writes some units and, in the same commit, a node (:LoadBatch {key})
 for each, whose key is unique: a unit that is there was written, one that is not was not, also where the answer to a
@@ -30,8 +30,8 @@ import pyarrow.compute as pc
 
 from csrms_dist.basics.progress import Progress
 from csrms_dist.errors import StoreError
+from graphstore.rows import Rows, Tables
 from graphstore.schema import EdgeType, NodeType, Schema
-from graphstore.tables import Rows, Tables
 
 UNIT = 2_500
 UNITS = 4
@@ -109,8 +109,10 @@ def _bytes(values: pa.Array) -> tuple[Any, Any]:
 class Loader:
     """Writes the tables of one run in the schema's order.
 
-    schema, tables: as `publication_tables` makes them. run: the key of the run. shared: the ledger of the rows that the
-    run shares with others.
+    schema, tables: as `publication_tables` makes them.
+    run: the key of the run.
+    shared: the ledger of the rows that the run shares with others.
+    write, ask: the transactions of the server.
     """
 
     def __init__(self, schema: Schema, tables: Tables, run: str, shared: str, write: Write, ask: Ask) -> None:

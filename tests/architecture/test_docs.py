@@ -284,7 +284,7 @@ def test_the_columns_of_the_predictions_are_those_that_a_run_writes(folder: Path
     ]
 
 
-@pytest.mark.parametrize("page", ["metrics.md", "queries.md", "errors.md"])
+@pytest.mark.parametrize("page", ["metrics.md", "queries.md", "neo4j.md", "errors.md"])
 def test_the_python_in_the_pages_runs(page: str, inside: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = blocks(DOCS / page, "python")
     assert found

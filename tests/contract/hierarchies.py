@@ -11,7 +11,8 @@ from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.labels import LabelSpace
 from graphstore.queries import named_query
-from graphstore.store import GraphStore, Publication
+from graphstore.schema import SCHEMA
+from graphstore.store import TIMEOUT_S, GraphStore, Publication
 
 HOSTILE_NAMES = [
     "it's",
@@ -52,6 +53,21 @@ def hierarchy(
     )
 
 
+def reclustered(base: HierarchyGraph, other: HierarchyGraph, dominance_threshold: float = 0.6) -> HierarchyGraph:
+    """The instances and labels of `base` in the patterns of `other`."""
+    return build_hierarchy(
+        other.pattern, other.score, base.membership, base.instance,
+        dominance_threshold=dominance_threshold, n_positives=3, multi_label=False,
+    )  # fmt: skip
+
+
+def hostile_names() -> tuple[HierarchyGraph, dict[str, list[str]]]:
+    """A hierarchy with HOSTILE_NAMES for its classes, and the names of its publication, in ids and addresses too."""
+    graph = hierarchy(8, n=len(HOSTILE_NAMES) * 5, n_classes=len(HOSTILE_NAMES), n_patterns=3)
+    ids = [f"{HOSTILE_NAMES[n % len(HOSTILE_NAMES)]}{n}" for n in range(graph.n_rows)]
+    return graph, {"class_names": HOSTILE_NAMES, "ids": ids, "uris": ids}
+
+
 def publication(graph: HierarchyGraph | None = None, run: str = "a", **changes: Any) -> Publication:
     graph = hierarchy() if graph is None else graph
     parts: dict[str, Any] = {
@@ -70,6 +86,11 @@ def publication(graph: HierarchyGraph | None = None, run: str = "a", **changes: 
         "created_ms": 1_700_000_000_000,
     }
     return Publication(**(parts | changes))
+
+
+def totals(store: GraphStore, timeout_s: float = TIMEOUT_S) -> dict[str, int]:
+    """The number of nodes and edges of each kind."""
+    return {kind: store.query(text, timeout_s=timeout_s)["n"][0].as_py() for kind, text in SCHEMA.counting()}
 
 
 def ask(store: GraphStore, name: str, limit: int = 10_000, **params: Any) -> list[dict[str, Any]]:

@@ -13,24 +13,18 @@ from csrms_dist.hierarchy.snapshot import equal
 from graphstore.embedded.store import EmbeddedStore
 from graphstore.schema import SCHEMA
 from graphstore.store import GraphStore
-from tests.contract.hierarchies import HOSTILE_NAMES, ask, hierarchy, publication
+from tests.contract.hierarchies import HOSTILE_NAMES, ask, hierarchy, hostile_names, publication, totals
 from tests.contract.neo4j_server import Connection, server, variables
 
 
 def fill(store: GraphStore) -> list[str]:
     """Two data sets, one with two runs, with names of every kind."""
-    graph = hierarchy(8, n=len(HOSTILE_NAMES) * 5, n_classes=len(HOSTILE_NAMES), n_patterns=3)
-    ids = [f"{HOSTILE_NAMES[n % len(HOSTILE_NAMES)]}{n}" for n in range(graph.n_rows)]
-    names = {"class_names": HOSTILE_NAMES, "ids": ids, "uris": ids}
+    graph, names = hostile_names()
     return [
         store.publish(publication(hierarchy(3), "a", dataset="plain")),
         store.publish(publication(graph, "b", dataset=HOSTILE_NAMES[2], **names)),
         store.publish(publication(graph, "c", dataset=HOSTILE_NAMES[2], **names)),
     ]
-
-
-def totals(store: GraphStore) -> dict[str, int]:
-    return {kind: store.query(text)["n"][0].as_py() for kind, text in SCHEMA.counting()}
 
 
 def test_a_bundle_is_whole_or_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What goes wrong with a Neo4j server, each as one sentence, and what is left behind: nothing half done."""
+"""Mishaps with a Neo4j server: each is one sentence, and leaves nothing half done."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 
 from csrms_dist.errors import DataError, StoreError
 from csrms_dist.hierarchy.graph import HierarchyGraph
-from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.hierarchy.snapshot import equal
+from graphstore.neo4j import driver
 from graphstore.neo4j import load as neo4j_load
 from graphstore.neo4j.store import LONGEST_ID, Neo4jStore
 from graphstore.schema import SCHEMA_VERSION
-from tests.contract.hierarchies import hierarchy, publication
+from tests.contract.hierarchies import hierarchy, publication, reclustered
 from tests.contract.neo4j_server import Connection, server, start
 
 pytestmark = pytest.mark.neo4j
@@ -32,11 +32,7 @@ def store(neo4j_server: Connection) -> Iterator[Neo4jStore]:
 
 def another() -> HierarchyGraph:
     """The instances and labels of `hierarchy()` in other patterns."""
-    graph, other = hierarchy(), hierarchy(2)
-    return build_hierarchy(
-        other.pattern, other.score, graph.membership, graph.instance,
-        dominance_threshold=0.6, n_positives=3, multi_label=False,
-    )  # fmt: skip
+    return reclustered(hierarchy(), hierarchy(2))
 
 
 @pytest.mark.parametrize(
@@ -79,10 +75,10 @@ def test_a_half_loaded_run_is_said_and_finished(
     live = store.publish(publication())
     graph = another()
     given = publication(graph, "b", created_ms=5)
-    real = Neo4jStore._write
+    real = driver.Connection.write
     written = 0
 
-    def stops(self: Neo4jStore, statements: Any) -> None:
+    def stops(self: driver.Connection, statements: Any) -> None:
         nonlocal written
         if any("COVERS" in text for text, _, _ in statements):
             raise KeyboardInterrupt
@@ -90,7 +86,7 @@ def test_a_half_loaded_run_is_said_and_finished(
         real(self, statements)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Neo4jStore, "_write", stops)
+        patch.setattr(driver.Connection, "write", stops)
         with pytest.raises(KeyboardInterrupt):
             store.publish(given)
     assert written

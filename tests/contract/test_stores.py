@@ -1,4 +1,4 @@
-"""What every graph store must do."""
+"""The contract of every graph store."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ from csrms_dist.labels import label_lists
 from graphstore.embedded.store import EmbeddedStore
 from graphstore.neo4j.store import Neo4jStore
 from graphstore.read_back import cached_snapshot
-from graphstore.schema import SCHEMA
 from graphstore.store import GraphStore, dataset_of, is_truncated
-from tests.contract.hierarchies import HOSTILE_NAMES, ask, hierarchy, publication
+from tests.contract.hierarchies import (
+    HOSTILE_NAMES,
+    ask,
+    hierarchy,
+    hostile_names,
+    publication,
+    reclustered,
+    totals,
+)
 
 # -- publishing -----------------------------------------------------------------------------------------------------
-
-
-def totals(store: GraphStore) -> dict[str, int]:
-    """How many nodes and edges of each kind there are."""
-    return {kind: store.query(text)["n"][0].as_py() for kind, text in SCHEMA.counting()}
 
 
 @pytest.mark.parametrize("multi", [False, True])
@@ -81,17 +83,7 @@ def test_a_run_is_described_as_it_was_published(store: GraphStore) -> None:
 
 
 def test_a_second_run_lies_beside_the_first_and_becomes_live(store: GraphStore) -> None:
-    graphs = {name: hierarchy(seed) for seed, name in enumerate("ab")}
-    graphs["b"] = dataclasses.replace(graphs["b"], instance=graphs["a"].instance, membership=graphs["a"].membership)
-    graphs["b"] = build_hierarchy(
-        graphs["b"].pattern,
-        graphs["b"].score,
-        graphs["a"].membership,
-        graphs["a"].instance,
-        dominance_threshold=0.5,
-        n_positives=3,
-        multi_label=False,
-    )
+    graphs = {"a": hierarchy(0), "b": reclustered(hierarchy(0), hierarchy(1), dominance_threshold=0.5)}
     first = store.publish(publication(graphs["a"], "a"))
     assert store.live_run() == first
     second = store.publish(publication(graphs["b"], "b", created_ms=5))
@@ -209,11 +201,7 @@ def several(store: GraphStore) -> dict[str, HierarchyGraph]:
     graphs = {}
     for dataset in ("cats", "dogs"):
         for run, seed in (("a", 10), ("b", 11)):
-            base = hierarchy(10)
-            graph = build_hierarchy(
-                hierarchy(seed).pattern, hierarchy(seed).score, base.membership, base.instance,
-                dominance_threshold=0.6, n_positives=3, multi_label=False,
-            )  # fmt: skip
+            graph = reclustered(hierarchy(10), hierarchy(seed))
             graphs[store.publish(publication(graph, f"{dataset} {run}", dataset=dataset, created_ms=seed))] = graph
     return graphs
 
@@ -281,14 +269,13 @@ def test_a_snapshot_is_exported_once(store: GraphStore, tmp_path_factory: pytest
 
 
 def test_names_come_back_as_they_were_given(store: GraphStore) -> None:
-    graph = hierarchy(8, n=len(HOSTILE_NAMES) * 5, n_classes=len(HOSTILE_NAMES), n_patterns=3)
-    ids = [f"{HOSTILE_NAMES[n % len(HOSTILE_NAMES)]}{n}" for n in range(graph.n_rows)]
+    graph, names = hostile_names()
     for dataset in HOSTILE_NAMES[:3]:
-        run = store.publish(publication(graph, dataset, dataset=dataset, class_names=HOSTILE_NAMES, ids=ids, uris=ids))
+        run = store.publish(publication(graph, dataset, dataset=dataset, **names))
         assert dataset in [info.dataset for info in store.runs()]
         assert equal(store.export(run), graph)
     assert [r["class"] for r in ask(store, "dominance", run=run)] == HOSTILE_NAMES
-    for row, name in enumerate(ids):
+    for row, name in enumerate(names["ids"]):
         (found,) = ask(store, "instance", run=run, instance=store.resolve_instance(name, run))
         assert (found["source_id"], found["uri"]) == (name, name)
         assert found["class"] == HOSTILE_NAMES[label_lists(graph.membership)[row][0]]

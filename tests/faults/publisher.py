@@ -9,12 +9,10 @@ from __future__ import annotations
 import sys
 
 from csrms_dist.errors import CsrmsError
-from csrms_dist.hierarchy.graph import HierarchyGraph
-from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from graphstore.embedded.store import EmbeddedStore
 from graphstore.neo4j.store import Neo4jStore
 from graphstore.store import GraphStore, Publication
-from tests.contract.hierarchies import hierarchy, publication
+from tests.contract.hierarchies import hierarchy, publication, reclustered
 
 RUNS = {"old": 0, "new": 1}
 
@@ -22,11 +20,7 @@ RUNS = {"old": 0, "new": 1}
 def run_of(name: str, n: int) -> Publication:
     """n instances of one data set, in one of two clusterings."""
     base, other = hierarchy(0, n=n, n_patterns=100), hierarchy(RUNS[name], n=n, n_patterns=100)
-    graph: HierarchyGraph = build_hierarchy(
-        other.pattern, other.score, base.membership, base.instance,
-        dominance_threshold=0.6, n_positives=3, multi_label=False,
-    )  # fmt: skip
-    return publication(graph, name, created_ms=RUNS[name])
+    return publication(reclustered(base, other), name, created_ms=RUNS[name])
 
 
 def main(folder: str, name: str, n: str) -> int:

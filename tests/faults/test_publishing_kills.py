@@ -16,9 +16,9 @@ import pytest
 
 from csrms_dist.hierarchy.snapshot import equal
 from graphstore.embedded.store import EmbeddedStore
-from graphstore.schema import SCHEMA
 from graphstore.store import GraphStore
 from tests.contract.conftest import ENGINES
+from tests.contract.hierarchies import totals
 from tests.contract.neo4j_server import ROOT, Connection, server, server_for_tests, start
 from tests.faults.publisher import run_of
 
@@ -65,10 +65,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
             yield Place("-", connection.variables, store)
 
 
-def totals(store: GraphStore) -> dict[str, int]:
-    return {kind: store.query(text, timeout_s=60)["n"][0].as_py() for kind, text in SCHEMA.counting()}
-
-
 class Trial:
     """The old run live, the new one published again and again, and what must hold after each kill."""
 
@@ -77,7 +73,7 @@ class Trial:
         self.old, self.new = run_of("old", place.n), run_of("new", place.n)
         place.publish("old")
         self.life = place.publish("new")
-        self.both = totals(self.store)
+        self.both = totals(self.store, timeout_s=60)
         self.undo()
         self.killed = 0
 
@@ -97,7 +93,7 @@ class Trial:
         assert self.store.live_run() == self.new.run_key
         assert equal(self.store.export(self.new.run_key), self.new.hierarchy)
         assert equal(self.store.export(self.old.run_key), self.old.hierarchy)
-        assert totals(self.store) == self.both
+        assert totals(self.store, timeout_s=60) == self.both
         self.undo()
 
     def kill_a_publisher(self, moment: float) -> bool:

@@ -103,7 +103,7 @@ def _schema(name: str, text: str) -> pa.Schema:
 @cache
 def named_queries() -> dict[str, NamedQuery]:
     """The queries that come with the package, by name."""
-    found = sorted(Path(__file__).with_name("queries").glob("*.cypher"))
+    found = sorted(Path(__file__).parent.glob("*.cypher"))
     return {path.stem: parse(path.stem, path.read_text(encoding="utf-8")) for path in found}
 
 
