@@ -170,16 +170,18 @@ def _dispatch(arguments: argparse.Namespace) -> int:
 
 
 def _query(arguments: argparse.Namespace) -> int:
-    from graphstore.store import ROW_LIMIT, is_truncated
-    from ray_jobs.commands.output import check_out, write
-    from ray_jobs.commands.query import catalogue, parse_parameters, query
-    from ray_jobs.places import find_run
-
     if bool(arguments.name) and bool(arguments.cypher):
         raise ConfigError("the query", got="a name and --cypher", expected="one of them")
     if not arguments.name and not arguments.cypher:
+        from ray_jobs.commands.catalogue import catalogue
+
         print(catalogue())
         return 0
+    from graphstore.store import ROW_LIMIT, is_truncated
+    from ray_jobs.commands.output import check_out, write
+    from ray_jobs.commands.query import parse_parameters, query
+    from ray_jobs.places import find_run
+
     if arguments.limit is not None and not 1 <= arguments.limit <= ROW_LIMIT:
         raise ConfigError("--limit", got=str(arguments.limit), expected="a whole number in [1, 10000]")
     check_out(arguments)

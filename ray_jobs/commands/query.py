@@ -12,12 +12,11 @@ import pyarrow as pa
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.errors import ConfigError, StoreError
 from graphstore.cypher import parameters as parameters_of
-from graphstore.queries import NamedQuery, named_queries, named_query
+from graphstore.queries import named_query
 from graphstore.store import ROW_LIMIT, TIMEOUT_S, GraphStore
+from ray_jobs.commands.catalogue import TOP, shown
 from ray_jobs.places import store_of
 
-TOP = 100
-"""How many a query for the first ones gives, unless told."""
 LISTED = 10
 RUNS = ("run", "other")
 CLASSES = ("a", "b", "class")
@@ -111,19 +110,14 @@ def published_run(run: RunDirectory, store: GraphStore) -> str:
     return str(stamp["facts"]["run"])
 
 
-def _shown(wanted: Sequence[str]) -> list[str]:
-    """The parameters that a user must give, as the user knows them."""
-    return ["id" if name == "instance" else name for name in wanted if name != "run"]
-
-
 def _check_names(wanted: Sequence[str], given: Mapping[str, Any]) -> None:
-    known = _shown(wanted)
+    known = shown(wanted)
     for name in wanted:
-        shown = "id" if name == "instance" else name
-        if name != "run" and name not in given and shown not in given:
+        said = "id" if name == "instance" else name
+        if name != "run" and name not in given and said not in given:
             raise ConfigError(
-                f"parameter {shown}", got="no value", expected=f"values for {', '.join(known)}",
-                remedy=f"add --param {shown}=...",
+                f"parameter {said}", got="no value", expected=f"values for {', '.join(known)}",
+                remedy=f"add --param {said}=...",
             )  # fmt: skip
     for name in given:
         if name not in (*wanted, *known):
@@ -163,17 +157,3 @@ def _check_classes(store: GraphStore, given: Mapping[str, Any]) -> None:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
-
-
-def catalogue() -> str:
-    """The named queries: name, parameters, purpose."""
-    lines = []
-    for name, item in named_queries().items():
-        given = [parameter for parameter in _shown(item.parameters) if parameter != "top"]
-        parameters = " ".join([*(f"--param {parameter}=..." for parameter in given), *_limit(item)])
-        lines.append(f"{name} {parameters}".rstrip() + f"\n    {item.purpose}")
-    return "\n".join(lines)
-
-
-def _limit(item: NamedQuery) -> list[str]:
-    return [f"--limit {TOP}"] if "top" in item.parameters else []
