@@ -7,7 +7,6 @@ pattern k for class j is the share N_k^j / N_k. With several labels a row the sh
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +15,8 @@ from scipy import sparse
 from csrms_dist.basics.arrays import F32, F64, I32, I64, Matrix
 from csrms_dist.errors import DataError
 from csrms_dist.hierarchy.graph import ROLE_DOMINATES, ROLE_FALLBACK, ROLE_NONE, HierarchyGraph
+from csrms_dist.hierarchy.graph import Csr as Csr
 from csrms_dist.labels import Membership
-
-Csr: TypeAlias = Any
-"""scipy.sparse.csr_array with sorted indices and no duplicates."""
 
 _BLOCK = 1 << 16  # rows of one step
 
@@ -96,7 +93,7 @@ def own_shares(
 
 
 def roles(counts: Csr, sizes: npt.NDArray[np.integer], dominance_threshold: float, n_positives: int) -> Csr:
-    """What each class is to each pattern it occurs in (sec. 4.3, rho_2): (J, K) int8 CSR with the sparsity of `counts`.
+    """The role of each class in each pattern it occurs in (sec. 4.3, rho_2): (J, K) int8 CSR, the sparsity of `counts`.
 
     ROLE_DOMINATES where share > dominance_threshold. A class that dominates no pattern gets one ROLE_FALLBACK, for
     sampling only: the pattern with its highest share among those with at least max(n_positives, 5) of its members; if

@@ -21,8 +21,8 @@ from csrms_dist.evaluation.leak_check import blank_image_accuracy
 from csrms_dist.features.feature_table import FeatureTable
 from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.difficulty import LEVEL_NAMES, difficulty_levels
+from csrms_dist.hierarchy.dominance import fallback_classes
 from csrms_dist.labels import LabelSpace, Membership, label_lists
-from csrms_dist.methods.csrms.method import fallback_classes
 from csrms_dist.metrics import classification as measures
 from csrms_dist.metrics import intervals, ranking
 from csrms_dist.training.budget import Passes

@@ -15,7 +15,7 @@ from csrms_dist.hierarchy import snapshot
 from csrms_dist.methods.csrms.method import edge_types
 from csrms_dist.methods.saved_model import save_model
 from csrms_dist.models.feature_bank import generation_file
-from csrms_dist.sampling.candidates import write_candidates
+from csrms_dist.sampling.write import write_candidates
 from csrms_dist.training.from_run import model_card, whole_state
 from ray_jobs.on_ray.trainer import discard_checkpoints, recipe_of, train, work_folder
 from ray_jobs.stages.stage import StageContext

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from csrms_dist.basics.arrays import I64
 from csrms_dist.basics.collective import Collective
 from csrms_dist.encoders import Encoder
-from csrms_dist.hierarchy.graph import ROLE_DOMINATES, ROLE_FALLBACK, HierarchyGraph
+from csrms_dist.hierarchy.dominance import class_group, largest_dominated_pattern
+from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.losses.attraction import Attraction
 from csrms_dist.losses.classification import classification_loss, top_hits
 from csrms_dist.losses.inter_class import InterClass, class_sums
@@ -81,7 +81,8 @@ class Relations:
         """Make the prototypes anew from the bank's current generation."""
         self.patterns = PatternPrototypes(self.bank.current, self.pattern, self.n_patterns)
         # Paper only: w_cu of eq. 11 and p_ca of eq. 12, both indexed by class.
-        self.cluster_prototypes = self.patterns.means[self.chosen_pattern]
+        # A class in no pattern has none (-1): no image carries it, so whatever stands in its row is never read.
+        self.cluster_prototypes = self.patterns.means[self.chosen_pattern.clamp(min=0)]
         means = group_means(self.bank.current, self.dominated_class, self.n_classes)
         self.class_prototypes = torch.where(self.owns_rows[:, None], means, self.cluster_prototypes)
 
@@ -96,33 +97,6 @@ class Relations:
         chosen = (share @ self.cluster_prototypes, share @ self.class_prototypes)
         own, other = (torch.where(n_labels > 0, found, features.detach()) for found in chosen)
         return own, other
-
-
-def largest_dominated_pattern(graph: HierarchyGraph) -> I64:
-    """(K,): for each class the pattern that it dominates with most of its members, else its fallback pattern."""
-    counts, role = graph.counts.toarray(), graph.role.toarray()
-    held = np.where(role == ROLE_DOMINATES, counts, np.where(role == ROLE_FALLBACK, counts, -1))
-    best: I64 = held.argmax(axis=0).astype(np.int64)
-    return best
-
-
-def fallback_classes(graph: HierarchyGraph) -> I64:
-    """The classes that dominate no pattern, ascending: sampling uses their fallback pattern."""
-    found: I64 = np.unique(graph.role.indices[graph.role.data == ROLE_FALLBACK])
-    return found.astype(np.int64)
-
-
-def class_group(graph: HierarchyGraph) -> I64:
-    """(N,): the class that dominates (or falls back to) a row's pattern, -1 for none.
-
-    With one label an image and rho_2 >= .5 at most one class dominates a pattern; otherwise the one of largest share is
-    taken.
-    """
-    counts, role = graph.counts.toarray(), graph.role.toarray()
-    held = np.where(role != 0, counts, -1)
-    owner = np.where(held.max(axis=1) > 0, held.argmax(axis=1), -1)
-    group: I64 = owner[np.asarray(graph.pattern)].astype(np.int64)
-    return group
 
 
 class Reading(Protocol):
