@@ -1,9 +1,18 @@
 """Class-aware graph sampling (CSRMS sec. 4.2): a hierarchy's candidates, and a batch's neighbours drawn from them.
 
-    candidates = build_candidates(graph, features, settings)            # once a hierarchy
-    sampler = ReferenceSampler(candidates, {"positive": 10, "negative": 10}, seed=0)
-    subgraph = sampler.sample(rows, epoch)                              # once a batch
-    neighbours, mask = subgraph.dense("negative", 10)
+Of use alone, in a torch loop of your own. With features (N, D) and the tensor `bank` of them, patterns (N,) of any
+clustering, labels (N,), sizes = {"positive": 1, "negative": 1} and triplet = torch.nn.TripletMarginLoss():
+
+    sampler = ReferenceSampler(build_candidates(hierarchy_of(patterns, labels), features), sizes, seed=0)
+    for epoch in range(10):
+        for rows in torch.randperm(len(features)).split(128):
+            batch = sampler.sample(rows.numpy(), epoch)
+            (near, has_near), (far, has_far) = batch.dense("positive", 1), batch.dense("negative", 1)
+            both = np.flatnonzero(has_near & has_far)
+            loss = triplet(model(bank[rows[both]]), model(bank[near[both, 0]]), model(bank[far[both, 0]]))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
 
 `dgl_sampler.DglSampler` draws the same edges through DGL; it is not imported here, so that the core runs without DGL.
 The names below are imported on first use: the settings of this room need neither NumPy nor SciPy.
