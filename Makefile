@@ -31,7 +31,7 @@ ifneq ($(MADE),$(call runs,"$(PYTHON)"))
 $(VENV)/pyvenv.cfg: another-interpreter
 endif
 $(VENV)/pyvenv.cfg:
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' || { \
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null || { \
 	  echo "make: got $$("$(PYTHON)" --version 2>&1), expected Python 3.11 or 3.12; install one or set PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@"$(PYTHON)" -m venv $(if $(MADE),--clear) $(VENV)
 
@@ -62,7 +62,8 @@ test-faults: $(VENV)/.test-installed
 test-core-alone: $(VENV)/.test-installed
 	@PYTHON312='$(PYTHON312)' $(BIN)/python -m pytest -m slow tests/core_alone
 
-# The sampler's contract, where DGL is another version than on Python 3.11; needs a part of the packages alone.
+# The sampler's contract, where DGL is another version than on Python 3.11; some of the packages will do.
+# (neo4j: the conftest beside the test imports it.)
 test-sampler-312:
 	@$(MAKE) --no-print-directory test-sampler VENV=$(VENV312) PYTHON='$(PYTHON312)'
 
@@ -70,7 +71,7 @@ test-sampler: $(VENV)/.sampler-installed
 	@$(BIN)/python -m pytest tests/contract/test_samplers.py
 
 $(VENV)/.sampler-installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
-	@$(PIP) torch pyarrow scipy dgl packaging pandas pytest pytest-timeout hypothesis
+	@$(PIP) torch pyarrow scipy dgl packaging pandas neo4j pytest pytest-timeout hypothesis
 	@touch $@
 
 # Starts Neo4j servers in folders of their own: needs a JDK and Maven.

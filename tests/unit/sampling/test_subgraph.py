@@ -1,4 +1,4 @@
-"""The sampler's output, the draw, and what importing the package brings in."""
+"""The sampler's output, the draw, and the packages that importing this one loads."""
 
 from __future__ import annotations
 
