@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from csrms_dist.basics.arrays import I64, Bools
-from csrms_dist.hierarchy.graph import ROLE_DOMINATES, ROLE_FALLBACK, ROLE_NONE, HierarchyGraph
-from csrms_dist.hierarchy.pattern_counts import Csr, canonical_csr, stored_rows
+from csrms_dist.hierarchy.graph import ROLE_DOMINATES, ROLE_FALLBACK, ROLE_NONE, Csr, HierarchyGraph
+from csrms_dist.hierarchy.pattern_counts import canonical_csr, stored_rows
 from csrms_dist.labels import Membership
 
 

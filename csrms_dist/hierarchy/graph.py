@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from csrms_dist.basics.arrays import F32, I32, I64, Bools
 from csrms_dist.labels import Membership
+
+Csr: TypeAlias = Any
+"""scipy.sparse.csr_array with sorted indices and no duplicates."""
 
 ROLE_NONE, ROLE_DOMINATES, ROLE_FALLBACK = 0, 1, 2
 ROLE_NAMES = ("none", "dominates", "fallback")
@@ -31,8 +34,8 @@ class HierarchyGraph:
     score: F32
     difficulty: F32
     membership: Membership
-    counts: Any
-    role: Any
+    counts: Csr
+    role: Csr
     dominated: Bools
     member_indptr: I64
     member_rows: I64

@@ -6,8 +6,8 @@ pattern k for class j is the share N_k^j / N_k. With several labels a row the sh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,9 @@ from scipy import sparse
 from csrms_dist.basics.arrays import F32, F64, I32, I64, Matrix
 from csrms_dist.errors import DataError
 from csrms_dist.hierarchy.graph import ROLE_DOMINATES, ROLE_FALLBACK, ROLE_NONE, HierarchyGraph
-from csrms_dist.labels import Membership
-
-Csr: TypeAlias = Any
-"""scipy.sparse.csr_array with sorted indices and no duplicates."""
+from csrms_dist.hierarchy.graph import Csr as Csr
+from csrms_dist.hierarchy.settings import GraphSettings
+from csrms_dist.labels import MAX_CLASSES, LabelSpace, Membership
 
 _BLOCK = 1 << 16  # rows of one step
 
@@ -96,7 +95,7 @@ def own_shares(
 
 
 def roles(counts: Csr, sizes: npt.NDArray[np.integer], dominance_threshold: float, n_positives: int) -> Csr:
-    """What each class is to each pattern it occurs in (sec. 4.3, rho_2): (J, K) int8 CSR with the sparsity of `counts`.
+    """The role of each class in each pattern it occurs in (sec. 4.3, rho_2): (J, K) int8 CSR, the sparsity of `counts`.
 
     ROLE_DOMINATES where share > dominance_threshold. A class that dominates no pattern gets one ROLE_FALLBACK, for
     sampling only: the pattern with its highest share among those with at least max(n_positives, 5) of its members; if
@@ -167,10 +166,14 @@ def build_hierarchy(
 ) -> HierarchyGraph:
     """G_t = {Y, C, I} (CSRMS sec. 4.1.2) of N training rows.
 
-    pattern: (N,) whole numbers 0..J-1, every pattern non-empty. score: (N,) finite, stored as float32. membership:
-    (N, K) 0/1 CSR, one label a row unless `multi_label`. instance: (N,) dense index into the image table, strictly
-    ascending. dominance_threshold: rho_2, a class whose share is above it dominates. n_positives: n of eq. 5, only for
-    the fallback roles.
+    Parameters
+    ----------
+    pattern: (N,) whole numbers 0..J-1, every pattern non-empty.
+    score: (N,) finite, stored as float32.
+    membership: (N, K) 0/1 CSR, one label a row unless `multi_label`.
+    instance: (N,) dense index into the image table, strictly ascending.
+    dominance_threshold: rho_2, a class whose share is above it dominates.
+    n_positives: n of eq. 5, only for the fallback roles.
 
     Raises DataError when lengths, ranges, order or labels are not as above.
     """
@@ -192,6 +195,40 @@ def build_hierarchy(
     role = roles(counts, sizes, dominance_threshold, n_positives)
     return assemble(
         rows, scores, labels, instances, counts, role, multi_label=multi_label, dominance_threshold=dominance_threshold
+    )
+
+
+def hierarchy_of(
+    pattern: npt.ArrayLike,
+    labels: Iterable[int | Sequence[int]],
+    *,
+    dominance_threshold: float = GraphSettings.dominance_threshold,
+    n_positives: int = 10,
+) -> HierarchyGraph:
+    """The hierarchy of N rows from their patterns and labels alone, for use without a run.
+
+    Parameters
+    ----------
+    pattern: (N,) whole numbers 0..J-1, every pattern non-empty: what any clustering gives.
+    labels: N class indices 0..K-1, or N lists of them where a row may have several or none.
+    dominance_threshold, n_positives: see `build_hierarchy`; the defaults are those of a run.
+
+    Every score is 1, and row n is instance n. Raises DataError when lengths, ranges or labels are not as above.
+    """
+    rows = list(labels)
+    several = any(np.ndim(row) for row in rows)
+    each: Iterable[object] = chain.from_iterable(row if isinstance(row, Iterable) else [row] for row in rows)
+    largest = max((int(k) for k in each if isinstance(k, int | np.integer)), default=-1)  # the others are refused below
+    if largest >= MAX_CLASSES:
+        raise _refuse("labels", str(largest), f"class indices below {MAX_CLASSES:,}", "number the classes 0..K-1")
+    return build_hierarchy(
+        pattern,
+        np.ones(len(rows)),
+        LabelSpace(tuple(map(str, range(largest + 1))), several).membership(rows),
+        np.arange(len(rows)),
+        dominance_threshold=dominance_threshold,
+        n_positives=n_positives,
+        multi_label=several,
     )
 
 

@@ -12,8 +12,6 @@ from csrms_dist.basics.arrays import I64, Bools
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import Csr, canonical_csr, pattern_shares, stored_rows
 
-Rows = I64
-
 LOOKS_LIKE_KEPT = 5
 _DIGITS = 12  # weights are rounded so that a tie does not depend on the order of summation
 
@@ -28,7 +26,7 @@ def _sharing(graph: HierarchyGraph, row: int) -> Bools:
     return shares
 
 
-def r_id(graph: HierarchyGraph, row: int) -> Rows:
+def r_id(graph: HierarchyGraph, row: int) -> I64:
     """R_ID, eq. 1: rows that share a label with `row` when both lie in dominated patterns that differ.
 
     Returns the partners' rows, (P,) int64 ascending.
@@ -39,18 +37,18 @@ def r_id(graph: HierarchyGraph, row: int) -> Rows:
     return np.flatnonzero(_sharing(graph, row) & graph.dominated[graph.pattern] & (graph.pattern != own))
 
 
-def _different_in_pattern(graph: HierarchyGraph, row: int) -> Rows:
+def _different_in_pattern(graph: HierarchyGraph, row: int) -> I64:
     members = graph.members(int(graph.pattern[row]))
     others = members[~_sharing(graph, row)[members]]
     return np.asarray(others[others != row], np.int64)
 
 
-def r_is(graph: HierarchyGraph, row: int) -> Rows:
+def r_is(graph: HierarchyGraph, row: int) -> I64:
     """R_IS, eq. 2: rows that share no label with `row` in the same dominated pattern. (P,) int64 ascending."""
     return _different_in_pattern(graph, row) if graph.dominated[graph.pattern[row]] else np.empty(0, np.int64)
 
 
-def r_mc(graph: HierarchyGraph, row: int) -> Rows:
+def r_mc(graph: HierarchyGraph, row: int) -> I64:
     """R_MC, eq. 3: rows that share no label with `row` in the same mixed pattern. (P,) int64 ascending."""
     return np.empty(0, np.int64) if graph.dominated[graph.pattern[row]] else _different_in_pattern(graph, row)
 

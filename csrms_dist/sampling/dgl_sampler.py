@@ -9,8 +9,10 @@ there are, and as nothing in the large graph changes, batches may be drawn from 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,13 +23,22 @@ from csrms_dist.sampling.candidates import Candidates
 from csrms_dist.sampling.protocol import check_anchors, check_sizes, edge_keys
 from csrms_dist.sampling.subgraph import BatchSubgraph, Edges
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 _NODE, _EDGE = "instance", "candidate"
 _KEY = "key"
+_GRAPHBOLT = "dgl.graphbolt"
 
 
-def _require_dgl() -> tuple[Any, Any]:
-    """(dgl, torch). Without DGLBACKEND, DGL writes a configuration file to the home directory and prints."""
+def _require_dgl() -> tuple[ModuleType, ModuleType]:
+    """(dgl, torch), DGL being 1.1.3 or 2.1.0.
+
+    Without DGLBACKEND, DGL writes a configuration file to the home directory and prints. DGL 2.1 imports its part
+    GraphBolt, whose libraries load with torch 2.2.1 at the newest. Nothing here uses it: an empty module stands for it.
+    """
     os.environ.setdefault("DGLBACKEND", "pytorch")
+    sys.modules.setdefault(_GRAPHBOLT, ModuleType(_GRAPHBOLT))
     return require("dgl"), require("torch")
 
 
@@ -60,9 +71,10 @@ class DglSampler:
         }
         self._graph = self._dgl.heterograph(relations, num_nodes_dict={_NODE: self._n_rows})
 
-    def _shared(self, array: I64) -> Any:
+    def _shared(self, array: I64) -> Tensor:
         """A tensor over the memory of the array; torch takes only writable arrays without a warning."""
-        return self._torch.from_numpy(array if array.flags.writeable else np.array(array))
+        shared: Tensor = self._torch.from_numpy(array if array.flags.writeable else np.array(array))
+        return shared
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._candidates, self._sizes, self._seed)
@@ -107,7 +119,7 @@ class DglSampler:
         weight = None if some.weight is None else some.weight[edge]
         return edge_keys(self._seed, epoch, some.neighbours[edge], anchor, some.priority[edge], weight)
 
-    def _in_edges(self, seeds: Any, name: str) -> tuple[I64, I64]:
+    def _in_edges(self, seeds: Tensor, name: str) -> tuple[I64, I64]:
         """(index into the candidates (E',), anchor row (E',)) of the edges into `seeds`."""
         edge = self._graph.in_edges(seeds, form="eid", etype=name).numpy()
         return edge, np.searchsorted(self._candidates[name].indptr, edge, side="right") - 1

@@ -1,4 +1,4 @@
-"""What a sampler returns: the batch-level sub-graph (CSRMS sec. 4.2), topology only, as frozen dataclasses."""
+"""The batch-level sub-graph that a sampler returns (CSRMS sec. 4.2): topology only, as frozen dataclasses."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from csrms_dist.hierarchy.graph import ROLE_NAMES, HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy, pattern_shares, top_shares
 from csrms_dist.hierarchy.relations import looks_like, r_id, r_is, r_mc
 from csrms_dist.labels import label_lists
-from csrms_dist.sampling.strategies.strategy import positive_patterns
+from csrms_dist.sampling import positive_patterns
 from graphstore.queries import named_queries
 from graphstore.store import GraphStore
 from tests.contract.hierarchies import ask, hierarchy, publication

@@ -1,4 +1,4 @@
-"""What every sampler promises; each is held to it, and to the same edges."""
+"""The contract of a sampler: every one keeps it, and they all draw the same edges."""
 
 from __future__ import annotations
 
@@ -239,6 +239,14 @@ def test_dgl_equals_the_reference(candidates: dict[str, Candidates], batch_size:
         for start in range(0, len(rows), batch_size):
             batch = rows[start : start + batch_size]
             assert equal(reference.sample(batch, epoch), dgl.sample(batch, epoch))
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="lists the loaded libraries on Linux alone")
+def test_no_library_of_graphbolt_is_loaded(candidates: dict[str, Candidates]) -> None:
+    DglSampler(candidates, SIZES, 0)
+    loaded = Path("/proc/self/maps").read_text()
+    assert "libdgl" in loaded
+    assert "graphbolt" not in loaded
 
 
 @given(

@@ -1,4 +1,4 @@
-"""What an environment with the base install alone can do with a run's files; executed there, by its interpreter.
+"""Trains from a run's files in an environment with the base install alone; executed there, by its interpreter.
 
     python -I train_from_files.py RUN RECIPE.json OUT
 

@@ -15,7 +15,7 @@ from csrms_dist.labels import LabelSpace
 
 @dataclass(frozen=True)
 class Case:
-    """What a hierarchy was built from, for plain-loop oracles, and the hierarchy."""
+    """A hierarchy, and for plain-loop oracles the lists that it was built from."""
 
     pattern: list[int]
     labels: list[list[int]]

@@ -15,12 +15,12 @@ from csrms_dist.labels import LabelSpace, label_lists
 from csrms_dist.sampling import (
     Candidates,
     build_candidates,
-    candidates,
     distances,
     load_candidates,
     negative_candidates,
     positive_candidates,
     save_candidates,
+    write,
     write_candidates,
 )
 from csrms_dist.sampling.settings import SamplingSettings
@@ -108,7 +108,7 @@ def test_written_range_by_range_are_the_same_bytes(
 ) -> None:
     graph, features = small(multi_label=multi_label)
     save_candidates(tmp_path / "whole", build_candidates(graph, features, settings))
-    monkeypatch.setattr(candidates, "_RANGE", anchors)
+    monkeypatch.setattr(write, "_RANGE", anchors)
     with Progress("candidates") as progress:
         write_candidates(tmp_path / "ranges", graph, features, settings, progress)
     assert progress.done == progress.total == 2 * graph.n_rows
@@ -197,7 +197,7 @@ def test_inputs_that_disagree_are_refused() -> None:
     graph, features = small(40)
     rows = np.arange(40)
     good = (graph, features, features, graph.membership, rows)
-    with pytest.raises(ConfigError, match="nearest is 'dominant_far'"):
+    with pytest.raises(ConfigError, match=r"or module:name of your own; the nearest is dominant_far$"):
         positive_candidates(*good, "dominant_fa", 2, 2)
     with pytest.raises(ConfigError, match=r"sampling\.negatives"):
         negative_candidates(*good, "dominant_far", 2, 2)

@@ -22,7 +22,6 @@ from csrms_dist.sampling import (
     positive_candidates,
     positive_patterns,
 )
-from csrms_dist.sampling.settings import NEGATIVE_STRATEGIES, POSITIVE_STRATEGIES
 
 N_CLASSES = 4
 
@@ -184,11 +183,6 @@ def loop_nearest_dominated(case: Case, vector: list[float], labels: set[int], ro
 
 
 # ---------------------------------------------------------------- positives
-
-
-def test_the_legal_names_are_the_strategies() -> None:
-    assert set(POSITIVES) == set(POSITIVE_STRATEGIES)
-    assert set(NEGATIVES) == set(NEGATIVE_STRATEGIES)
 
 
 @given(cases())

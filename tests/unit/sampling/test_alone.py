@@ -1,0 +1,110 @@
+"""The sampler used alone: the loop that the package's docstring shows, as it stands there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+import csrms_dist.sampling
+from csrms_dist.art import SphericalART
+from csrms_dist.errors import ConfigError
+from csrms_dist.hierarchy.pattern_counts import hierarchy_of
+from csrms_dist.sampling import POSITIVES, ReferenceSampler, build_candidates, positive_candidates
+from csrms_dist.sampling.settings import SamplingSettings
+
+
+def shown() -> str:
+    """The indented block of the docstring."""
+    lines = (csrms_dist.sampling.__doc__ or "").splitlines()
+    return textwrap.dedent("\n".join(line for line in lines if line.startswith("    ") or not line))
+
+
+def test_the_loop_of_the_docstring_learns() -> None:
+    digits = load_digits()
+    features = (digits.data - digits.data.mean(axis=0)).astype(np.float32)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = torch.nn.Linear(64, 16)
+        names: dict[str, Any] = {
+            "features": features,
+            "labels": digits.target,
+            "patterns": SphericalART(vigilance=0.5).fit_predict(features),
+            "bank": torch.from_numpy(features),
+            "model": model,
+            "optimiser": torch.optim.Adam(model.parameters(), 1e-3),
+            "sizes": {"positive": 1, "negative": 1},
+            "triplet": torch.nn.TripletMarginLoss(),
+            "hierarchy_of": hierarchy_of,
+            "ReferenceSampler": ReferenceSampler,
+            "build_candidates": build_candidates,
+            "np": np,
+            "torch": torch,
+        }
+        losses: list[float] = []
+        code = shown().replace("optimiser.step()", "optimiser.step(); losses.append(loss.item())")
+        exec(code, names | {"losses": losses})  # noqa: S102
+    assert len([line for line in shown().splitlines() if line.strip()]) == 10
+    per_epoch = np.array(losses).reshape(10, -1).mean(axis=1)
+    assert per_epoch[-1] < 0.5 * per_epoch[0]
+
+
+def test_a_hierarchy_of_patterns_and_labels_alone_has_the_settings_of_a_run() -> None:
+    graph = hierarchy_of([0, 1, 0, 1], [[0, 2], [1], [], [2]])
+    assert graph.multi_label
+    assert graph.membership.toarray().tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 0], [0, 0, 1]]
+    assert (graph.score == 1).all()
+    assert not hierarchy_of(np.array([0, 1, 0]), np.array([0, 1, 1])).multi_label
+    many = hierarchy_of([0] * 16 + [1] * 9, [0] * 9 + [1] * 7 + [1] * 5 + [2] * 4)
+    default = SamplingSettings().n_positives
+    same = hierarchy_of([0] * 16 + [1] * 9, [0] * 9 + [1] * 7 + [1] * 5 + [2] * 4, n_positives=default)
+    assert many.role.toarray().tolist() == same.role.toarray().tolist()
+
+
+def test_labels_that_are_no_class_indices_are_refused() -> None:
+    for labels, said in ((["cat", "dog"], "'cat'"), ([0, 1.5], "1.5"), ([0, -1], "-1"), ([0, 10**12], "0..K-1")):
+        with pytest.raises(ValueError, match=said):
+            hierarchy_of([0, 0], labels)
+
+
+OWN = '''
+import numpy as np
+from csrms_dist.sampling.strategies.strategy import Piece
+
+def next_row(graph, features, queries, n, pool):
+    """Every anchor's positive is the row after it."""
+    rows = np.flatnonzero(queries.rows + 1 < graph.n_rows)
+    yield Piece(rows, queries.rows[rows] + 1, 1)
+'''
+
+
+def test_a_strategy_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_strategy.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    graph, features = hierarchy_of([0, 0, 1], [0, 1, 0]), np.eye(3, dtype=np.float32)
+    settings = SamplingSettings(positives="own_strategy:next_row")
+    found = build_candidates(graph, features, settings)["positive"]
+    assert [found.of(row).tolist() for row in range(3)] == [[1], [2], []]
+    with pytest.raises(ConfigError, match=r"sampling\.positives.*nearest is own_strategy:next_row"):
+        positive_candidates(graph, features, features, graph.membership, np.arange(3), "own_strategy:nextrow", 1, 1)
+    with pytest.raises(ConfigError, match="module:name of your own"):
+        SamplingSettings(positives="next_row")
+
+
+def test_the_settings_and_the_names_of_strategies_need_no_numpy() -> None:
+    code = (
+        "import sys; from csrms_dist.sampling.settings import SamplingSettings; SamplingSettings()\n"
+        "from csrms_dist.sampling import POSITIVES\n"
+        f"assert list(POSITIVES) == {list(POSITIVES)}\n"
+        "found = {'numpy', 'scipy', 'torch', 'pyarrow', 'numba'} & set(sys.modules)\n"
+        "assert not found, found"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
