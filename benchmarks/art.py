@@ -44,8 +44,8 @@ from csrms_dist.art.scaling import MinMaxScaling, SphericalScaling
 from csrms_dist.art.settings import ClusterSettings
 from csrms_dist.art.spherical import algorithm as spherical_art
 from csrms_dist.art.spherical import int8_products
+from csrms_dist.art.spherical.vector_code import PATHS, SETS, TILE_ROWS, tile
 from csrms_dist.art.two_level.vigilance import bisect
-from csrms_dist.art.vector_code import PATHS, SETS, TILE_ROWS, tile
 from csrms_dist.features.feature_table import FeatureTable
 
 Matrix = npt.NDArray[Any]

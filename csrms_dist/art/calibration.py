@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from csrms_dist.art.fuzzy.algorithm import in_unit_interval
-from csrms_dist.art.inputs import as_matrix, finite, legal_value, not_finite
+from csrms_dist.art.inputs import as_matrix, finite, in_unit_interval, legal_value, not_finite
 from csrms_dist.art.scaling import MinMaxScaling, Scaling, SphericalScaling, blas
 from csrms_dist.art.two_level.selection import RowKeys
 from csrms_dist.basics.arrays import F64

@@ -9,10 +9,12 @@ from typing import Any, Self
 
 import numpy as np
 
+from csrms_dist.art.fuzzy.learner import FuzzyLearner
 from csrms_dist.art.inputs import as_matrix, finite
 from csrms_dist.art.scaling import BLOCK, MinMaxScaling, Scaling, load_scaling, save_scaling
+from csrms_dist.art.spherical.learner import SphericalLearner
 from csrms_dist.art.two_level.incremental import Drift, Growth, grown
-from csrms_dist.art.two_level.learner import FuzzyLearner, Learner, SphericalLearner
+from csrms_dist.art.two_level.learner import Learner
 from csrms_dist.art.two_level.prototypes import canonical_order
 from csrms_dist.art.two_level.selection import RowKeys
 from csrms_dist.basics.arrays import F32, I32, I64, Bools, Matrix

@@ -17,6 +17,9 @@ from csrms_dist.basics.arrays import Matrix
 from csrms_dist.basics.settings import Settings, check_value, describe
 from csrms_dist.errors import ConfigError, DataError
 
+#: How far a float may lie outside [0, 1] and is clipped: 4 units in the last place of float32, as scalers leave.
+ROUNDING = 4 * 2.0**-23
+
 
 class UnfittedError(DataError, NotFittedError):  # type: ignore[misc]
     """A method was called that needs `fit` before it; scikit-learn's tools know it as their NotFittedError."""
@@ -78,6 +81,25 @@ def finite(x: Matrix, first: int = 0, what: str = "row {} of X") -> Matrix:
         row = int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0])
         raise not_finite(first + row, x[row], what)
     return x
+
+
+def in_unit_interval(x: Matrix, what: str = "row {} of X") -> Matrix:
+    """Floats in [0, 1]; what misses it by rounding alone is clipped. DataError names the first row outside."""
+    low, high = x.min(), x.max()
+    if low >= 0 and high <= 1:
+        return x
+    if low >= -ROUNDING and high <= 1 + ROUNDING:
+        clipped: Matrix = np.clip(x, 0, 1)
+        return clipped
+    inside = (x >= -ROUNDING) & (x <= 1 + ROUNDING)  # NaN is not
+    row = int(np.flatnonzero(~inside.all(axis=1))[0])
+    if not np.isfinite(x[row]).all():
+        raise not_finite(row, x[row], what)
+    column = int(np.flatnonzero(~inside[row])[0])
+    raise DataError(
+        what.format(row), got=f"{x[row, column]!s} in column {column}", expected="numbers in [0, 1]",
+        remedy="scale them, as with sklearn.preprocessing.MinMaxScaler(clip=True)",
+    )  # fmt: skip
 
 
 def rows_to_learn(estimator: Any, X: Any) -> Matrix:
@@ -151,3 +173,8 @@ def legal_value(what: str, value: Any, field: str, table: type[Settings] = Clust
             return found
     expected = describe(next(spec for spec in fields(table) if spec.name == field)).removesuffix(for_runs) + also
     raise ConfigError(what, got=" ".join(repr(value).split())[:80], expected=expected)
+
+
+def check_vigilance(estimator: Any) -> float:
+    """The vigilance of an estimator, which cannot choose 'auto' by itself."""
+    return float(parameter(estimator, "vigilance"))

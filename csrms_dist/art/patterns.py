@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from csrms_dist.art.clustering import Clustering
+from csrms_dist.art.fuzzy.learner import FuzzyLearner
 from csrms_dist.art.rows import Rows, open_rows
 from csrms_dist.art.scaling import (
     BLOCK,
@@ -20,10 +21,11 @@ from csrms_dist.art.scaling import (
     scaling_from,
 )
 from csrms_dist.art.settings import ClusterSettings
+from csrms_dist.art.spherical.learner import SphericalLearner
 from csrms_dist.art.two_level import tasks
-from csrms_dist.art.two_level.driver import Driver, TwoLevel
+from csrms_dist.art.two_level.driver import Driver
 from csrms_dist.art.two_level.executors import Executor
-from csrms_dist.art.two_level.learner import FuzzyLearner, SphericalLearner
+from csrms_dist.art.two_level.plan import TwoLevel
 from csrms_dist.art.two_level.selection import RowKeys
 from csrms_dist.art.two_level.steps import Arrays
 from csrms_dist.art.two_level.vigilance import target_patterns

@@ -6,7 +6,6 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 from warnings import warn
@@ -16,10 +15,12 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClusterMixin
 
 from csrms_dist.art.fuzzy.adaptive_vigilance import AdaptiveVigilanceART, AdaptiveVigilanceSettings
-from csrms_dist.art.fuzzy.algorithm import FuzzyART, in_unit_interval
+from csrms_dist.art.fuzzy.estimator import FuzzyART
+from csrms_dist.art.fuzzy.learner import FuzzyLearner, UnitInterval
 from csrms_dist.art.inputs import (
     check_columns,
     check_fitted,
+    check_vigilance,
     finite,
     kept_on_failure,
     parameter,
@@ -29,13 +30,14 @@ from csrms_dist.art.inputs import (
 from csrms_dist.art.patterns import prepare_rows
 from csrms_dist.art.rows import Rows, open_rows
 from csrms_dist.art.scaling import BLOCK
-from csrms_dist.art.spherical import algorithm as spherical_art
-from csrms_dist.art.spherical.algorithm import SphericalART, check_vigilance
+from csrms_dist.art.spherical.estimator import SphericalART
 from csrms_dist.art.spherical.kmeans import SphericalKMeans
-from csrms_dist.art.two_level.driver import Driver, TwoLevel
+from csrms_dist.art.spherical.learner import Directions, SphericalLearner
+from csrms_dist.art.two_level.driver import Driver
 from csrms_dist.art.two_level.executors import Executor
 from csrms_dist.art.two_level.incremental import Drift, Growth, grown
-from csrms_dist.art.two_level.learner import FuzzyLearner, Learner, SphericalLearner
+from csrms_dist.art.two_level.learner import Learner
+from csrms_dist.art.two_level.plan import TwoLevel
 from csrms_dist.art.two_level.prototypes import canonical_order
 from csrms_dist.art.two_level.selection import RowKeys
 from csrms_dist.basics.arrays import F32, I32, Bools, Matrix
@@ -44,34 +46,6 @@ from csrms_dist.errors import ConfigError, DataError
 
 Single = SphericalART | FuzzyART | AdaptiveVigilanceART | SphericalKMeans
 MISSED = 0.1  # share by which the number of patterns may differ from the one asked for without a word
-
-
-@dataclass(frozen=True)
-class Directions:
-    """Finite rows -> int8 directions, each by itself: rint(127 x / |x|)."""
-
-    dtype = np.int8
-
-    def width(self, dimension: int) -> int:
-        return dimension
-
-    def transform_block(self, block: Matrix) -> Matrix:
-        return block if block.dtype == np.int8 else spherical_art.quantise(block.astype(np.float64))
-
-
-@dataclass(frozen=True)
-class UnitInterval:
-    """Rows in [0, 1] as float32, or uint8 as they are. Raises DataError for values outside."""
-
-    dtype: Any = np.float32
-
-    def width(self, dimension: int) -> int:
-        return dimension
-
-    def transform_block(self, block: Matrix) -> Matrix:
-        if block.dtype == np.uint8:
-            return block
-        return in_unit_interval(block, "a row of X").astype(np.float32)
 
 
 class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from csrms_dist.art.fuzzy.algorithm import Boxes, BoxEstimator, Codes, learn_with_vigilances
+from csrms_dist.art.fuzzy.algorithm import Boxes, Codes, learn_with_vigilances
+from csrms_dist.art.fuzzy.estimator import BoxEstimator
 from csrms_dist.art.fuzzy.kernels import RAISE, RESET
-from csrms_dist.art.inputs import legal_value, parameter
-from csrms_dist.art.spherical.algorithm import check_vigilance
+from csrms_dist.art.inputs import check_vigilance, legal_value, parameter
 from csrms_dist.basics.arrays import F64, I32, I64, Matrix
 from csrms_dist.basics.settings import Settings, setting
 

@@ -12,28 +12,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from csrms_dist.art.scaling import BLOCK, blas
-from csrms_dist.art.spherical.kmeans import MOST_TURNS
 from csrms_dist.art.two_level import tasks
 from csrms_dist.art.two_level.executors import Executor, SerialExecutor
-from csrms_dist.art.two_level.learner import Learner
-from csrms_dist.art.two_level.prototypes import canonical, first_distinct, numbering, surviving
+from csrms_dist.art.two_level.plan import EVERY_ROW, Found, TwoLevel
+from csrms_dist.art.two_level.prototypes import MOST_TURNS, canonical, first_distinct, numbering, surviving
 from csrms_dist.art.two_level.selection import RowKeys, learning_rows
 from csrms_dist.art.two_level.steps import Arrays, Checkpoint
 from csrms_dist.art.two_level.vigilance import MAX_STEPS, bisect
-from csrms_dist.basics.arrays import F32, I32, I64, Bools, Matrix
+from csrms_dist.basics.arrays import I64, Matrix
 
 T = TypeVar("T")
 
-PHASES = ("prepare", "vigilance", "learn", "merge", "assign", "recentre", "finish")
 
 FLAT_MERGE = 100_000  # categories that are merged at once; above it neighbouring shards are merged first
 MAX_RANGES = 64  # tasks of one pass over the rows, so that the recentring sums of all of them fit in memory
-EVERY_ROW = -1.0  # the vigilance of k-means: no cosine is below it
 
 Progress = Callable[[str, int, int], None]
 Phase = Callable[..., AbstractContextManager[Callable[..., None]]]
@@ -49,41 +46,6 @@ def _ignored(*_: object) -> None:
 
 def _unheard(phase: str) -> None:
     pass
-
-
-@dataclass(frozen=True)
-class TwoLevel:
-    """What decides a clustering beside its rows.
-
-    vigilance: None has it searched for so that there are about n_patterns. kmeans: '' for ART; 'art' or 'random' for
-    n_patterns directions by k-means over the learnt rows, from ART's categories or from rows drawn by hash. shards: V.
-    learn_rows: R, the rows learnt in all. recentre: how many times prototypes move to the mean of their rows. min_size:
-    smaller ones are dissolved.
-    """
-
-    learner: Learner
-    vigilance: float | None
-    n_patterns: int
-    kmeans: str = ""
-    shards: int = 4
-    learn_rows: int = 20_000
-    recentre: int = 0
-    min_size: int = 1
-
-
-class Found(NamedTuple):
-    """J prototypes, numbered by (size descending, prototype), and what became of the N rows.
-
-    pattern: (N,) int32, -1 for a row without direction. score: (N,) float32. passes: (N,) bool, reaches the vigilance.
-    tried: (vigilance, patterns) of each step of the search.
-    """
-
-    prototypes: Matrix
-    pattern: I32
-    score: F32
-    passes: Bools
-    vigilance: float
-    tried: tuple[tuple[float, int], ...]
 
 
 @dataclass(frozen=True)
