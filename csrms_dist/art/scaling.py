@@ -95,8 +95,13 @@ class SphericalScaling:
         return cls(mean, basis, 127.0 / (largest or 1.0))
 
     @property
+    def columns(self) -> int:
+        """How many numbers a vector has."""
+        return len(self.mean)
+
+    @property
     def dimension(self) -> int:
-        return int(self.basis.shape[1] or len(self.mean))
+        return int(self.basis.shape[1] or self.columns)
 
     def _directions(self, block: Matrix) -> F64:
         x = _unit(block)
@@ -136,7 +141,7 @@ class MinMaxScaling:
     dtype = np.uint8
 
     def width(self, dimension: int) -> int:
-        return self.dimension
+        return self.columns
 
     @classmethod
     def fit(cls, vectors: Rows, rows: I64 | None = None) -> Self:
@@ -163,7 +168,8 @@ class MinMaxScaling:
         return cls(low, high)
 
     @property
-    def dimension(self) -> int:
+    def columns(self) -> int:
+        """How many numbers a vector has."""
         return len(self.low)
 
     def transform_block(self, block: Matrix) -> U8:

@@ -19,10 +19,10 @@ from sklearn.datasets import load_digits
 from csrms_dist.art import Clustering, cluster
 from csrms_dist.art.scaling import SphericalScaling
 from csrms_dist.art.settings import ClusterSettings
-from csrms_dist.art.two_level.driver import merge_all
 from csrms_dist.art.two_level.executors import SerialExecutor
 from csrms_dist.art.two_level.plan import PHASES
 from csrms_dist.art.two_level.selection import RowKeys, learning_rows
+from csrms_dist.art.two_level.settle import merge_all
 from csrms_dist.basics.hashing import hash_ids, hash_order
 from csrms_dist.errors import DataError
 

@@ -1,4 +1,4 @@
-"""Fuzzy ART for the two levels."""
+"""Fuzzy ART for the two levels, and how a run uses it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from csrms_dist.art.algorithm import Algorithm
 from csrms_dist.art.fuzzy import adaptive_vigilance
 from csrms_dist.art.fuzzy import algorithm as fuzzy_art
 from csrms_dist.art.fuzzy.algorithm import Boxes
-from csrms_dist.art.inputs import (
-    in_unit_interval,
-)
+from csrms_dist.art.inputs import finite, in_unit_interval
+from csrms_dist.art.scaling import MinMaxScaling, Transform
+from csrms_dist.art.settings import ClusterSettings
 from csrms_dist.art.two_level.learner import Assigned
-from csrms_dist.basics.arrays import I64, Bools, Matrix
+from csrms_dist.art.two_level.prepare import Given
+from csrms_dist.basics.arrays import F64, I64, Bools, Matrix
 
 #: Fuzzy ART's own tightening (lambda_s, lambda_m): its boxes merge only if the shards and the merge leave room for it.
 SHARD_TIGHTENING = 0.35
@@ -25,6 +27,21 @@ _LEARN = 8192  # rows whose complement codes are in memory at once
 
 #: Slack of the vigilance test against float32 boxes, whose sums are rounded; uint8 boxes need none.
 FLOAT_TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class UnitInterval:
+    """Rows in [0, 1] as float32, or uint8 as they are. Raises DataError for values outside."""
+
+    dtype: type[np.generic] = np.float32
+
+    def width(self, dimension: int) -> int:
+        return dimension
+
+    def transform_block(self, block: Matrix) -> Matrix:
+        if block.dtype == np.uint8:
+            return block
+        return in_unit_interval(block, "a row of X").astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -40,7 +57,10 @@ class FuzzyLearner:
     kind: str = ""
     sigma: float | str = "auto"
     delta: float = 1e-3
-    learns_all_residual: bool = True
+    covers = True
+
+    def transform(self, kind: np.dtype[Any]) -> Transform:
+        return UnitInterval(np.uint8 if kind == np.uint8 else np.float32)
 
     def learn(self, rows: Matrix, vigilance: float) -> Boxes:
         rho = vigilance + SHARD_TIGHTENING * (1 - vigilance)
@@ -99,16 +119,22 @@ class FuzzyLearner:
         return moved
 
 
-@dataclass(frozen=True)
-class UnitInterval:
-    """Rows in [0, 1] as float32, or uint8 as they are. Raises DataError for values outside."""
+class Fuzzy(Algorithm):
+    """Fuzzy ART. Its boxes cover their rows, which moving them would give up."""
 
-    dtype: Any = np.float32
+    scaling = MinMaxScaling
 
-    def width(self, dimension: int) -> int:
-        return dimension
+    def learner(self, settings: ClusterSettings) -> FuzzyLearner:
+        return FuzzyLearner(settings.choice, settings.learning_rate, settings.adaptation.removeprefix("none"))
 
-    def transform_block(self, block: Matrix) -> Matrix:
-        if block.dtype == np.uint8:
-            return block
-        return in_unit_interval(block, "a row of X").astype(np.float32)
+    def fit(self, settings: ClusterSettings, given: Given) -> MinMaxScaling:
+        if settings.scaling == "min_max":
+            return given.min_max()
+        return MinMaxScaling.fit_quantiles(given.rows, given.learnt())
+
+    def resemblance(self, rows: Matrix, queries: int) -> F64:
+        """1 - the mean absolute difference, of numbers in [0, 1] or bytes."""
+        whole = rows.dtype == np.uint8
+        x = finite(rows if whole else in_unit_interval(rows)).astype(np.float64)
+        x = x / 255 if whole else x
+        return np.stack([1 - np.abs(row - x).mean(axis=1) for row in x[:queries]])

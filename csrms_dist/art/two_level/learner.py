@@ -1,4 +1,4 @@
-"""What the two-level driver asks of an algorithm: learn a shard, merge, freeze, assign, re-centre.
+"""The port of an algorithm to the two levels: learn a shard, merge, freeze, assign, re-centre.
 
 A learner is a frozen set of parameters, so that it travels to any process. Rows and prototypes are plain arrays.
 """
@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
+from csrms_dist.art.scaling import Transform
 from csrms_dist.basics.arrays import F32, I32, I64, Bools, Matrix
 
 
@@ -23,8 +26,16 @@ class Learner(Protocol):
     """An algorithm for the driver. Assumes nothing about who calls it, in which order, or how often."""
 
     @property
-    def learns_all_residual(self) -> bool:
-        """Whether every row that no prototype takes must be learnt, or the first ones in hash order will do."""
+    def covers(self) -> bool:
+        """Whether a prototype that has not moved takes each of its rows at the vigilance.
+
+        Then every row that no prototype takes must be learnt, and no pattern is too small; else the first ones in hash
+        order will do.
+        """
+        ...
+
+    def transform(self, kind: np.dtype[Any]) -> Transform:
+        """How rows of this type that need no scaling become rows of the learner's type."""
         ...
 
     def learn(self, rows: Matrix, vigilance: float) -> Any:
