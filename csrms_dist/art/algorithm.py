@@ -14,7 +14,7 @@ from csrms_dist.basics.lookup import chosen
 
 
 class Algorithm(ABC):
-    """What a run asks of an algorithm. Assumes that everything it says depends on the settings alone.
+    """The port of an algorithm to a run. Assumes that everything it says depends on the settings alone.
 
     scaling: what vectors go through. recentre: how many times patterns move to the mean of their rows by default.
     """
@@ -32,7 +32,7 @@ class Algorithm(ABC):
 
     @abstractmethod
     def resemblance(self, rows: Matrix, queries: int) -> F64:
-        """How much each of the first rows resembles each row (N, D), as the vigilance measures it: (queries, N).
+        """The resemblance, as the vigilance measures it, of each of the first rows to each row (N, D): (queries, N).
 
         Raises DataError for rows that the learner does not take.
         """

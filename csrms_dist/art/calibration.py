@@ -42,7 +42,7 @@ class Calibration:
         return (self.low + self.high) / 2
 
     def warning(self, vigilance: float, name: str = "vigilance", alternative: str = "") -> str:
-        """What to tell the user who chose `vigilance`; empty if it can work.
+        """A sentence for the user who chose `vigilance`; empty if it can work.
 
         name: as the user knows the parameter. alternative: what else to try, beside the suggestion.
         """
@@ -73,7 +73,7 @@ class Calibration:
 
 
 def calibrate(vectors: Any, ids: Any, algorithm: str = "spherical") -> Calibration:
-    """What a run would see: a sample of the rows (N, D), prepared as a run prepares them (centred, or scaled to bytes).
+    """The rows of a run: a sample of the rows (N, D), prepared as a run prepares them (centred, or scaled to bytes).
 
     For the estimators, which take rows as they are, measure with `calibrate_rows`: centring lowers every cosine.
 
@@ -105,7 +105,7 @@ def calibrate(vectors: Any, ids: Any, algorithm: str = "spherical") -> Calibrati
 
 
 def calibrate_rows(rows: Any, algorithm: str = "spherical") -> Calibration:
-    """What an estimator would see: rows as they are, of which the first 2,048 count: a sample in random order.
+    """The rows of an estimator: as they are, of which the first 2,048 count: a sample in random order.
 
     algorithm: 'fuzzy' for FuzzyART and AdaptiveVigilanceART (rows in [0, 1], or uint8), else the cosine is measured.
     Raises ConfigError or DataError.

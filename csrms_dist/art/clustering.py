@@ -27,11 +27,17 @@ _ARRAYS = ("pattern", "score", "outlier", "prototypes")
 class Clustering:
     """N rows in J patterns, numbered by (size descending, prototype).
 
-    pattern: (N,) int32; no row is unassigned. score: (N,) float32, the cosine to the frozen prototype (spherical) or
-    the choice value (fuzzy). outlier: (N,) bool, rows whose resemblance is below the vigilance. prototypes: (J, D')
-    int8 directions (spherical) or (J, 2D) uint8 boxes (fuzzy). vigilance: the value used. tried: (vigilance, patterns)
-    of each step of the search for it. zero_rows: rows without a direction; spherical ART learns nothing from them and
-    puts them in pattern 0. moved: whether prototypes were moved to the mean of their rows.
+    algorithm: its name in `cluster.algorithm`.
+    pattern: (N,) int32; no row is unassigned.
+    score: (N,) float32, the cosine to the frozen prototype (spherical) or the choice value (fuzzy).
+    outlier: (N,) bool, rows whose resemblance is below the vigilance.
+    prototypes: (J, D') int8 directions (spherical) or (J, 2D) uint8 boxes (fuzzy).
+    vigilance: the value used.
+    tried: (vigilance, patterns) of each step of the search for it.
+    scaling: what the vectors went through.
+    zero_rows: rows without a direction; spherical ART learns nothing from them and puts them in pattern 0.
+    choice: alpha of Fuzzy ART.
+    moved: whether prototypes were moved to the mean of their rows.
     """
 
     algorithm: str

@@ -1,4 +1,4 @@
-"""What the estimators are given, checked once: rows, parameters, fit before predict; in scikit-learn's way."""
+"""Checks of all that estimators are given: rows, parameters, fit before predict; in scikit-learn's way."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _noted(estimator: Any, X: Any, *, reset: bool) -> Matrix:
 
 @contextmanager
 def kept_on_failure(estimator: Any, *, anew: bool = False) -> Iterator[None]:
-    """What the estimator has learnt comes back when the block fails. anew: inside the block it has learnt nothing."""
+    """Learnt attributes come back when the block fails. anew: inside the block the estimator has learnt nothing."""
     before = dict(vars(estimator))
     if anew:
         for name in before:

@@ -63,7 +63,8 @@ def cluster(
     path = Path(vectors_path)
     keys = RowKeys(len(open_rows(path)), ids)
     algorithm, plan = algorithm_of(settings.algorithm), two_level(settings, keys.n, n_classes)
-    running = Work(plan, keys, Path(work), [settings.scaling, inputs], executor, Report(progress, after_phase))
+    named = [settings.algorithm, settings.scaling, inputs]
+    running = Work(plan, keys, Path(work), named, executor, Report(progress, after_phase))
 
     def fit(given: Given) -> Scaling:
         return scaling_from(running.steps.step("fitted", lambda: algorithm.fit(settings, given).arrays()))

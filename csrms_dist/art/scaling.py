@@ -33,7 +33,7 @@ class Transform(Protocol):
     def dtype(self) -> type[np.generic]: ...
 
     def width(self, dimension: int) -> int:
-        """How many columns rows of so many columns get."""
+        """The number of columns that rows of so many columns get."""
         ...
 
     def transform_block(self, block: Matrix) -> Matrix: ...
@@ -96,7 +96,7 @@ class SphericalScaling:
 
     @property
     def columns(self) -> int:
-        """How many numbers a vector has."""
+        """The number of columns of a vector."""
         return len(self.mean)
 
     @property
@@ -151,7 +151,7 @@ class MinMaxScaling:
 
     @staticmethod
     def extremes(block: Matrix) -> tuple[F64, F64]:
-        """What one block adds to the all-reduce: minimum and maximum, each (D,)."""
+        """The part of one block in the all-reduce: minimum and maximum, each (D,)."""
         x = _unit(block)
         return x.min(axis=0), x.max(axis=0)
 
@@ -169,7 +169,7 @@ class MinMaxScaling:
 
     @property
     def columns(self) -> int:
-        """How many numbers a vector has."""
+        """The number of columns of a vector."""
         return len(self.low)
 
     def transform_block(self, block: Matrix) -> U8:

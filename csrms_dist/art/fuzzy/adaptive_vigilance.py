@@ -16,7 +16,7 @@ from csrms_dist.basics.settings import Settings, setting
 
 @dataclass(frozen=True)
 class AdaptiveVigilanceSettings(Settings):
-    """What the estimator has beside Fuzzy ART's parameters."""
+    """The parameters beside Fuzzy ART's."""
 
     kind: str = setting("hi", words=tuple(ADAPTATIONS), doc="which rule adapts the vigilances")
     sigma: float | str = setting("auto", "[0, 1]", words=("auto",), doc="strength of AM-ART's rule; auto: 1 / rows")
@@ -49,7 +49,8 @@ def learn(
 
     Parameters
     ----------
-    codes: (N, 2D) complement codes of points, uint8 or floats. vigilance: rho, that of new categories.
+    codes: (N, 2D) complement codes of points, uint8 or floats.
+    vigilance: rho, that of new categories.
     sigma: a number, or "auto" for 1 / N.
     weights: (N,) int64, how many rows each input stands for; one each by default.
     known: categories to go on from, of the codes' type, and their vigilances.

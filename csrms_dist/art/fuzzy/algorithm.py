@@ -236,7 +236,7 @@ def typed(x: Matrix) -> Codes:
 
 
 def _arithmetic(dtype: np.dtype[Any], width: int) -> tuple[float, type[np.generic], type[np.generic]]:
-    """What stands for 1, the type of norms, and the type of what one row and one category give."""
+    """The number that stands for 1, the type of norms, and that of the sum of one row and one category."""
     if width > 2 * MAX_DIMENSION:
         raise DataError("points", got=f"{width // 2} dimensions", expected=f"at most {MAX_DIMENSION}")
     return (255.0, np.int64, np.int32) if dtype == np.uint8 else (1.0, np.float64, np.float32)

@@ -23,7 +23,7 @@ from csrms_dist.errors import DataError
 
 
 class BoxEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator, ABC):  # type: ignore[misc]
-    """What the estimators with boxes share: they differ in how they learn and in the vigilance of each box."""
+    """The common part of estimators with boxes: they differ in how they learn and in the vigilance of each box."""
 
     weights_: Codes
     counts_: I64

@@ -95,7 +95,7 @@ class SphericalART(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMix
         return _nearest_direction(rows, self.prototypes_, rho)
 
     def choice_values(self, X: npt.ArrayLike) -> F32:
-        """What `predict` compares: the cosine of each row to each category, (N, J) float32; 0 for rows of zeros."""
+        """The cosine of each row to each category, (N, J) float32, as `predict` compares them; 0 for rows of zeros."""
         return self._cosines(X, "choice_values")
 
     def transform(self, X: npt.ArrayLike) -> F32:

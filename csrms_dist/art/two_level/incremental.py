@@ -17,7 +17,7 @@ from csrms_dist.basics.hashing import Texts
 
 @dataclass(frozen=True)
 class Drift:
-    """How the new rows differ from those that were clustered.
+    """The difference between the new rows and those that were clustered.
 
     rows: how many. new_patterns: how many they founded; founders: the rows in these. outliers, outliers_before: share
     of rows below the vigilance. score, score_before: mean resemblance. shift: total variation distance, 0 to 1, of the
@@ -42,7 +42,7 @@ class Drift:
 
 
 class Growth(NamedTuple):
-    """What is known of the clustered rows: prototypes (J, width), sizes (J,), share of outliers, mean score."""
+    """The clustered rows as new ones see them: prototypes (J, width), sizes (J,), share of outliers, mean score."""
 
     prototypes: Matrix
     sizes: I64

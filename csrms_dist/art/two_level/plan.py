@@ -50,9 +50,14 @@ class TwoLevel:
 class Found(NamedTuple, Generic[S]):
     """J prototypes, numbered by (size descending, prototype), and what became of the N rows.
 
-    prototypes: (J, width). pattern: (N,) int32, -1 for a row without direction. score: (N,) float32. passes: (N,) bool,
-    reaches the vigilance. tried: (vigilance, patterns) of each step of the search. transform: what the rows went
-    through. zero_rows: how many of them have no direction.
+    prototypes: (J, width).
+    pattern: (N,) int32, -1 for a row without direction.
+    score: (N,) float32.
+    passes: (N,) bool, reaches the vigilance.
+    vigilance: the value used.
+    tried: (vigilance, patterns) of each step of the search for it.
+    transform: what the rows went through.
+    zero_rows: how many of them have no direction.
     """
 
     prototypes: Matrix

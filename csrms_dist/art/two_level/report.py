@@ -1,4 +1,4 @@
-"""How far a clustering is, for those who want to hear of it."""
+"""The progress of a clustering, for those who want to hear of it."""
 
 from __future__ import annotations
 

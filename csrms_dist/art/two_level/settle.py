@@ -40,8 +40,12 @@ class Part:
 class Settling:
     """Learn, then settle the rows of a part: all rows, or, while the vigilance is searched for, the learnt ones.
 
-    learnt: the file of the rows to learn. spans: the shards' ranges of it. report: who hears of the steps, nobody by
-    default. steps: where what is computed is kept; by default it is not.
+    work: the means of the clustering.
+    part: the rows to settle.
+    learnt: the file of the rows to learn.
+    spans: the shards' ranges of it.
+    report: who hears of the steps, nobody by default.
+    steps: where what is computed is kept; by default it is not.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What one clustering works with: its plan, the keys of its rows, who runs its tasks, where its steps are kept."""
+"""The means of one clustering: its plan, the keys of its rows, who runs its tasks, where its steps are kept."""
 
 from __future__ import annotations
 
