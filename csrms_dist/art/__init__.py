@@ -9,10 +9,10 @@ array([0, 0, 1], dtype=int32)
 from csrms_dist.art.calibration import calibrate, calibrate_rows
 from csrms_dist.art.clustering import Clustering
 from csrms_dist.art.fuzzy.adaptive_vigilance import AdaptiveVigilanceART
-from csrms_dist.art.fuzzy.algorithm import FuzzyART
+from csrms_dist.art.fuzzy.estimator import FuzzyART
 from csrms_dist.art.patterns import cluster
 from csrms_dist.art.sharded_art import ShardedART
-from csrms_dist.art.spherical.algorithm import SphericalART
+from csrms_dist.art.spherical.estimator import SphericalART
 from csrms_dist.art.spherical.kmeans import SphericalKMeans
 
 __all__ = [

@@ -11,11 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from csrms_dist.art.fuzzy.algorithm import in_unit_interval
-from csrms_dist.art.inputs import as_matrix, finite, legal_value, not_finite
-from csrms_dist.art.scaling import MinMaxScaling, Scaling, SphericalScaling, blas
+from csrms_dist.art.algorithm import algorithm_of
+from csrms_dist.art.inputs import as_matrix, legal_value, not_finite
 from csrms_dist.art.two_level.selection import RowKeys
-from csrms_dist.basics.arrays import F64
 from csrms_dist.basics.hashing import hash_order
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -44,7 +42,7 @@ class Calibration:
         return (self.low + self.high) / 2
 
     def warning(self, vigilance: float, name: str = "vigilance", alternative: str = "") -> str:
-        """What to tell the user who chose `vigilance`; empty if it can work.
+        """A sentence for the user who chose `vigilance`; empty if it can work.
 
         name: as the user knows the parameter. alternative: what else to try, beside the suggestion.
         """
@@ -75,7 +73,7 @@ class Calibration:
 
 
 def calibrate(vectors: Any, ids: Any, algorithm: str = "spherical") -> Calibration:
-    """What a run would see: a sample of the rows (N, D), prepared as a run prepares them (centred, or scaled to bytes).
+    """The rows of a run: a sample of the rows (N, D), prepared as a run prepares them (centred, or scaled to bytes).
 
     For the estimators, which take rows as they are, measure with `calibrate_rows`: centring lowers every cosine.
 
@@ -102,12 +100,12 @@ def calibrate(vectors: Any, ids: Any, algorithm: str = "spherical") -> Calibrati
     bad = np.flatnonzero(~np.isfinite(sample).all(axis=1))
     if len(bad):
         raise not_finite(int(rows[bad[0]]), sample[bad[0]])
-    fit: type[Scaling] = MinMaxScaling if algorithm == "fuzzy" else SphericalScaling
-    return calibrate_rows(fit.fit(sample).transform_block(sample), algorithm)
+    scaling = algorithm_of(algorithm).scaling.fit(sample)
+    return calibrate_rows(scaling.transform_block(sample), algorithm)
 
 
 def calibrate_rows(rows: Any, algorithm: str = "spherical") -> Calibration:
-    """What an estimator would see: rows as they are, of which the first 2,048 count: a sample in random order.
+    """The rows of an estimator: as they are, of which the first 2,048 count: a sample in random order.
 
     algorithm: 'fuzzy' for FuzzyART and AdaptiveVigilanceART (rows in [0, 1], or uint8), else the cosine is measured.
     Raises ConfigError or DataError.
@@ -120,30 +118,12 @@ def calibrate_rows(rows: Any, algorithm: str = "spherical") -> Calibration:
     """
     legal_value("calibrate_rows: algorithm", algorithm, "algorithm")
     some = as_matrix(rows[:_REFERENCES] if isinstance(rows, np.ndarray) and rows.ndim == 2 else rows)[:_REFERENCES]
-    if algorithm == "fuzzy" and some.dtype != np.uint8:
-        some = in_unit_interval(some)
-    x = finite(some).astype(np.float64)
-    x = x / 255 if algorithm == "fuzzy" and some.dtype == np.uint8 else x
-    queries = min(_QUERIES, len(x))
-    resemblance = _closeness(x[:queries], x) if algorithm == "fuzzy" else _cosines(x[:queries], x)
-    itself = np.arange(len(x)) == np.arange(queries)[:, None]
-    if len(x) == 1:
+    n, queries = len(some), min(_QUERIES, len(some))
+    resemblance = algorithm_of(algorithm).resemblance(some, queries)
+    if n == 1:
         return Calibration(algorithm, 1, (1.0,) * len(LEVELS), (0.0,) * len(LEVELS), 0.0, 1.0)
+    itself = np.arange(n) == np.arange(queries)[:, None]
     nearest = np.where(itself, -np.inf, resemblance).max(axis=1)
     quantiles = [tuple(np.quantile(values, LEVELS).tolist()) for values in (nearest, resemblance[~itself])]
     low, high = (float(np.clip(values[LEVELS.index(0.5)], 0, 1)) for values in quantiles[::-1])
-    return Calibration(algorithm, len(x), quantiles[0], quantiles[1], low, high)
-
-
-def _cosines(a: F64, b: F64) -> F64:
-    def norms(x: F64) -> F64:
-        length = np.sqrt((x * x).sum(axis=1))
-        return np.where(length > 0, length, 1)
-
-    with blas().limit(limits=1, user_api="blas"):
-        cosines: F64 = (a @ b.T) / norms(a)[:, None] / norms(b)
-    return cosines
-
-
-def _closeness(a: F64, b: F64) -> F64:
-    return np.stack([1 - np.abs(row - b).mean(axis=1) for row in a])
+    return Calibration(algorithm, n, quantiles[0], quantiles[1], low, high)

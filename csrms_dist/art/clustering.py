@@ -9,12 +9,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from csrms_dist.art.inputs import as_matrix, finite
-from csrms_dist.art.scaling import BLOCK, MinMaxScaling, Scaling, load_scaling, save_scaling
+from csrms_dist.art.algorithm import algorithm_of
+from csrms_dist.art.inputs import as_matrix
+from csrms_dist.art.scaling import Scaling, load_scaling, save_scaling
+from csrms_dist.art.settings import ClusterSettings
 from csrms_dist.art.two_level.incremental import Drift, Growth, grown
-from csrms_dist.art.two_level.learner import FuzzyLearner, Learner, SphericalLearner
-from csrms_dist.art.two_level.prototypes import canonical_order
-from csrms_dist.art.two_level.selection import RowKeys
+from csrms_dist.art.two_level.learner import Learner
+from csrms_dist.art.two_level.placement import placed, transformed
 from csrms_dist.basics.arrays import F32, I32, I64, Bools, Matrix
 from csrms_dist.basics.hashing import Texts
 from csrms_dist.errors import DataError
@@ -26,11 +27,17 @@ _ARRAYS = ("pattern", "score", "outlier", "prototypes")
 class Clustering:
     """N rows in J patterns, numbered by (size descending, prototype).
 
-    pattern: (N,) int32; no row is unassigned. score: (N,) float32, the cosine to the frozen prototype (spherical) or
-    the choice value (fuzzy). outlier: (N,) bool, rows whose resemblance is below the vigilance. prototypes: (J, D')
-    int8 directions (spherical) or (J, 2D) uint8 boxes (fuzzy). vigilance: the value used. tried: (vigilance, patterns)
-    of each step of the search for it. zero_rows: rows without a direction; spherical ART learns nothing from them and
-    puts them in pattern 0. moved: whether prototypes were moved to the mean of their rows.
+    algorithm: its name in `cluster.algorithm`.
+    pattern: (N,) int32; no row is unassigned.
+    score: (N,) float32, the cosine to the frozen prototype (spherical) or the choice value (fuzzy).
+    outlier: (N,) bool, rows whose resemblance is below the vigilance.
+    prototypes: (J, D') int8 directions (spherical) or (J, 2D) uint8 boxes (fuzzy).
+    vigilance: the value used.
+    tried: (vigilance, patterns) of each step of the search for it.
+    scaling: what the vectors went through.
+    zero_rows: rows without a direction; spherical ART learns nothing from them and puts them in pattern 0.
+    choice: alpha of Fuzzy ART.
+    moved: whether prototypes were moved to the mean of their rows.
     """
 
     algorithm: str
@@ -47,8 +54,8 @@ class Clustering:
 
     @property
     def learner(self) -> Learner:
-        """What places rows: the kind of the prototypes decides."""
-        return SphericalLearner() if self.prototypes.dtype == np.int8 else FuzzyLearner(choice=self.choice)
+        """The learner that places rows."""
+        return algorithm_of(self.algorithm).learner(ClusterSettings(algorithm=self.algorithm, choice=self.choice))
 
     @property
     def n_patterns(self) -> int:
@@ -64,16 +71,9 @@ class Clustering:
         A fuzzy row that no box takes gets the box of largest choice value; a row without direction gets pattern 0.
         """
         vectors = self._of_known_width(vectors)
-        # A tie goes to the same prototype as in the fit, which knew the prototypes in canonical order.
-        order = canonical_order(self.prototypes)
-        frozen = self.prototypes[order]
-        pattern, score = np.empty(len(vectors), np.int32), np.empty(len(vectors), np.float32)
-        for start in range(0, len(vectors), BLOCK):
-            part = slice(start, start + BLOCK)
-            rows = self.scaling.transform_block(finite(np.asarray(vectors[part]), start, "vector {}"))
-            winner, score[part], _ = self.learner.assign(rows, frozen, self.vigilance, moved=True)
-            pattern[part] = np.where(winner >= 0, order[winner], 0)
-        return pattern, score
+        blocks = transformed(vectors, self.scaling, "vector {}")
+        found = placed(self.learner, blocks, self.prototypes, self.vigilance, moved=True)
+        return np.maximum(found.winner, 0), found.score
 
     def extended(
         self, vectors: Matrix, ids: Texts, *, min_size: int = 3, learn_rows: int = 20_000
@@ -84,15 +84,10 @@ class Clustering:
         and found patterns, of min_size rows or more, which are numbered after the old ones.
         """
         vectors = self._of_known_width(vectors)
-        parts = [np.asarray(vectors[start : start + BLOCK]) for start in range(0, len(vectors), BLOCK)]
-        rows = np.concatenate(
-            [self.scaling.transform_block(finite(part, k * BLOCK, "vector {}")) for k, part in enumerate(parts)]
-        )
-        keys = RowKeys(len(rows), ids)
-        keys.refuse_repeated()
+        rows = np.concatenate(list(transformed(vectors, self.scaling, "vector {}")))
         before = Growth(self.prototypes, self.sizes(), float(self.outlier.mean()), float(self.score.mean()))
         found, drift = grown(
-            self.learner, before, rows, keys, self.vigilance, moved=self.moved,
+            self.learner, before, rows, ids, self.vigilance, moved=self.moved,
             learn_rows=learn_rows, min_size=min_size,
         )  # fmt: skip
         zero = int((~rows.any(axis=1)).sum()) if rows.dtype == np.int8 else 0
@@ -109,9 +104,9 @@ class Clustering:
     def _of_known_width(self, vectors: Any) -> Any:
         """Vectors as they are if they can be read by ranges, else as an array; DataError for another width."""
         matrix = vectors if hasattr(vectors, "dtype") and len(vectors.shape) == 2 else as_matrix(vectors)
-        known = len(self.scaling.low if isinstance(self.scaling, MinMaxScaling) else self.scaling.mean)
-        if matrix.shape[1] != known:
-            raise DataError("vectors", got=f"{matrix.shape[1]} columns", expected=f"{known}, as were clustered")
+        got, known = matrix.shape[1], self.scaling.columns
+        if got != known:
+            raise DataError("vectors", got=f"{got} columns", expected=f"{known}, as were clustered")
         return matrix
 
     def save(self, folder: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""What the estimators are given, checked once: rows, parameters, fit before predict; in scikit-learn's way."""
+"""Checks of all that estimators are given: rows, parameters, fit before predict; in scikit-learn's way."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from csrms_dist.art.settings import ClusterSettings
 from csrms_dist.basics.arrays import Matrix
 from csrms_dist.basics.settings import Settings, check_value, describe
 from csrms_dist.errors import ConfigError, DataError
+
+#: How far a float may lie outside [0, 1] and is clipped: 4 units in the last place of float32, as scalers leave.
+ROUNDING = 4 * 2.0**-23
 
 
 class UnfittedError(DataError, NotFittedError):  # type: ignore[misc]
@@ -80,6 +83,25 @@ def finite(x: Matrix, first: int = 0, what: str = "row {} of X") -> Matrix:
     return x
 
 
+def in_unit_interval(x: Matrix, what: str = "row {} of X") -> Matrix:
+    """Floats in [0, 1]; what misses it by rounding alone is clipped. DataError names the first row outside."""
+    low, high = x.min(), x.max()
+    if low >= 0 and high <= 1:
+        return x
+    if low >= -ROUNDING and high <= 1 + ROUNDING:
+        clipped: Matrix = np.clip(x, 0, 1)
+        return clipped
+    inside = (x >= -ROUNDING) & (x <= 1 + ROUNDING)  # NaN is not
+    row = int(np.flatnonzero(~inside.all(axis=1))[0])
+    if not np.isfinite(x[row]).all():
+        raise not_finite(row, x[row], what)
+    column = int(np.flatnonzero(~inside[row])[0])
+    raise DataError(
+        what.format(row), got=f"{x[row, column]!s} in column {column}", expected="numbers in [0, 1]",
+        remedy="scale them, as with sklearn.preprocessing.MinMaxScaler(clip=True)",
+    )  # fmt: skip
+
+
 def rows_to_learn(estimator: Any, X: Any) -> Matrix:
     """X as a matrix; its width and the names of its columns are noted by the first call, and checked afterwards."""
     return _noted(estimator, X, reset=not hasattr(estimator, "n_features_in_"))
@@ -117,7 +139,7 @@ def _noted(estimator: Any, X: Any, *, reset: bool) -> Matrix:
 
 @contextmanager
 def kept_on_failure(estimator: Any, *, anew: bool = False) -> Iterator[None]:
-    """What the estimator has learnt comes back when the block fails. anew: inside the block it has learnt nothing."""
+    """Learnt attributes come back when the block fails. anew: inside the block the estimator has learnt nothing."""
     before = dict(vars(estimator))
     if anew:
         for name in before:
@@ -151,3 +173,8 @@ def legal_value(what: str, value: Any, field: str, table: type[Settings] = Clust
             return found
     expected = describe(next(spec for spec in fields(table) if spec.name == field)).removesuffix(for_runs) + also
     raise ConfigError(what, got=" ".join(repr(value).split())[:80], expected=expected)
+
+
+def check_vigilance(estimator: Any) -> float:
+    """The vigilance of an estimator, which cannot choose 'auto' by itself."""
+    return float(parameter(estimator, "vigilance"))

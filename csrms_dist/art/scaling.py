@@ -33,7 +33,7 @@ class Transform(Protocol):
     def dtype(self) -> type[np.generic]: ...
 
     def width(self, dimension: int) -> int:
-        """How many columns rows of so many columns get."""
+        """The number of columns that rows of so many columns get."""
         ...
 
     def transform_block(self, block: Matrix) -> Matrix: ...
@@ -95,8 +95,13 @@ class SphericalScaling:
         return cls(mean, basis, 127.0 / (largest or 1.0))
 
     @property
+    def columns(self) -> int:
+        """The number of columns of a vector."""
+        return len(self.mean)
+
+    @property
     def dimension(self) -> int:
-        return int(self.basis.shape[1] or len(self.mean))
+        return int(self.basis.shape[1] or self.columns)
 
     def _directions(self, block: Matrix) -> F64:
         x = _unit(block)
@@ -136,7 +141,7 @@ class MinMaxScaling:
     dtype = np.uint8
 
     def width(self, dimension: int) -> int:
-        return self.dimension
+        return self.columns
 
     @classmethod
     def fit(cls, vectors: Rows, rows: I64 | None = None) -> Self:
@@ -146,7 +151,7 @@ class MinMaxScaling:
 
     @staticmethod
     def extremes(block: Matrix) -> tuple[F64, F64]:
-        """What one block adds to the all-reduce: minimum and maximum, each (D,)."""
+        """The part of one block in the all-reduce: minimum and maximum, each (D,)."""
         x = _unit(block)
         return x.min(axis=0), x.max(axis=0)
 
@@ -163,7 +168,8 @@ class MinMaxScaling:
         return cls(low, high)
 
     @property
-    def dimension(self) -> int:
+    def columns(self) -> int:
+        """The number of columns of a vector."""
         return len(self.low)
 
     def transform_block(self, block: Matrix) -> U8:

@@ -1,17 +1,32 @@
-"""The section `cluster`."""
+"""The section `cluster`, and the algorithms that it names."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from csrms_dist.basics.lookup import chosen
 from csrms_dist.basics.settings import Settings, setting
 from csrms_dist.errors import ConfigError
+
+#: The algorithms: the `Algorithm` of each name.
+ALGORITHMS = {
+    "spherical": "csrms_dist.art.spherical.learner:Spherical",
+    "fuzzy": "csrms_dist.art.fuzzy.learner:Fuzzy",
+    "kmeans": "csrms_dist.art.spherical.learner:KMeans",
+}
+
+#: How vigilances of Fuzzy ART adapt: which rules of `fuzzy.kernels` change them after a row.
+ADAPTATIONS = {
+    "am": "csrms_dist.art.fuzzy.kernels:RESET",
+    "cm": "csrms_dist.art.fuzzy.kernels:RAISE",
+    "hi": "csrms_dist.art.fuzzy.kernels:RESET_AND_RAISE",
+}
 
 
 @dataclass(frozen=True)
 class ClusterSettings(Settings):
     algorithm: str = setting(
-        "spherical", words=("spherical", "fuzzy", "kmeans"), doc="spherical or Fuzzy ART; kmeans on the sphere"
+        "spherical", words=tuple(ALGORITHMS), own=True, doc="spherical or Fuzzy ART; kmeans on the sphere"
     )
     n_patterns: int | str = setting("auto", "[1, 1000000]", words=("auto",), doc="patterns aimed at")
     vigilance: float | str = setting("auto", "[0, 1]", words=("auto",), doc="rho; auto: bisected for n_patterns")
@@ -24,7 +39,7 @@ class ClusterSettings(Settings):
     choice: float = setting(0.01, "(0, 10]", doc="alpha of Fuzzy ART")
     learning_rate: float = setting(0.5, "(0, 1]", doc="beta of Fuzzy ART in the shards; the merge uses 1")
     adaptation: str = setting(
-        "none", words=("none", "am", "cm", "hi"), doc="how fuzzy vigilances adapt while shards learn (Meng et al. 2015)"
+        "none", words=("none", *ADAPTATIONS), doc="how fuzzy vigilances adapt while shards learn (Meng et al. 2015)"
     )
     scaling: str = setting(
         "min_max", words=("min_max", "clipped_min_max"), doc="of fuzzy rows; clipped: at the quantiles 1 and 99 %"
@@ -41,9 +56,9 @@ class ClusterSettings(Settings):
                 expected="at most one of them, because each decides the other",
                 remedy="set one of them to auto",
             )
-        if self.vigilance != "auto" and self.algorithm == "kmeans":
+        if self.vigilance != "auto" and chosen(ALGORITHMS, self.algorithm, "cluster.algorithm")().kmeans(self):
             raise ConfigError(
-                "cluster.vigilance with cluster.algorithm kmeans",
+                f"cluster.vigilance with cluster.algorithm {self.algorithm}",
                 got=str(self.vigilance),
                 expected="auto, because k-means has no vigilance",
                 remedy="set cluster.n_patterns",

@@ -6,7 +6,6 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 from warnings import warn
@@ -16,62 +15,35 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClusterMixin
 
 from csrms_dist.art.fuzzy.adaptive_vigilance import AdaptiveVigilanceART, AdaptiveVigilanceSettings
-from csrms_dist.art.fuzzy.algorithm import FuzzyART, in_unit_interval
+from csrms_dist.art.fuzzy.estimator import FuzzyART
+from csrms_dist.art.fuzzy.learner import FuzzyLearner
 from csrms_dist.art.inputs import (
     check_columns,
     check_fitted,
-    finite,
+    check_vigilance,
     kept_on_failure,
     parameter,
     rows_to_learn,
     rows_to_place,
 )
-from csrms_dist.art.patterns import prepare_rows
 from csrms_dist.art.rows import Rows, open_rows
-from csrms_dist.art.scaling import BLOCK
-from csrms_dist.art.spherical import algorithm as spherical_art
-from csrms_dist.art.spherical.algorithm import SphericalART, check_vigilance
+from csrms_dist.art.spherical.estimator import SphericalART
 from csrms_dist.art.spherical.kmeans import SphericalKMeans
-from csrms_dist.art.two_level.driver import Driver, TwoLevel
+from csrms_dist.art.spherical.learner import SphericalLearner
+from csrms_dist.art.two_level.driver import find_patterns
 from csrms_dist.art.two_level.executors import Executor
 from csrms_dist.art.two_level.incremental import Drift, Growth, grown
-from csrms_dist.art.two_level.learner import FuzzyLearner, Learner, SphericalLearner
-from csrms_dist.art.two_level.prototypes import canonical_order
+from csrms_dist.art.two_level.learner import Assigned, Learner
+from csrms_dist.art.two_level.placement import placed, transformed
+from csrms_dist.art.two_level.plan import TwoLevel
 from csrms_dist.art.two_level.selection import RowKeys
+from csrms_dist.art.two_level.work import Work
 from csrms_dist.basics.arrays import F32, I32, Bools, Matrix
 from csrms_dist.basics.hashing import Texts
 from csrms_dist.errors import ConfigError, DataError
 
 Single = SphericalART | FuzzyART | AdaptiveVigilanceART | SphericalKMeans
 MISSED = 0.1  # share by which the number of patterns may differ from the one asked for without a word
-
-
-@dataclass(frozen=True)
-class Directions:
-    """Finite rows -> int8 directions, each by itself: rint(127 x / |x|)."""
-
-    dtype = np.int8
-
-    def width(self, dimension: int) -> int:
-        return dimension
-
-    def transform_block(self, block: Matrix) -> Matrix:
-        return block if block.dtype == np.int8 else spherical_art.quantise(block.astype(np.float64))
-
-
-@dataclass(frozen=True)
-class UnitInterval:
-    """Rows in [0, 1] as float32, or uint8 as they are. Raises DataError for values outside."""
-
-    dtype: Any = np.float32
-
-    def width(self, dimension: int) -> int:
-        return dimension
-
-    def transform_block(self, block: Matrix) -> Matrix:
-        if block.dtype == np.uint8:
-            return block
-        return in_unit_interval(block, "a row of X").astype(np.float32)
 
 
 class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
@@ -89,7 +61,7 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     n_patterns: how many patterns to aim at, by a search for the vigilance; None takes the estimator's vigilance.
     recentre: how many times patterns move to the mean of their rows; more even sizes, but boxes cover no longer.
     min_size: patterns with fewer rows are dissolved. Boxes that cover their rows allow 1 alone.
-    executor: who runs the tasks (`executors.ThreadExecutor(2)`, a pool of Ray actors); this process by default.
+    executor: who runs the tasks (`two_level.executors.ThreadExecutor(2)`, Ray actors); this process by default.
     folder: where work is kept while fit runs, so that the same fit goes on after a stop; a temporary folder by default.
 
     Attributes
@@ -158,18 +130,15 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             check_columns(self, rows, reset=True)
         keys = RowKeys(len(rows), ids)
         keys.refuse_repeated()
-        driver = Driver(plan, keys, kept / "steps", [facts, _digest(keys.ids)], self.executor)
-        prepared = self._prepared(driver, path)
-        found = driver.cluster(prepared)
-        driver.remove()
-        self.labels_: I32 = np.maximum(found.pattern, 0)
+        work = Work(plan, keys, kept / "steps", [facts, _digest(keys.ids)], self.executor)
+        found = find_patterns(work, path, lambda given: plan.learner.transform(given.rows.dtype))
+        self.labels_: I32 = found.labels
         self.scores_: F32 = found.score
-        directed = found.pattern >= 0
-        self.outliers_ = np.where(directed, ~found.passes, found.vigilance > 0)
+        self.outliers_: Bools = found.outliers
         self.prototypes_ = found.prototypes
         self.sizes_ = np.bincount(self.labels_, minlength=len(found.prototypes)).astype(np.int64)
         self.vigilance_, self.tried_ = found.vigilance, found.tried
-        self._moved = plan.recentre > 0 or bool(plan.kmeans)
+        self._moved = plan.moves
         if plan.vigilance is None and abs(len(self.sizes_) - plan.n_patterns) > MISSED * plan.n_patterns:
             warn(
                 f"{len(self.sizes_)} patterns were found, not {plan.n_patterns}: the nearest number that these rows, "
@@ -199,12 +168,10 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         if not hasattr(self, "prototypes_"):
             return self.fit(X, ids=ids)
         plan, source = self._plan(), self._known(X, "partial_fit")
-        keys = RowKeys(len(source), ids)
-        keys.refuse_repeated()
-        rows = np.concatenate([block for _, block in self._blocks(source)])
+        rows = np.concatenate(list(self._prepared(source, plan.learner)))
         before = Growth(self.prototypes_, self.sizes_, float(self.outliers_.mean()), float(self.scores_.mean()))
         found, self.drift_ = grown(
-            plan.learner, before, rows, keys, self.vigilance_, moved=self._moved, learn_rows=plan.learn_rows,
+            plan.learner, before, rows, ids, self.vigilance_, moved=self._moved, learn_rows=plan.learn_rows,
             min_size=plan.min_size,
         )  # fmt: skip
         self.prototypes_, self.sizes_ = found.prototypes, found.sizes
@@ -223,7 +190,7 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         if self.executor is not None and not callable(getattr(self.executor, "map", None)):
             raise ConfigError(
                 "ShardedART: executor", got=" ".join(repr(self.executor).split())[:80],
-                expected="an executor, such as art.executors.ThreadExecutor(2), or None",
+                expected="an executor, such as art.two_level.executors.ThreadExecutor(2), or None",
             )  # fmt: skip
         n_patterns = None
         if self.n_patterns is not None:
@@ -236,7 +203,7 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             vigilance = check_vigilance(single)
         recentre, min_size = int(parameter(self, "recentre")), int(parameter(self, "min_size"))
         learner = _learner(single)
-        if isinstance(learner, FuzzyLearner) and min_size > 1 and not recentre:
+        if learner.covers and min_size > 1 and not recentre:
             raise ConfigError(
                 "ShardedART: min_size", got=str(min_size), expected="1, because boxes cover their rows",
                 remedy="set recentre above 0, which gives that up",
@@ -257,24 +224,6 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             raise ConfigError("ShardedART: folder", got=got, expected=expected) from error
         return folder
 
-    def _transform(self) -> Directions | UnitInterval:
-        if self.prototypes_.dtype == np.int8:
-            return Directions()
-        return UnitInterval(np.uint8 if self.prototypes_.dtype == np.uint8 else np.float32)
-
-    def _prepared(self, driver: Driver, path: Path) -> Path:
-        """The rows in the learner's type: the file itself where it has it."""
-        rows = open_rows(path)
-        spherical = isinstance(driver.plan.learner, SphericalLearner)
-        transform = Directions() if spherical else UnitInterval(np.uint8 if rows.dtype == np.uint8 else np.float32)
-        if path.suffix == ".npy" and rows.dtype == transform.dtype and rows.dtype.kind != "f":
-            return path
-        prepared = driver.folder / "prepared.npy"
-        driver.steps.step(
-            "prepared", lambda: {"zero_rows": np.array(prepare_rows(driver, path, rows, transform, prepared))}
-        )
-        return prepared
-
     def _known(self, X: Any, method: str) -> Rows:
         """The rows of an array or a file, with as many columns and of the kind as in fit."""
         rows: Rows
@@ -290,28 +239,20 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             raise DataError("X", got=str(rows.dtype), expected=f"{kind} as in fit", remedy="convert the rows as then")
         return rows
 
-    def _blocks(self, rows: Rows) -> Iterator[tuple[slice, Matrix]]:
-        """The rows block by block as the learner takes them, and which rows they are."""
-        transform = self._transform()
-        for start in range(0, len(rows), BLOCK):
-            part = slice(start, start + BLOCK)
-            yield part, transform.transform_block(finite(np.asarray(rows[part]), start))
+    def _prepared(self, rows: Rows, learner: Learner) -> Iterator[Matrix]:
+        """The rows block by block as the learner takes them."""
+        return transformed(rows, learner.transform(self.prototypes_.dtype))
 
-    def _assigned(self, X: Any, method: str, nearest: bool) -> tuple[I32, F32, Bools]:
-        x, learner = self._known(X, method), _learner(SphericalART() if self.estimator is None else self.estimator)
-        order = canonical_order(self.prototypes_)  # ties go as they went in fit
-        frozen = self.prototypes_[order]
-        winner, score = np.empty(len(x), np.int32), np.empty(len(x), np.float32)
-        passes = np.empty(len(x), np.bool_)
-        for part, rows in self._blocks(x):
-            found = learner.assign(rows, frozen, self.vigilance_, moved=self._moved or nearest)
-            winner[part] = np.where(found.winner >= 0, order[found.winner], 0 if nearest else -1)
-            score[part], passes[part] = found.score, found.passes
-        return winner, score, passes
+    def _assigned(self, X: Any, method: str, nearest: bool) -> Assigned:
+        x, learner = self._known(X, method), _learner(self.estimator)
+        found = placed(
+            learner, self._prepared(x, learner), self.prototypes_, self.vigilance_, moved=self._moved or nearest
+        )
+        return found._replace(winner=np.maximum(found.winner, 0)) if nearest else found
 
 
-def _learner(single: Single) -> Learner:
-    if isinstance(single, SphericalART | SphericalKMeans):
+def _learner(single: Single | None) -> Learner:
+    if single is None or isinstance(single, SphericalART | SphericalKMeans):
         return SphericalLearner()
     choice, rate = (parameter(single, name) for name in ("choice", "learning_rate"))
     if isinstance(single, AdaptiveVigilanceART):

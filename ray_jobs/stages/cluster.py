@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from csrms_dist.art import cluster
 from csrms_dist.art.calibration import calibrate
-from csrms_dist.art.two_level.driver import PHASES
+from csrms_dist.art.two_level.plan import PHASES
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.evaluation.report import method_of
 from csrms_dist.features.feature_table import FeatureTable

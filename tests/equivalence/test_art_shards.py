@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import multiprocessing
 import pickle
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -17,13 +14,12 @@ from hypothesis.extra import numpy as hnp
 from sklearn.datasets import load_digits
 
 from csrms_dist.art import Clustering, cluster
-from csrms_dist.art.scaling import SphericalScaling
 from csrms_dist.art.settings import ClusterSettings
-from csrms_dist.art.two_level.driver import PHASES, merge_all
 from csrms_dist.art.two_level.executors import SerialExecutor
-from csrms_dist.art.two_level.selection import RowKeys, learning_rows
+from csrms_dist.art.two_level.plan import PHASES
 from csrms_dist.basics.hashing import hash_ids, hash_order
 from csrms_dist.errors import DataError
+from tests.unit.art.runs import run, saved
 
 PROPERTY = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
@@ -56,22 +52,6 @@ class ProcessExecutor:
             results.append(future.result())
             after(number)
         return results
-
-
-def run(X, ids=None, n_classes=None, executor=None, **kwargs):
-    ids = [f"row{i}" for i in range(len(X))] if ids is None else ids
-    chosen = kwargs.pop("settings", None) or ClusterSettings(**kwargs)
-    with TemporaryDirectory() as folder:
-        np.save(Path(folder) / "vectors.npy", X)
-        result = cluster(Path(folder) / "vectors.npy", ids, chosen, n_classes, Path(folder) / "work", executor)
-        assert [path.name for path in Path(folder).iterdir()] == ["vectors.npy"]  # it cleans up after itself
-    return result
-
-
-def saved(result: Clustering) -> dict[str, bytes]:
-    with TemporaryDirectory() as folder:
-        result.save(Path(folder))
-        return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
 
 
 def check_any(result: Clustering, X) -> None:
@@ -332,34 +312,7 @@ def test_files_that_cannot_be_clustered_are_refused(X, ids, what):
         run(X, ids)
 
 
-# --- the parts of the driver ---
-
-
-def test_ties_of_the_hash_go_by_the_bytes_of_the_id():
-    hashes = np.array([5, 1, 5, 5, 0], np.uint64)
-    ids = ["b", "x", "é", "a", "y"]
-    assert hash_order(hashes, ids).tolist() == [4, 1, 3, 0, 2]
-
-
-def test_learning_rows_are_those_of_smallest_hash_in_each_shard():
-    ids = [f"image{i}" for i in range(200)]
-    order, shard = hash_ids(ids, "order"), hash_ids(ids, "shard") % np.uint64(3)
-    for learn_rows, quota in ((200, 200), (60, 20), (2, 1)):
-        rows, first = learning_rows(RowKeys(200, ids), 3, learn_rows)
-        for k in range(3):
-            expected = sorted((i for i in range(200) if shard[i] == k), key=lambda i: order[i])[:quota]
-            assert rows[first[k] : first[k + 1]].tolist() == expected
-
-
-def test_large_merges_follow_a_fixed_tree():
-    merged = []
-
-    def merge(parts):
-        merged.append(parts)
-        return [number for part in parts for number in part][:30_000]
-
-    merge_all([[k] * 40_000 for k in range(5)], merge, len)
-    assert [[part[0] for part in parts] for parts in merged] == [[0, 1], [2, 3], [4], [0, 2, 4]]
+# --- phases, and going on after a stop ---
 
 
 def test_phases_are_reported_in_order_and_the_hook_follows_each(tmp_path, digits):
@@ -427,59 +380,3 @@ def test_a_stopped_run_goes_on_from_its_last_phase(algorithm, phase, tmp_path, d
     other = Counting()
     assert go(other, inputs="other rows") == expected  # what others left is not used
     assert other.ran == whole.ran
-
-
-# --- the saved clustering ---
-
-
-@pytest.mark.parametrize("algorithm", ["spherical", "fuzzy"])
-def test_a_saved_clustering_is_the_same_and_places_unseen_rows(algorithm, tmp_path, digits):
-    X = digits[0]
-    result = run(X[:900], n_classes=10, algorithm=algorithm)
-    result.save(tmp_path)
-    again = Clustering.load(tmp_path)
-    for field in dataclasses.fields(Clustering):
-        if field.name != "scaling":
-            assert np.array_equal(getattr(again, field.name), getattr(result, field.name)), field.name
-    assert saved(again) == saved(result)
-    pattern, score = again.predict(X[900:])
-    assert (pattern == result.predict(X[900:])[0]).all()
-    assert pattern.min() >= 0
-    assert pattern.max() < result.n_patterns
-    assert np.isfinite(score).all()
-    far = np.random.default_rng(0).normal(size=(9000, 64))  # more than a block, and like nothing seen
-    assert (again.predict(far)[0] >= 0).all()
-    assert (again.predict(np.zeros((2, 64)))[0] >= 0).all()
-    with pytest.raises(DataError, match="vector 1"):
-        again.predict(np.array([[0.0] * 64, [np.nan] * 64]))
-
-
-def test_loading_what_is_not_there_names_it(tmp_path):
-    with pytest.raises(DataError, match=r"clustering\.json"):
-        Clustering.load(tmp_path)
-
-
-def test_the_scaling_is_fitted_on_the_learnt_rows_in_hash_order(digits):
-    X = digits[0][:400]
-    ids = [f"row{i}" for i in range(400)]
-    result = run(X, ids, vigilance=0.6, learn_rows=100)
-    rows = set(learning_rows(RowKeys(400, ids), 4, 100)[0].tolist())
-    order = [k for k in hash_order(hash_ids(ids, "order"), ids).tolist() if k in rows]
-    expected = SphericalScaling.fit(X, np.array(order))
-    assert expected.mean.tobytes() == result.scaling.mean.tobytes()
-    assert expected.scale == result.scaling.scale
-
-
-def test_vectors_of_another_width_and_repeated_ids_are_refused(digits, tmp_path):
-    X = digits[0][:300]
-    result = run(X, [f"row{i}" for i in range(300)], vigilance=0.6)
-    for call in (lambda rows: result.predict(rows), lambda rows: result.extended(rows, ["a", "b"])):
-        with pytest.raises(DataError, match="vectors: got 5 columns, expected 64"):
-            call(X[:2, :5])
-        with pytest.raises(DataError, match="of shape"):
-            call(X[0])
-    with pytest.raises(DataError, match="'a' twice"):
-        result.extended(X[:2], ["a", "a"])
-    assert (result.predict(X[:5].tolist())[0] == result.predict(X[:5])[0]).all()
-    result.save(str(tmp_path / "kept"))
-    assert saved(Clustering.load(str(tmp_path / "kept"))) == saved(result)

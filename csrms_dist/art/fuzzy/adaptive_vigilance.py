@@ -5,21 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from csrms_dist.art.fuzzy.algorithm import Boxes, BoxEstimator, Codes, learn_with_vigilances
-from csrms_dist.art.fuzzy.kernels import RAISE, RESET
-from csrms_dist.art.inputs import legal_value, parameter
-from csrms_dist.art.spherical.algorithm import check_vigilance
+from csrms_dist.art.fuzzy.algorithm import Boxes, Codes, learn_with_vigilances
+from csrms_dist.art.fuzzy.estimator import BoxEstimator
+from csrms_dist.art.inputs import check_vigilance, legal_value, parameter
+from csrms_dist.art.settings import ADAPTATIONS
 from csrms_dist.basics.arrays import F64, I32, I64, Matrix
+from csrms_dist.basics.lookup import resolve
 from csrms_dist.basics.settings import Settings, setting
-
-KINDS = {"am": RESET, "cm": RAISE, "hi": RESET | RAISE}
 
 
 @dataclass(frozen=True)
 class AdaptiveVigilanceSettings(Settings):
-    """What the estimator has beside Fuzzy ART's parameters."""
+    """The parameters beside Fuzzy ART's."""
 
-    kind: str = setting("hi", words=tuple(KINDS), doc="which rule adapts the vigilances")
+    kind: str = setting("hi", words=tuple(ADAPTATIONS), doc="which rule adapts the vigilances")
     sigma: float | str = setting("auto", "[0, 1]", words=("auto",), doc="strength of AM-ART's rule; auto: 1 / rows")
     delta: float = setting(1e-3, "[0, 1]", doc="by how much CM-ART's rule exceeds a match")
 
@@ -38,7 +37,7 @@ def learn(
 ) -> tuple[Boxes, F64, I32]:
     """One pass over the inputs, one at a time, in the order given (Meng, Tan and Wunsch 2015).
 
-    As `fuzzy_art.learn`, but category j passes if match_j >= rho_j. With the winner k, of choice value T_k, and the
+    As `algorithm.learn`, but category j passes if match_j >= rho_j. With the winner k, of choice value T_k, and the
     vigilances as they were before the row, in this order::
 
         CM, HI:  rho_j <- match_j + delta     for every j /= k that passed
@@ -50,7 +49,8 @@ def learn(
 
     Parameters
     ----------
-    codes: (N, 2D) complement codes of points, uint8 or floats. vigilance: rho, that of new categories.
+    codes: (N, 2D) complement codes of points, uint8 or floats.
+    vigilance: rho, that of new categories.
     sigma: a number, or "auto" for 1 / N.
     weights: (N,) int64, how many rows each input stands for; one each by default.
     known: categories to go on from, of the codes' type, and their vigilances.
@@ -85,7 +85,7 @@ def _checked(name: str, value: Any) -> Any:
 
 
 def _kind(kind: Any) -> int:
-    return KINDS[_checked("kind", kind)]
+    return int(resolve(ADAPTATIONS[_checked("kind", kind)]))
 
 
 def _sigma(sigma: Any, rows: int) -> float:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 
 from csrms_dist.art.fuzzy import kernels as fuzzy_kernels
 from csrms_dist.art.fuzzy.absolute_differences import GROUP, padded
-from csrms_dist.art.inputs import kept_on_failure, not_finite, parameter, rows_to_learn, rows_to_place
-from csrms_dist.art.spherical.algorithm import check_vigilance
 from csrms_dist.basics.arrays import F32, F64, I32, I64, U8, Matrix
 from csrms_dist.errors import DataError
 
@@ -23,8 +18,6 @@ Codes: TypeAlias = U8 | F32
 
 MAX_DIMENSION = 2_000_000  # above it the sums of byte differences could leave 31 bits
 _ROWS_AT_A_TIME = 128  # of an assignment
-#: How far a float may lie outside [0, 1] and is clipped: 4 units in the last place of float32, as scalers leave.
-ROUNDING = 4 * 2.0**-23
 _CACHED_BYTES = 1 << 18  # of the categories that these rows meet before the next categories: half of a usual cache
 
 
@@ -121,7 +114,7 @@ def learn_with_vigilances(
 
     kind: 0, or bits of fuzzy_kernels.RESET and RAISE. Returns the categories, their vigilances (J,), the labels (N,).
     """
-    rows = _typed(source)
+    rows = typed(source)
     width = rows.shape[1] * (2 if points else 1)
     unit, size_type, cell_type = _arithmetic(rows.dtype, width)
     boxes, vigilances = known or (Boxes(np.zeros((0, width), rows.dtype), np.zeros(0, np.int64)), np.zeros(0))
@@ -192,7 +185,7 @@ def assign_points(
 
 def common_parts(x: Matrix, weights: Codes) -> F64:
     """|I ^ w_j| of points x (N, D) with boxes w (J, 2D), in their unit (a byte counts 1): (N, J) float64."""
-    rows, w = _typed(x), padded(_typed(weights))
+    rows, w = typed(x), padded(typed(weights))
     _, size_type, cell_type = _arithmetic(rows.dtype, 2 * rows.shape[1])
     _check_alike("the boxes", weights, rows.dtype, 2 * rows.shape[1])
     norms = np.zeros(len(w), size_type)
@@ -206,7 +199,7 @@ def common_parts(x: Matrix, weights: Codes) -> F64:
 def _assign(
     source: Matrix, weights: Codes, vigilance: float | F64, choice: float, threads: int, points: bool
 ) -> tuple[I32, F32]:
-    rows, w = _typed(source), padded(_typed(weights))
+    rows, w = typed(source), padded(typed(weights))
     width = rows.shape[1] * (2 if points else 1)
     unit, size_type, cell_type = _arithmetic(rows.dtype, width)
     _check_alike("the boxes", weights, rows.dtype, width)
@@ -235,7 +228,7 @@ def _assign(
     return winner, value.astype(np.float32)
 
 
-def _typed(x: Matrix) -> Codes:
+def typed(x: Matrix) -> Codes:
     """Bytes as they are, everything else as float32; C-contiguous."""
     if x.dtype == np.uint8:
         return np.ascontiguousarray(x)
@@ -243,7 +236,7 @@ def _typed(x: Matrix) -> Codes:
 
 
 def _arithmetic(dtype: np.dtype[Any], width: int) -> tuple[float, type[np.generic], type[np.generic]]:
-    """What stands for 1, the type of norms, and the type of what one row and one category give."""
+    """The number that stands for 1, the type of norms, and that of the sum of one row and one category."""
     if width > 2 * MAX_DIMENSION:
         raise DataError("points", got=f"{width // 2} dimensions", expected=f"at most {MAX_DIMENSION}")
     return (255.0, np.int64, np.int32) if dtype == np.uint8 else (1.0, np.float64, np.float32)
@@ -261,168 +254,3 @@ def _extended(values: Matrix, length: int) -> Matrix:
     result = np.zeros(length, values.dtype)
     result[: min(len(values), length)] = values[:length]
     return result
-
-
-def in_unit_interval(x: Matrix, what: str = "row {} of X") -> Matrix:
-    """Floats in [0, 1]; what misses it by rounding alone is clipped. DataError names the first row outside."""
-    low, high = x.min(), x.max()
-    if low >= 0 and high <= 1:
-        return x
-    if low >= -ROUNDING and high <= 1 + ROUNDING:
-        clipped: Matrix = np.clip(x, 0, 1)
-        return clipped
-    inside = (x >= -ROUNDING) & (x <= 1 + ROUNDING)  # NaN is not
-    row = int(np.flatnonzero(~inside.all(axis=1))[0])
-    if not np.isfinite(x[row]).all():
-        raise not_finite(row, x[row], what)
-    column = int(np.flatnonzero(~inside[row])[0])
-    raise DataError(
-        what.format(row), got=f"{x[row, column]!s} in column {column}", expected="numbers in [0, 1]",
-        remedy="scale them, as with sklearn.preprocessing.MinMaxScaler(clip=True)",
-    )  # fmt: skip
-
-
-class BoxEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator, ABC):  # type: ignore[misc]
-    """What the estimators with boxes share: they differ in how they learn and in the vigilance of each box."""
-
-    weights_: Codes
-    counts_: I64
-    labels_: I32
-    n_features_in_: int
-    choice: float
-
-    @abstractmethod
-    def _learn(self, x: Codes, known: Boxes | None) -> tuple[Boxes, I32]:
-        """Learn points, going on from `known`; checks the parameters."""
-
-    @abstractmethod
-    def _vigilances(self) -> float | F64:
-        """The vigilance of all boxes, or of each, (J,)."""
-
-    def fit(self, X: npt.ArrayLike, y: object = None) -> Self:
-        """Learn X (N, D), numbers in [0, 1] or uint8, in the order given. Raises ConfigError or DataError."""
-        with kept_on_failure(self, anew=True):
-            return self.partial_fit(X)
-
-    def partial_fit(self, X: npt.ArrayLike, y: object = None) -> Self:
-        """Go on learning, rows of the same type; several calls equal one `fit` of all the rows."""
-        with kept_on_failure(self):
-            x = self._points(rows_to_learn(self, X))
-            known = Boxes(self.weights_, self.counts_) if hasattr(self, "weights_") else None
-            boxes, self.labels_ = self._learn(x, known)
-            self.weights_, self.counts_ = boxes.weights, boxes.counts
-        return self
-
-    def predict(self, X: npt.ArrayLike) -> I32:
-        """The category of each row with the boxes as they are, (N,) int32; -1 where none passes the vigilance."""
-        x = self._placed_points(X, "predict")
-        return assign_points(x, self.weights_, self._vigilances(), choice=self._choice())[0]
-
-    def transform(self, X: npt.ArrayLike) -> F64:
-        """The L1 distance of each row to each box, divided by D: (N, J) float64, 0 inside the box."""
-        x = self._placed_points(X, "transform")
-        distances: F64 = (self._norms() - common_parts(x, self.weights_)) / (self._unit() * x.shape[1])
-        return distances
-
-    def choice_values(self, X: npt.ArrayLike) -> F64:
-        """T = |I ^ w_j| / (choice + |w_j|) of each row with each box, whether or not it passes: (N, J) float64."""
-        x = self._placed_points(X, "choice_values")
-        values: F64 = common_parts(x, self.weights_) / (self._choice() * self._unit() + self._norms())
-        return values
-
-    @property
-    def _n_features_out(self) -> int:
-        return len(self.counts_)
-
-    def _choice(self) -> float:
-        return float(parameter(self, "choice"))
-
-    def _unit(self) -> float:
-        return 255.0 if self.weights_.dtype == np.uint8 else 1.0
-
-    def _norms(self) -> F64:
-        norms: F64 = self.weights_.sum(axis=1, dtype=np.float64)  # exact in any order
-        return norms
-
-    def _placed_points(self, X: npt.ArrayLike, method: str) -> Codes:
-        return self._points(rows_to_place(self, X, method))
-
-    def _points(self, x: Matrix) -> Codes:
-        if x.dtype != np.uint8 and x.dtype.kind != "f":
-            raise DataError(
-                "X", got=str(x.dtype), expected="floating-point numbers in [0, 1], or uint8 that stand for value / 255",
-                remedy="convert the array, and scale it first if its numbers are larger",
-            )  # fmt: skip
-        if hasattr(self, "weights_") and (x.dtype == np.uint8) != (self.weights_.dtype == np.uint8):
-            kind = "uint8" if self.weights_.dtype == np.uint8 else "floating-point numbers"
-            raise DataError("X", got=str(x.dtype), expected=f"{kind} as in fit", remedy="convert the rows as then")
-        return _typed(x if x.dtype == np.uint8 else in_unit_interval(x))
-
-
-class FuzzyART(BoxEstimator):
-    r"""Fuzzy adaptive resonance theory: one pass, one row at a time, as CSRMS uses it.
-
-    With :math:`I = [x, 1 - x]` and all norms L1, a row joins, among the boxes that resemble it enough
-    (:math:`\lvert I \wedge w \rvert \ge \rho D`), the one with the largest choice value
-    :math:`T = \lvert I \wedge w \rvert / (\alpha + \lvert w \rvert)`, and the box moves:
-    :math:`w \leftarrow w - \beta (w - I \wedge w)`. A row that no box takes founds one, :math:`w = I`.
-
-    Parameters
-    ----------
-    vigilance: float in [0, 1], rho. Default 0.75.
-    choice: float in (0, 10], alpha. Default 0.01.
-    learning_rate: float in (0, 1], beta. Default 0.5; 1 is fast learning, where a box is the bounding box of its rows.
-
-    Attributes
-    ----------
-    weights_: (J, 2D), boxes [u, 1 - v] with lower corner u and upper corner v; uint8 (and [u, 255 - v]) or float32, as
-        the rows that were learnt.
-    counts_: (J,) int64, how many rows each category learnt.
-    labels_: (N,) int32, the category that each row of the last `fit` or `partial_fit` joined while learning.
-    n_features_in_: D.
-
-    Notes
-    -----
-    The input's type chooses the arithmetic. uint8 stand for value / 255: every sum is an exact integer, the same on
-    every machine, and about five times as fast as floats. Its learning rate is rint(256 beta) / 256, and the halves of
-    what it rounds go to larger boxes, which makes some more categories than floats do.
-
-    Floats must lie in [0, 1], as scikit-learn's `MinMaxScaler(clip=True)` gives them (`art.scaling.MinMaxScaling`
-    prepares deep features); what misses the interval by rounding, up to 5e-7, is clipped. They are rounded to
-    multiples of 2^-24. Exact are |I| = D, the norms of boxes, a distance of 0 inside a box, and so the match of a row
-    with its own code; distances to the outside are float32 sums, so that a match may be off by about 1e-6 and two
-    almost equal choice values may change places. That floats give the same on every machine is not promised.
-
-    The vigilance filter comes before the choice, and ties go to the highest index, as in the code released with CSRMS.
-    The result depends on the rows' order.
-
-    References
-    ----------
-    G. A. Carpenter, S. Grossberg, D. B. Rosen, "Fuzzy ART: Fast stable learning and categorization of analog patterns
-    by an adaptive resonance system", Neural Networks 4 (1991) 759-771.
-
-    Examples
-    --------
-    >>> FuzzyART(vigilance=0.8).fit([[0.1, 0.1], [0.2, 0.1], [0.9, 0.8]]).labels_
-    array([0, 0, 1], dtype=int32)
-    >>> model = FuzzyART(vigilance=0.8).fit(np.array([[25, 25], [51, 25], [229, 204]], np.uint8))
-    >>> model.predict(np.array([[30, 25], [128, 0]], np.uint8))
-    array([ 0, -1], dtype=int32)
-    """
-
-    def __init__(self, vigilance: float = 0.75, choice: float = 0.01, learning_rate: float = 0.5) -> None:
-        self.vigilance = vigilance
-        self.choice = choice
-        self.learning_rate = learning_rate
-
-    def _learn(self, x: Codes, known: Boxes | None) -> tuple[Boxes, I32]:
-        rho = self._vigilances()
-        start = None if known is None else (known, np.full(len(known.counts), rho))
-        boxes, _, labels = learn_with_vigilances(
-            x, rho, choice=self._choice(), points=True, known=start,
-            learning_rate=parameter(self, "learning_rate"),
-        )  # fmt: skip
-        return boxes, labels
-
-    def _vigilances(self) -> float:
-        return check_vigilance(self)

@@ -25,7 +25,8 @@ from csrms_dist.basics.compiling import compiled
 
 BATCH = 16
 UNIT = 2.0**24  # floats are multiples of 1 / UNIT
-RESET, RAISE = 1, 2  # bits of the kind of adaptive vigilance: AM-ART resets, CM-ART raises, HI-ART does both
+RESET, RAISE = 1, 2  # bits of the kind of adaptive vigilance: AM-ART resets, CM-ART raises
+RESET_AND_RAISE = RESET | RAISE  # HI-ART
 _SLACK = 1 - 1e-12  # far above what the rounding of one quotient and one product can amount to
 
 

@@ -26,7 +26,7 @@ from typing import Any, TypeAlias
 import numba
 import numpy as np
 
-from csrms_dist.art.vector_code import (
+from csrms_dist.art.spherical.vector_code import (
     PATHS,
     SETS,
     TILE_ROWS,

@@ -23,7 +23,7 @@ import numba
 import numpy as np
 
 from csrms_dist.art.spherical.int8_products import best_of, estimate_all
-from csrms_dist.art.vector_code import inlined
+from csrms_dist.art.spherical.vector_code import inlined
 from csrms_dist.basics.compiling import compiled
 
 #: Rows of a batch.

@@ -11,13 +11,12 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Cluster
 from csrms_dist.art import kernels
 from csrms_dist.art.inputs import kept_on_failure, parameter, rows_to_learn, rows_to_place
 from csrms_dist.art.spherical import algorithm as spherical_art
-from csrms_dist.art.two_level.learner import SphericalLearner
-from csrms_dist.art.two_level.prototypes import canonical, first_distinct
+from csrms_dist.art.spherical.algorithm import as_int8
+from csrms_dist.art.spherical.learner import SphericalLearner
+from csrms_dist.art.two_level.prototypes import MOST_TURNS, canonical, first_distinct
 from csrms_dist.art.two_level.selection import RowKeys
 from csrms_dist.art.two_level.vigilance import bisect
-from csrms_dist.basics.arrays import F64, I8, I32, Matrix
-
-MOST_TURNS = 100
+from csrms_dist.basics.arrays import F64, I8, I32
 
 
 class SphericalKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]
@@ -112,8 +111,3 @@ def _by_art(rows: I8, n_clusters: int) -> I8:
 
     rho, _ = bisect(lambda rho: (len(categories(rho)), False), n_clusters)
     return categories(rho)
-
-
-def as_int8(x: Matrix) -> I8:
-    """int8 rows as they are; others L2-normalised and rounded to int8, each by itself."""
-    return x if x.dtype == np.int8 else spherical_art.quantise(x.astype(np.float64))

@@ -10,14 +10,10 @@ T = TypeVar("T")
 After = Callable[[int], None]
 
 
-def _nothing(number: int) -> None:
-    pass
-
-
 class Executor(Protocol):
     """Runs tasks. Assumes that a task may run in any process, in any order, and more than once."""
 
-    def map(self, function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], after: After = _nothing) -> list[T]:
+    def map(self, function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], after: After = ...) -> list[T]:
         """function(*task) for each task, in the order of the tasks; `after` hears the number of each that is done."""
         ...
 
@@ -25,11 +21,12 @@ class Executor(Protocol):
 class SerialExecutor:
     """One task after the other, in this process."""
 
-    def map(self, function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], after: After = _nothing) -> list[T]:
+    def map(self, function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], after: After | None = None) -> list[T]:
         results = []
         for number, task in enumerate(tasks):
             results.append(function(*task))
-            after(number)
+            if after is not None:
+                after(number)
         return results
 
 
@@ -39,11 +36,12 @@ class ThreadExecutor:
     def __init__(self, threads: int) -> None:
         self.threads = threads
 
-    def map(self, function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], after: After = _nothing) -> list[T]:
+    def map(self, function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], after: After | None = None) -> list[T]:
         with ThreadPoolExecutor(self.threads) as pool:
             running = [pool.submit(function, *task) for task in tasks]
             results = []
             for number, future in enumerate(running):
                 results.append(future.result())
-                after(number)
+                if after is not None:
+                    after(number)
             return results

@@ -7,16 +7,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from csrms_dist.art.scaling import BLOCK
-from csrms_dist.art.two_level.learner import Assigned, Learner
-from csrms_dist.art.two_level.prototypes import canonical_order, surviving
+from csrms_dist.art.two_level.learner import Learner
+from csrms_dist.art.two_level.placement import blocks_of, placed
+from csrms_dist.art.two_level.prototypes import surviving
 from csrms_dist.art.two_level.selection import RowKeys
 from csrms_dist.basics.arrays import F32, I32, I64, Bools, Matrix
+from csrms_dist.basics.hashing import Texts
 
 
 @dataclass(frozen=True)
 class Drift:
-    """How the new rows differ from those that were clustered.
+    """The difference between the new rows and those that were clustered.
 
     rows: how many. new_patterns: how many they founded; founders: the rows in these. outliers, outliers_before: share
     of rows below the vigilance. score, score_before: mean resemblance. shift: total variation distance, 0 to 1, of the
@@ -41,7 +42,7 @@ class Drift:
 
 
 class Growth(NamedTuple):
-    """What is known of the clustered rows: prototypes (J, width), sizes (J,), share of outliers, mean score."""
+    """The clustered rows as new ones see them: prototypes (J, width), sizes (J,), share of outliers, mean score."""
 
     prototypes: Matrix
     sizes: I64
@@ -63,7 +64,7 @@ def grown(
     learner: Learner,
     before: Growth,
     rows: Matrix,
-    keys: RowKeys,
+    ids: Texts | None,
     vigilance: float,
     *,
     moved: bool,
@@ -73,25 +74,27 @@ def grown(
     """Place prepared rows (M, D) beside what is there; those that nothing takes learn at the vigilance in hash order.
 
     New patterns with fewer than min_size rows are not kept: their rows go to the nearest pattern and are outliers.
-    Rows without direction go to pattern 0.
+    Rows without direction go to pattern 0. Raises DataError for an id that two of the rows have.
     """
+    keys = RowKeys(len(rows), ids)
+    keys.refuse_repeated()
     old = before.prototypes
-    first = _assigned(learner, rows, old, vigilance, moved=True)
+    first = placed(learner, blocks_of(rows), old, vigilance, moved=True)
     residual = np.flatnonzero(learner.is_residual(first))
     fresh = old[:0]
     if len(residual):
         chosen = keys.in_order(residual)
-        chosen = chosen if learner.learns_all_residual else chosen[:learn_rows]
+        chosen = chosen if learner.covers else chosen[:learn_rows]
         fresh = learner.residual(rows[chosen], vigilance)
-    winner, score, passes = first.winner.copy(), first.score.copy(), first.passes.copy()
+    winner, score, passes = first
     if len(fresh):
-        more = _assigned(learner, rows[residual], fresh, vigilance, moved=False)
+        more = placed(learner, blocks_of(rows[residual]), fresh, vigilance, moved=False)
         sizes = np.bincount(more.winner[more.passes], minlength=len(fresh))
         kept = surviving(sizes, min_size) & (sizes >= min_size)
         fresh = fresh[kept]
         fresh = fresh[np.lexsort((*fresh.T[::-1], -sizes[kept]))] if len(fresh) else fresh
     if len(fresh):
-        more = _assigned(learner, rows[residual], fresh, vigilance, moved=False)
+        more = placed(learner, blocks_of(rows[residual]), fresh, vigilance, moved=False)
         taken = residual[more.passes]
         winner[taken], passes[taken] = len(old) + more.winner[more.passes], True
         score[taken] = more.score[more.passes]
@@ -103,30 +106,6 @@ def grown(
     known = np.concatenate([before.sizes, np.zeros(len(fresh), np.int64)])
     shift = 0.5 * float(np.abs(counts / max(1, counts.sum()) - known / max(1, known.sum())).sum())
     founders = int((pattern >= len(old)).sum())
-    drift = Drift(
-        len(rows),
-        len(fresh),
-        founders,
-        float(outlier.mean()),
-        before.outliers,
-        float(score.mean()),
-        before.score,
-        shift,
-    )
+    share, mean = float(outlier.mean()), float(score.mean())
+    drift = Drift(len(rows), len(fresh), founders, share, before.outliers, mean, before.score, shift)
     return Grown(prototypes, known + counts, pattern, score, outlier), drift
-
-
-def _assigned(learner: Learner, rows: Matrix, prototypes: Matrix, vigilance: float, *, moved: bool) -> Assigned:
-    """Assignment in blocks, with ties as in the fit; the winner is the number of the prototype."""
-    order = canonical_order(prototypes)
-    frozen = prototypes[order]
-    parts = [
-        learner.assign(np.ascontiguousarray(rows[start : start + BLOCK]), frozen, vigilance, moved=moved)
-        for start in range(0, len(rows), BLOCK)
-    ]
-    winner = np.concatenate([part.winner for part in parts])
-    return Assigned(
-        np.where(winner >= 0, order[winner], -1).astype(np.int32),
-        np.concatenate([part.score for part in parts]),
-        np.concatenate([part.passes for part in parts]),
-    )

@@ -8,6 +8,8 @@ import numpy as np
 
 from csrms_dist.basics.arrays import I32, I64, Bools, Matrix
 
+MOST_TURNS = 100  # of k-means, should it not come to rest before
+
 
 def canonical_order(prototypes: Matrix) -> I64:
     """The order by raw bytes in which assignments see prototypes, so that ties do not depend on their numbering."""

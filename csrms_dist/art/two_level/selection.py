@@ -31,7 +31,7 @@ class RowKeys:
         self.whole = ids is None or (isinstance(ids, np.ndarray) and ids.dtype.kind in "iu")
 
     def name(self, row: int) -> str:
-        """How a row is named in messages."""
+        """The name of a row in messages."""
         if self.ids is None:
             return f"row {row}"
         return f"'{np.asarray(self.ids)[row]}'" if self.whole else f"'{text_at(self.ids, row)}'"

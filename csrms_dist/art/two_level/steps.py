@@ -48,10 +48,6 @@ class Checkpoint:
                 staged.rename(final)
         return {path.stem: np.load(path) for path in sorted(final.glob("*.npy"))}
 
-    def has(self, name: str) -> bool:
-        """Whether the step is done."""
-        return (self.folder / name).exists()
-
     def remove(self) -> None:
         """Remove all steps."""
         shutil.rmtree(self.folder, ignore_errors=True)

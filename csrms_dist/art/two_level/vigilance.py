@@ -27,9 +27,7 @@ def target_patterns(n_patterns: int | str, n_rows: int, n_classes: int | None) -
     return max(1, n_classes, min(PATTERNS_PER_CLASS * n_classes, by_rows))
 
 
-def bisect(
-    count: Callable[[float], tuple[int, bool]], target: int, on_step: Callable[[], None] = lambda: None
-) -> tuple[float, tuple[tuple[float, int], ...]]:
+def bisect(count: Callable[[float], tuple[int, bool]], target: int) -> tuple[float, tuple[tuple[float, int], ...]]:
     """Search rho in [0, HIGHEST] for `target` patterns.
 
     count: rho -> (J, too_high); J is not monotone where patterns get too small, there `too_high` says which way to go.
@@ -41,7 +39,6 @@ def bisect(
         rho = (low + high) / 2
         n, too_high = count(rho)
         tried.append((rho, n))
-        on_step()
         if abs(n - target) <= CLOSE_ENOUGH * target:
             break
         if n > target or too_high:

@@ -178,7 +178,8 @@ def test_distances_have_names_and_can_be_data_frames(estimator):
         (ShardedART(SphericalKMeans(0)), "SphericalKMeans: n_clusters: got 0, expected a whole number in [1, 1000000]"),
         (
             ShardedART(executor=3),
-            "ShardedART: executor: got 3, expected an executor, such as art.executors.ThreadExecutor(2), or None",
+            "ShardedART: executor: got 3, expected an executor, "
+            "such as art.two_level.executors.ThreadExecutor(2), or None",
         ),
     ],
     ids=str,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import hashlib
 import os
 import subprocess
@@ -131,9 +130,3 @@ def test_every_processor_learns_the_same_bytes(processor, capsys):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(width), expected]
-
-
-def test_the_example_in_the_docstring_runs():
-    result = doctest.testmod(module)
-    assert result.attempted
-    assert not result.failed

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from csrms_dist.art.spherical.int8_products import NO_DIRECTION, REACHES, choose_path, nearest, placed, reaches
-from csrms_dist.art.vector_code import PATHS, TOO_WIDE
+from csrms_dist.art.spherical.vector_code import PATHS, TOO_WIDE
 from csrms_dist.errors import ConfigError, DataError
 
 QUICK = settings(deadline=None, max_examples=50)

@@ -93,7 +93,7 @@ class Instructions:
 
     @property
     def offset(self) -> int:
-        """What is added to the rows."""
+        """The number that is added to the rows."""
         return 128 if self.unsigned else 0
 
     @property
@@ -114,7 +114,7 @@ SETS = {
 
 
 def _features() -> set[str]:
-    """What numba compiles for: this processor's features, unless its user names others."""
+    """The features that numba compiles for: this processor's, unless its user names others."""
     named = numba.config.CPU_FEATURES
     if named is not None:
         return {feature[1:] for feature in named.split(",") if feature.startswith("+")}
@@ -224,7 +224,7 @@ def lowest_bit(typing_context: Any, bits: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def ones(typing_context: Any, bits: Any) -> Any:
-    """How many bits are set."""
+    """The number of bits that are set."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.ctpop(args[0])

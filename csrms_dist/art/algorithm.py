@@ -1,0 +1,48 @@
+"""An algorithm as a run knows it, by name: its learner, the scaling of its rows, and its defaults."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from csrms_dist.art.scaling import Scaling
+from csrms_dist.art.settings import ALGORITHMS, ClusterSettings
+from csrms_dist.art.two_level.learner import Learner
+from csrms_dist.art.two_level.prepare import Given
+from csrms_dist.basics.arrays import F64, Matrix
+from csrms_dist.basics.lookup import chosen
+
+
+class Algorithm(ABC):
+    """The port of an algorithm to a run. Assumes that everything it says depends on the settings alone.
+
+    scaling: what vectors go through. recentre: how many times patterns move to the mean of their rows by default.
+    """
+
+    scaling: ClassVar[type[Scaling]]
+    recentre: ClassVar[int] = 0
+
+    @abstractmethod
+    def learner(self, settings: ClusterSettings) -> Learner:
+        """The algorithm for the two levels."""
+
+    @abstractmethod
+    def fit(self, settings: ClusterSettings, given: Given) -> Scaling:
+        """The scaling, fitted. Raises DataError for rows that are not finite."""
+
+    @abstractmethod
+    def resemblance(self, rows: Matrix, queries: int) -> F64:
+        """The resemblance, as the vigilance measures it, of each of the first rows to each row (N, D): (queries, N).
+
+        Raises DataError for rows that the learner does not take.
+        """
+
+    def kmeans(self, settings: ClusterSettings) -> str:
+        """From which prototypes k-means starts, '' for an algorithm that has a vigilance."""
+        return ""
+
+
+def algorithm_of(name: str) -> Algorithm:
+    """The algorithm that `cluster.algorithm` names. Raises ConfigError for a name that it does not take."""
+    found: Algorithm = chosen(ALGORITHMS, name, "cluster.algorithm")()
+    return found

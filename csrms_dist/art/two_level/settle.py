@@ -1,0 +1,183 @@
+"""Rows settle in patterns: shards learn, their categories merge, all rows are assigned, prototypes move to theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from csrms_dist.art.scaling import BLOCK, blas
+from csrms_dist.art.two_level import tasks
+from csrms_dist.art.two_level.plan import EVERY_ROW
+from csrms_dist.art.two_level.prototypes import MOST_TURNS, canonical, first_distinct, surviving
+from csrms_dist.art.two_level.report import Report
+from csrms_dist.art.two_level.steps import Arrays, Checkpoint
+from csrms_dist.art.two_level.work import Work, ranges
+from csrms_dist.basics.arrays import I64, Matrix
+
+T = TypeVar("T")
+
+FLAT_MERGE = 100_000  # categories that are merged at once; above it neighbouring shards are merged first
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some prepared rows: a .npy file, how rows of it are put in hash order, and a folder for their assignment."""
+
+    path: Path
+    n: int
+    in_order: Callable[[I64], I64]
+    output: Path
+
+    def files(self) -> dict[str, Matrix]:
+        """The assignment's files, memory-mapped."""
+        return {name: np.load(self.output / f"{name}.npy", mmap_mode="r") for name in tasks.OUTPUTS}
+
+
+class Settling:
+    """Learn, then settle the rows of a part: all rows, or, while the vigilance is searched for, the learnt ones.
+
+    work: the means of the clustering.
+    part: the rows to settle.
+    learnt: the file of the rows to learn.
+    spans: the shards' ranges of it.
+    report: who hears of the steps, nobody by default.
+    steps: where what is computed is kept; by default it is not.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        part: Part,
+        learnt: Path,
+        spans: Sequence[tuple[int, int]],
+        report: Report | None = None,
+        steps: Checkpoint | None = None,
+    ) -> None:
+        self.work, self.plan, self.part = work, work.plan, part
+        self.learnt, self.spans = learnt, spans
+        self.report, self.steps = report or Report(), steps
+        self._passes = 0
+
+    def count(self, rho: float) -> tuple[int, bool]:
+        """Patterns at rho; too high where the mean size is under twice the smallest allowed."""
+        _, sizes, found = self.settle(rho)
+        return int((sizes > 0).sum()), bool(sizes.sum() < 2 * self.plan.min_size * found)
+
+    def settle(self, rho: float, few: Settling | None = None) -> tuple[Matrix, I64, int]:
+        """(prototypes (J, width) in canonical order, their sizes (J,), prototypes before small ones were dissolved).
+
+        few: the learnt rows, on which k-means is run; None for ART. The files of the part hold the assignment.
+        """
+        plan, report, passes = self.plan, self.report, len(ranges(self.part.n))
+        if few is not None and plan.kmeans == "random":
+            p = self._step("merged", few.random_rows)
+        else:
+            with report.phase("learn", len(self.spans)):
+                merged = self._step("merged", lambda: self._merged(rho))
+            with report.phase("merge"):
+                pass
+            with report.phase("assign", passes):
+                p = self._step("settled", lambda: self._with_residual(merged, rho))
+        moved = False
+        if few is not None:
+            start, rho, moved = p, EVERY_ROW, True
+            p = self._step("converged", lambda: few.converged(start))
+        with report.phase("recentre", (plan.recentre + 1) * passes):
+            for turn in range(plan.recentre):
+
+                def centred(p: Matrix = p, moved: bool = moved) -> Matrix:
+                    return self._centred(p, rho, moved)
+
+                p, moved = self._step(f"recentred {turn}", centred), True
+            counted = self._assign(p, rho, moved=moved)
+            found, kept = len(p), surviving(counted.sizes, plan.min_size)
+            if (counted.sizes[~kept] > 0).any():
+                p = p[kept]
+                counted = self._assign(p, rho, moved=True)
+        return p, counted.sizes, found
+
+    def converged(self, p: Matrix) -> Matrix:
+        """k-means from p until nothing moves (Lloyd), at most MOST_TURNS times."""
+        for _ in range(MOST_TURNS):
+            before, p = p, self._centred(p, EVERY_ROW, True)
+            if np.array_equal(before, p):
+                break
+        return p
+
+    def random_rows(self) -> Matrix:
+        """The first n_patterns distinct rows with a direction in hash order."""
+        rows = np.load(self.learnt, mmap_mode="r")[self.part.in_order(np.arange(self.part.n))]
+        return first_distinct(rows, self.plan.n_patterns)
+
+    def _step(self, name: str, prototypes: Callable[[], Matrix]) -> Matrix:
+        """The prototypes of a step, computed unless they are kept."""
+
+        def made() -> Arrays:
+            return {"p": prototypes()}
+
+        return prototypes() if self.steps is None else self.steps.step(name, made)["p"]
+
+    def _merged(self, rho: float) -> Matrix:
+        learner = self.plan.learner
+        shards = [(self.learnt, learner, *span, rho) for span in self.spans]
+        parts = self.work.executor.map(tasks.learn, shards, self.report.step)
+        with blas().limit(limits=1, user_api="blas"):
+            merged = merge_all(parts, lambda some: learner.merge(some, rho), learner.size)
+        return canonical(learner.frozen(merged))
+
+    def _with_residual(self, p: Matrix, rho: float) -> Matrix:
+        """p and the prototypes of the rows that none of them takes."""
+        learner, part = self.plan.learner, self.part
+        residual = self._assign(p, rho, moved=False).residual if len(p) else np.arange(part.n)
+        if not len(residual):
+            return p
+        chosen = part.in_order(residual)
+        if not learner.covers:
+            chosen = chosen[: self.plan.learn_rows]
+        source, path = np.load(part.path, mmap_mode="r"), self.work.folder / "residual.npy"
+        rows = np.lib.format.open_memmap(path, "w+", source.dtype, (len(chosen), source.shape[1]))
+        for start in range(0, len(chosen), BLOCK):
+            rows[start : start + BLOCK] = source[chosen[start : start + BLOCK]]
+        rows.flush()
+        [more] = self.work.executor.map(tasks.residual, [(path, learner, rho)])
+        path.unlink()
+        return canonical(np.concatenate([p, more]) if len(p) else more)
+
+    def _centred(self, p: Matrix, rho: float, moved: bool) -> Matrix:
+        counted = self._assign(p, rho, moved=moved, with_sums=True)
+        return canonical(self.plan.learner.centres(p, counted.sums, counted.sizes))
+
+    def _assign(self, p: Matrix, rho: float, *, moved: bool, with_sums: bool = False) -> tasks.Counted:
+        """Assign all rows of the part to the frozen p; sums are all-reduced exactly."""
+        part, learner = self.part, self.plan.learner
+        self._passes += 1
+        part.output.mkdir(exist_ok=True)
+        frozen = part.output / f"prototypes_{self._passes}.npy"  # a name that no earlier pass used
+        np.save(frozen, p)
+        for name, dtype in tasks.OUTPUTS.items():
+            if not (part.output / f"{name}.npy").exists():
+                np.lib.format.open_memmap(part.output / f"{name}.npy", "w+", np.dtype(dtype), (part.n,)).flush()
+        if not len(p):  # nothing with a direction was there to learn
+            for name, value in {"winner": -1, "score": 0, "passes": False}.items():
+                np.load(part.output / f"{name}.npy", mmap_mode="r+")[:] = value
+            return tasks.Counted(np.zeros(0, np.int64), np.zeros(p.shape, np.int64), np.zeros(0, np.int64))
+        some = [(part.path, learner, frozen, part.output, *span, rho, moved, with_sums) for span in ranges(part.n)]
+        done = self.work.executor.map(tasks.assign, some, self.report.step)
+        frozen.unlink()
+        sums = np.zeros((len(p), done[0].sums.shape[1]), np.int64)
+        for counted in done:
+            sums += counted.sums
+        sizes: I64 = np.sum([counted.sizes for counted in done], axis=0, dtype=np.int64)
+        return tasks.Counted(sizes, sums, np.concatenate([counted.residual for counted in done]))
+
+
+def merge_all(parts: Sequence[T], merge: Callable[[Sequence[T]], T], size: Callable[[T], int]) -> T:
+    """Merge the shards' categories: all at once, or, above FLAT_MERGE, along a fixed binary tree of the shards."""
+    level = list(parts)
+    while len(level) > 1 and sum(map(size, level)) > FLAT_MERGE:
+        level = [merge(level[k : k + 2]) for k in range(0, len(level), 2)]
+    return merge(level)
