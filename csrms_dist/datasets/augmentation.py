@@ -43,7 +43,7 @@ def feed(kind: str, images: U8, indices: I64, seed: int, epoch: int, values: F32
 
 
 def byte_values(normalise: Callable[[Tensor], Tensor]) -> F32:
-    """What a normaliser, (B, H, W, 3) uint8 -> (B, 3, H, W), makes of each byte in each channel: (256, 3) float32."""
+    """The value of each byte in each channel by a normaliser, (B, H, W, 3) uint8 -> (B, 3, H, W): (256, 3) float32."""
     every_byte = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1).expand(256, 1, 1, 3)
     with torch.no_grad():
         values = normalise(every_byte).to(torch.float32).reshape(256, 3)

@@ -19,9 +19,8 @@ import torch
 import torch.distributed as dist
 
 from csrms_dist.basics.collective import Collective
-from csrms_dist.datasets import ImageTable
 from csrms_dist.datasets.image_source import in_memory
-from csrms_dist.datasets.image_table import write_image_table
+from csrms_dist.datasets.image_table import ImageTable, write_image_table
 from csrms_dist.encoders import Normaliser
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.labels import LabelSpace

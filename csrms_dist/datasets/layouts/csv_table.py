@@ -17,10 +17,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from csrms_dist.basics.arrays import I64
-from csrms_dist.datasets.decoding import Stored
 from csrms_dist.datasets.layouts.class_names import ClassNames
-from csrms_dist.datasets.rules import ALL, SIDES, Found, Rows
+from csrms_dist.datasets.layouts.layout_format import ALL, SIDES, Found, ImageFiles, LayoutFormat, Rows
 from csrms_dist.datasets.settings import DataSettings
 from csrms_dist.errors import DataError
 
@@ -86,7 +84,7 @@ def _found(name: str, sides: dict[str, _Side], multi_label: bool) -> Found:
     for word, found in codes.items():
         side = sides[word]
         offsets = np.concatenate([[0], np.cumsum(side.counts, dtype=np.int64)]).astype(np.int64)
-        images = _Images(pa.array(side.paths, pa.string()))
+        images = ImageFiles(pa.array(side.paths, pa.string()))
         rows[word] = Rows(pa.array(side.ids, pa.string()), offsets, found if whole else names.final(found), images)
     return Found(name, rows, multi_label, {} if whole else names.names)
 
@@ -154,10 +152,4 @@ def _side(row: dict[str, str], names: list[str], given: str, path: Path, line: i
     return row["split"]
 
 
-@dataclass(frozen=True)
-class _Images:
-    paths: Any
-
-    def __call__(self, rows: I64) -> Iterator[Stored]:
-        for row in rows.tolist():
-            yield Path(self.paths[row].as_py())
+LAYOUT = LayoutFormat(find, files_of)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 from csrms_dist.basics.arrays import I64
 from csrms_dist.datasets.decoding import Stored
 from csrms_dist.datasets.layouts.class_names import ClassNames
-from csrms_dist.datasets.rules import ALL, Found, Rows
+from csrms_dist.datasets.layouts.layout_format import ALL, Found, LayoutFormat, Rows
 from csrms_dist.datasets.settings import DataSettings
 from csrms_dist.errors import DataError
 
@@ -213,7 +214,7 @@ def _rows(side: str, paths: Sequence[Path], files: Sequence[pq.ParquetFile], lab
         first += row
     offsets = np.zeros(first + 1, np.int64)
     np.cumsum(np.concatenate(counts) if counts else [], out=offsets[1:])
-    reader = _Images(tuple(paths))
+    reader = _EncodedImages(tuple(paths))
     joined = pa.concat_arrays(ids) if ids else pa.array([], pa.string())
     return Rows(joined, offsets, np.concatenate(indices) if indices else np.zeros(0, np.int64), reader)
 
@@ -226,7 +227,7 @@ def _texts(ids: Any, path: Path) -> Any:
 
 
 @dataclass(frozen=True)
-class _Images:
+class _EncodedImages:
     """Reads the images of ascending rows, counted over all files."""
 
     paths: tuple[Path, ...]
@@ -256,3 +257,6 @@ def _images(file: pq.ParquetFile, group: int, rows: I64) -> Iterator[Stored]:
                 images = images.field("bytes")
             yield from images.to_pylist()
         first += len(batch)
+
+
+LAYOUT = LayoutFormat(find, lambda settings: chain(*files_of(settings).values()))

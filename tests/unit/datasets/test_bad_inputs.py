@@ -1,9 +1,12 @@
-"""What is wrong with data: each gets the sentence that docs/data.md tells."""
+"""docs/data.md: each fault of data gets the sentence that it tells, and its example runs."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import pickle
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -109,12 +112,6 @@ CASES: dict[str, Callable[[], None]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    yield
-
-
 def told() -> dict[str, str]:
     rows = PAGE.read_text().partition("<!-- sentences -->\n")[2].partition("\n\n")[0].splitlines()[2:]
     cells = [row.strip("|").split(" | ") for row in rows]
@@ -134,3 +131,11 @@ def test_the_sentence_is_the_one_in_the_page(case: str) -> None:
 
 def test_the_page_tells_of_no_other() -> None:
     assert list(told()) == list(CASES)
+
+
+def test_the_example_of_the_page_runs() -> None:
+    [block] = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(compile(block, "data.md", "exec"), {})  # noqa: S102
+    assert said.getvalue() == "('cat', 'dog') 2 2\n"
