@@ -85,7 +85,7 @@ def own(
         ) from error  # fmt: skip
     if hasattr(module, name) and fits(getattr(module, name)):
         return getattr(module, name)
-    found = nearest(name, [key for key, value in vars(module).items() if not key.startswith("_") and fits(value)])
+    found = nearest(name, [key for key in dir(module) if not key.startswith("_") and fits(getattr(module, key, None))])
     raise ConfigError(
         setting, got=f"'{place}'", expected=expected.format(module_name),
         remedy=f"the nearest is {module_name}:{found}" if found else "it has none",

@@ -19,8 +19,10 @@ ENCODERS: Mapping[str, str] = {
 
 def __getattr__(name: str) -> Any:
     """The names of `public`, which load torch, when they are asked for: the settings of this room need none."""
-    if not name.startswith("_"):
-        public = import_module("csrms_dist.encoders.public")
-        if name in public.__all__:
-            return getattr(public, name)
+    if not name.startswith("_") and name in __dir__():
+        return getattr(import_module("csrms_dist.encoders.public"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return ["ENCODERS", *import_module("csrms_dist.encoders.public").__all__]

@@ -90,6 +90,8 @@ def test_a_class_of_the_working_directory_is_an_encoder(written: str, kind: str)
 
 
 def test_an_encoder_class_of_the_library_can_be_named_too() -> None:
+    with pytest.raises(ConfigError, match=r"the nearest is csrms_dist\.encoders:LeNet5$"):
+        make_encoder("csrms_dist.encoders:LeNet", (32, 32, 3), 4)
     encoder = make_encoder("csrms_dist.encoders:LeNet5", (32, 32, 3), 4)
     assert isinstance(encoder, Encoder)
     for key, value in make_encoder("lenet5", (32, 32, 3), 4).state_dict().items():
