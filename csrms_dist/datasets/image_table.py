@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +66,7 @@ class ImageTable:
         self.shape: Shape = (facts["shape"][0], facts["shape"][1], facts["shape"][2])
         self.decoded: bool = facts["decoded"]
         self._rows_per_batch: int = facts["rows_per_batch"]
-        self._sums: dict[str, Any] = facts["sums"]
+        self._sums: dict[str, list[list[int]]] = facts["sums"]
         rows = pa.ipc.open_file(pa.memory_map(str(_rows_file(path)))).get_batch(0)
         self.ids: pa.StringArray = rows["id"]
         """(N,), memory-mapped."""
@@ -308,7 +307,7 @@ class _Writer:
         self._sink.close()
 
 
-def _write_rows(path: Path, source: ImageSource, kept: Bools, content: Any, shape: Shape) -> str:
+def _write_rows(path: Path, source: ImageSource, kept: Bools, content: hashlib._Hash, shape: Shape) -> str:
     """Write ids, splits and labels of the kept rows; returns the hash of these and of `content`."""
     whole = bool(kept.all())
     ids = source.ids if whole else source.ids.filter(pa.array(kept))
@@ -318,7 +317,7 @@ def _write_rows(path: Path, source: ImageSource, kept: Bools, content: Any, shap
     for name in texts(ids):
         content.update(name.encode() + b"\0")
     for part in (split, offsets, labels):
-        content.update(np.ascontiguousarray(part))
+        content.update(np.ascontiguousarray(part).data)
     content.update(repr((shape, source.label_space)).encode())
     batch = pa.record_batch({"id": ids, "split": pa.array(split), "labels": pa.ListArray.from_arrays(offsets, labels)})
     with pa.OSFile(str(_rows_file(path)), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as file:

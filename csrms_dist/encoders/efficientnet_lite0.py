@@ -13,7 +13,7 @@ from csrms_dist.errors import require
 
 
 class EfficientNetLite0(TimmModel):
-    """EfficientNet-Lite0 (Tan and Le, 2019; the Lite variant of 2020) for sides that are multiples of 32."""
+    """EfficientNet-Lite0 (after Tan and Le, 2019): (B, 3, H, W), sides multiples of 32 -> (B, 1280)."""
 
     def make(self, image_shape: ImageShape) -> Encoder:
         if image_shape[0] % 32 or image_shape[1] % 32:

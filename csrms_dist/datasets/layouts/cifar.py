@@ -153,7 +153,7 @@ def _pixels(batch: dict[Any, Any], path: Path) -> U8:
     return pixels
 
 
-def _text(name: Any) -> str:
+def _text(name: bytes | str) -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
 
 

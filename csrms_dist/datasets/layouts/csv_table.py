@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from csrms_dist.basics.arrays import I64
 from csrms_dist.datasets.layouts.class_names import ClassNames
 from csrms_dist.datasets.layouts.layout_format import ALL, SIDES, Found, ImageFiles, LayoutFormat, Rows
 from csrms_dist.datasets.settings import DataSettings
@@ -77,7 +77,7 @@ def _found(name: str, sides: dict[str, _Side], multi_label: bool) -> Found:
     rows: dict[str, Rows] = {}
     whole = all(WHOLE.fullmatch(label) for side in sides.values() for label in side.labels)
     names = ClassNames()
-    codes: dict[str, Any] = {}
+    codes: dict[str, I64] = {}
     for word in (side for side in (*SIDES, ALL) if side in sides):
         labels = pa.array(sides[word].labels, pa.string())
         codes[word] = labels.cast(pa.int64()).to_numpy() if whole else names.codes(labels)
@@ -106,7 +106,7 @@ def _read(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         raise DataError(f"{path}", got=f"'{why}'", expected="a CSV file in UTF-8 with a header") from error
 
 
-def _cells(value: Any) -> int:
+def _cells(value: str | list[str] | None) -> int:
     return len(value) if isinstance(value, list) else int(value is not None)
 
 

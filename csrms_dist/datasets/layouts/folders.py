@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -80,7 +79,7 @@ def files_of(settings: DataSettings) -> Iterator[os.DirEntry[str]]:
 
 def _rows(side: str, root: Path, classes: list[str], others: list[str]) -> Rows:
     prefix = "" if side == ALL else f"{side}/"
-    parts: list[Any] = []
+    parts: list[pa.StringArray] = []
     counts: list[int] = []
     start = len(str(root)) + 1
     for name in classes:
@@ -97,7 +96,7 @@ def _rows(side: str, root: Path, classes: list[str], others: list[str]) -> Rows:
     return Rows(ids_, np.arange(len(labels) + 1), labels, ImageFiles(ids_, root, len(prefix)))
 
 
-def _texts(ids: list[str]) -> Any:
+def _texts(ids: list[str]) -> pa.StringArray:
     try:
         return pa.array(ids, pa.string())
     except UnicodeEncodeError as error:

@@ -22,7 +22,9 @@ SIDES = {"train": TRAIN, "val": VAL, "test": TEST}
 class Rows:
     """The rows of one side, unchecked.
 
-    ids: (N,). offsets (N + 1,), labels: class indices in CSR form. images: reads the images of some rows.
+    ids: (N,).
+    offsets: (N + 1,), and labels: (L,), the class indices of each row in CSR form.
+    images: reads the images of some rows.
     """
 
     ids: pa.StringArray

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -131,7 +130,7 @@ class _Labels:
         beside = {"labels": "tags", "label": "class_name"}[self.column]
         return [self.column, *([beside] if beside in names else [])]
 
-    def read(self, batch: Any, path: Path, first: int) -> tuple[Any, Any]:
+    def read(self, batch: pa.RecordBatch, path: Path, first: int) -> tuple[I64, I64]:
         """A record batch -> (labels in each row, class indices)."""
         array = batch[self.column]
         what = f"{path}: column {self.column}"
@@ -148,7 +147,7 @@ class _Labels:
             values = array.drop_null()
         return counts, self._indices(values, what, batch, counts, path)
 
-    def _indices(self, values: Any, what: str, batch: Any, counts: Any, path: Path) -> I64:
+    def _indices(self, values: pa.Array, what: str, batch: pa.RecordBatch, counts: I64, path: Path) -> I64:
         kind = values.type
         text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
         if not (text or pa.types.is_integer(kind)):
@@ -163,7 +162,7 @@ class _Labels:
         self._learn_names(indices, batch, counts, path)
         return indices
 
-    def _learn_names(self, indices: I64, batch: Any, counts: Any, path: Path) -> None:
+    def _learn_names(self, indices: I64, batch: pa.RecordBatch, counts: I64, path: Path) -> None:
         names = batch.schema.names
         if self.column == "label" and "class_name" in names:
             given = batch["class_name"].filter(batch["label"].is_valid())
@@ -219,7 +218,7 @@ def _rows(side: str, paths: Sequence[Path], files: Sequence[pq.ParquetFile], lab
     return Rows(joined, offsets, np.concatenate(indices) if indices else np.zeros(0, np.int64), reader)
 
 
-def _texts(ids: Any, path: Path) -> Any:
+def _texts(ids: pa.Array, path: Path) -> pa.StringArray:
     try:
         return ids.cast(pa.string())
     except pa.ArrowException as error:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import pickle
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -133,9 +134,26 @@ def test_the_page_tells_of_no_other() -> None:
     assert list(told()) == list(CASES)
 
 
-def test_the_example_of_the_page_runs() -> None:
-    [block] = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
-        exec(compile(block, "data.md", "exec"), {})  # noqa: S102
-    assert said.getvalue() == "('cat', 'dog') 2 2\n"
+def examples() -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_the_example_of_parquet_runs() -> None:
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        exec(compile(examples()[0], "data.md", "exec"), {})  # noqa: S102
+    assert output.getvalue() == "('cat', 'dog') 2 2\n"
+
+
+def test_the_example_of_a_layout_of_one_s_own_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("own.py").write_text(examples()[1])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    sys.modules.pop("own", None)
+    making.image_files(*(f"photos/{k % 2}-{k}.png" for k in range(20)))
+    settings = DataSettings(dataset="own:NUMBERED", path="photos")
+    before, found = data_fingerprint(settings), open_layout(settings)
+    assert (len(found.train), len(found.test), found.label_space.n_classes) == (16, 4, 2)
+    assert write_image_table(Path("train.arrow"), found.train).rejected == ()
+    Path("photos/0-0.png").unlink()
+    assert data_fingerprint(settings) != before
+    sys.modules.pop("own")
