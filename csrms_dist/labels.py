@@ -1,7 +1,8 @@
-"""Single or multi label -> membership (N, K).
+"""Single or multi label -> membership (N, K), a sparse 0/1 matrix in which the single-label case is one-hot.
 
-This file, the classification loss and metrics.py are the only places that know the difference; everything between sees
-membership, a sparse 0/1 matrix in which the single-label case is one-hot.
+Membership is what all code computes with. The flag `LabelSpace.multi_label` goes with it to the places where the two
+cases mean different things: how labels are read, checked and held out (datasets, features, hierarchy), whether
+positives are weighted by their labels (sampling), the head's loss, first bias and probabilities, and what is measured.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from scipy import sparse
 from csrms_dist.basics.arrays import I64
 from csrms_dist.errors import DataError
 
-Membership: TypeAlias = Any
-"""scipy.sparse.csr_array, shape (N, K), uint8, canonical (sorted indices, no duplicates, every stored value 1)."""
+Membership: TypeAlias = sparse.csr_array
+"""(N, K) uint8, canonical: sorted indices, no duplicates, every stored value 1."""
+
+MAX_CLASSES = 10_000_000
+"""A larger class index is taken for a mistake (an id in the place of a label): memory grows with the largest one."""
 
 
 def membership_from_csr(
@@ -95,7 +99,3 @@ def single_labels(membership: Membership) -> I64:
     if membership.shape[0] and not (np.diff(membership.indptr) == 1).all():
         raise DataError("labels", got="an instance without exactly one label", expected="single-label data")
     return np.asarray(membership.indices, dtype=np.int64)
-
-
-MAX_CLASSES = 10_000_000
-"""A larger class index is taken for a mistake (an id in the place of a label): memory grows with the largest one."""

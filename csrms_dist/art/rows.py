@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from csrms_dist.basics.arrays import Matrix
 from csrms_dist.errors import DataError
+from csrms_dist.features.vector_column import VECTOR, first_misfit, holds_numbers, is_list, open_vectors
 
 READ = 8192  # rows of a Parquet file in memory at once
-COLUMN = "vector"
 _READABLE = "a .npy file, a Parquet file with a column 'vector', or a folder of such .parquet files"
 
 
@@ -70,9 +68,9 @@ class ParquetRows:
         self._typed: tuple[Path, Any] | None = None  # the first file with rows, and the type of its numbers
         ends = [0]
         for file in files:
-            opened, first = _open(file), 0
+            opened, first = open_vectors(file, _READABLE), 0
             if opened.metadata.num_rows:
-                self._check_type(file, opened.schema_arrow.field(COLUMN).type)
+                self._check_type(file, opened.schema_arrow.field(VECTOR).type)
             for group in range(opened.metadata.num_row_groups):
                 self._groups.append((file, group, first))
                 first += opened.metadata.row_group(group).num_rows
@@ -81,15 +79,14 @@ class ParquetRows:
 
     def _check_type(self, file: Path, kind: Any) -> None:
         """All files hold lists of numbers of one type: another would be cut to fit the first's."""
-        if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
-            raise DataError(f"{file}: column {COLUMN}", got=str(kind), expected="lists of numbers")
-        if not (pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type)):
-            raise DataError(f"{file}: column {COLUMN}", got=f"lists of {kind.value_type}", expected="lists of numbers")
+        if not holds_numbers(kind):
+            got = f"lists of {kind.value_type}" if is_list(kind) else str(kind)
+            raise DataError(f"{file}: column {VECTOR}", got=got, expected="lists of numbers")
         if self._typed is None:
             self._typed = file, kind.value_type
         elif kind.value_type != self._typed[1]:
             raise DataError(
-                f"{file}: column {COLUMN}", got=f"lists of {kind.value_type}",
+                f"{file}: column {VECTOR}", got=f"lists of {kind.value_type}",
                 expected=f"lists of {self._typed[1]}, as in {self._typed[0].name}",
                 remedy="write all files of the folder with one type of numbers",
             )  # fmt: skip
@@ -139,7 +136,9 @@ class ParquetRows:
             file, group, within = self._groups[number]
             first = int(self._ends[number])
             before = first - within  # rows in the files before this one
-            for batch in _open(file).iter_batches(READ, row_groups=[group], columns=[COLUMN], use_threads=False):
+            for batch in open_vectors(file, _READABLE).iter_batches(
+                READ, row_groups=[group], columns=[VECTOR], use_threads=False
+            ):
                 low, high = max(start, first), min(stop, first + len(batch))
                 if low < high:
                     yield self._matrix(batch.column(0).slice(low - first, high - low), file, low - before, width)
@@ -149,15 +148,13 @@ class ParquetRows:
 
     def _matrix(self, array: Any, file: Path, first: int, width: int | None) -> Matrix:
         """Lists of equal length, the first of them row `first` of its file -> (n, D)."""
-        if array.null_count:
-            row = int(np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))[0])
-            raise _bad_row(file, first + row, "nothing", "a list of numbers")
-        lengths = array.value_lengths().to_numpy(zero_copy_only=False)
-        wanted = int(lengths[0]) if width is None else width
-        if (lengths != wanted).any():
-            row = int(np.flatnonzero(lengths != wanted)[0])
+        wanted = int(array.value_lengths()[0].as_py() or 0) if width is None else width
+        if misfit := first_misfit(array, wanted):
+            row, length = misfit
+            if length is None:
+                raise _bad_row(file, first + row, "nothing", "a list of numbers")
             expected = f"{wanted}, as in the first row of {self._typed[0].name if self._typed else file.name}"
-            raise _bad_row(file, first + row, f"{lengths[row]} numbers", expected)
+            raise _bad_row(file, first + row, f"{length} numbers", expected)
         numbers = array.flatten()
         if numbers.null_count:
             place = int(np.flatnonzero(numbers.is_null().to_numpy(zero_copy_only=False))[0])
@@ -167,15 +164,4 @@ class ParquetRows:
 
 
 def _bad_row(file: Path, row: int, got: str, expected: str) -> DataError:
-    return DataError(f"{file}: row {row} of column {COLUMN}", got=got, expected=expected, remedy="repair the file")
-
-
-def _open(file: Path) -> pq.ParquetFile:
-    try:
-        opened = pq.ParquetFile(file, memory_map=True, pre_buffer=False)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file}", got=f"'{error}'", expected=_READABLE) from error
-    if COLUMN not in opened.schema_arrow.names:
-        names = ", ".join(opened.schema_arrow.names)
-        raise DataError(f"{file}", got=f"the columns {names}", expected="a column 'vector'", remedy="rename it")
-    return opened
+    return DataError(f"{file}: row {row} of column {VECTOR}", got=got, expected=expected, remedy="repair the file")

@@ -1,18 +1,23 @@
-"""Files written whole or not at all, and a full disk as one sentence."""
+"""Files written whole or not at all, arrays whose space is reserved first, and a full disk as one sentence."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
+import numpy as np
+import numpy.typing as npt
+
+from csrms_dist.basics.arrays import Matrix
 from csrms_dist.errors import CsrmsError, RunDirectoryError
 
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-
 
 # What NumPy, PyTorch and safetensors say about a full disk: without an errno, and not always as an OSError.
 _FULL_TEXT = re.compile(
@@ -65,3 +70,39 @@ def write_whole(path: Path, data: bytes) -> None:
         staged.replace(path)
     finally:
         staged.unlink(missing_ok=True)
+
+
+def reserve_npy(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> int:
+    """Create a .npy file of zeros and reserve its space; returns where in it the values begin.
+
+    A full disk is an error here, where writing to a memory map of the file would be a crash.
+    """
+    kind = np.dtype(dtype)
+    with path.open("wb") as file:
+        facts = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, facts)
+        start = file.tell()
+        if size := math.prod(shape) * kind.itemsize:
+            os.posix_fallocate(file.fileno(), start, size)
+    return start
+
+
+class NpyWriter:
+    """A .npy file (N, ...), filled in any order without holding it in memory; its space is reserved first."""
+
+    def __init__(self, path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> None:
+        self._dtype = np.dtype(dtype)
+        self._row_bytes = math.prod(shape[1:]) * self._dtype.itemsize
+        self._start = reserve_npy(path, dtype, shape)
+        self._file = path.open("r+b")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def put(self, row: int, values: Matrix) -> None:
+        """Write rows row, row + 1, ..."""
+        self._file.seek(self._start + row * self._row_bytes)
+        self._file.write(np.ascontiguousarray(values, self._dtype).data)

@@ -39,7 +39,7 @@ class RunDirectory:
     filesystem: a pyarrow file system on which `uri` is a path; by default the one that the URI names.
     """
 
-    def __init__(self, uri: str | Path, *, filesystem: Any = None) -> None:
+    def __init__(self, uri: str | Path, *, filesystem: pafs.FileSystem | None = None) -> None:
         self.uri = str(uri)
         if filesystem is not None:
             self._fs, root = filesystem, self.uri
@@ -167,7 +167,7 @@ class RunDirectory:
         return self._cache[key]
 
     def facts(self, artefact: str) -> dict[str, Any]:
-        """What the stage that made the artefact noted about it."""
+        """Counts, timings and the like, as the stage that made the artefact noted them."""
         return dict(self._whole(artefact)["facts"])
 
     def _whole(self, artefact: str) -> dict[str, Any]:

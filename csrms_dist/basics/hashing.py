@@ -7,8 +7,8 @@ drawn. So a result does not depend on who computes it, in which order, or on how
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sized
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from csrms_dist.basics.arrays import F64, I64, U64
 
-Texts: TypeAlias = Any
-"""A sequence of str, or Arrow strings (an Array or a ChunkedArray), which may be memory-mapped."""
+Texts: TypeAlias = Sequence[str] | pa.Array | pa.ChunkedArray
+"""Texts in memory, or Arrow strings, which may be memory-mapped."""
 
 _TEXTS = 1 << 14  # Arrow strings that are Python strings at once
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -22,6 +22,10 @@ OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 """What a user's own 'module:name' looks like."""
 
 
+def _anything(_: Any) -> bool:
+    return True
+
+
 @cache
 def resolve(place: str) -> Any:
     """'package.module:name' of this project -> the object of that name."""
@@ -29,25 +33,44 @@ def resolve(place: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def chosen(known: Mapping[str, str], name: str, setting: str) -> Any:
-    """The object that `name` stands for: an entry of `known`, or the user's own 'module:name'.
+def chosen(
+    known: Mapping[str, str],
+    name: str,
+    setting: str,
+    *,
+    fits: Callable[[Any], bool] = _anything,
+    expected: str = "a name that {} has",
+) -> Any:
+    """The object that `name` stands for: an entry of `known`, or the user's own 'module:name' (see `own`).
 
     Raises ConfigError, which names the setting, for a name that is neither.
     """
     if name in known:
         return resolve(known[name])
     if OWN.fullmatch(name):
-        return own(name, setting)
+        return own(name, setting, fits=fits, expected=expected)
     raise ConfigError(
         setting, got=repr(name), expected=f"one of {', '.join(known)} or module:name of your own",
         remedy=f"the nearest is {nearest(name, list(known))}",
     )  # fmt: skip
 
 
-def own(place: str, setting: str) -> Any:
+def own(
+    place: str,
+    setting: str,
+    *,
+    fits: Callable[[Any], bool] = _anything,
+    expected: str = "a name that {} has",
+    form: str = "module:name",
+) -> Any:
     """A user's 'module:name' -> the object. The working directory is searched too, where the module is nowhere else.
 
-    Raises ConfigError, which names the setting, when the module cannot be imported or lacks the name.
+    Raises ConfigError when the module cannot be imported or has no object of that name that fits.
+
+    setting: what the error names.
+    fits: whether an object can serve.
+    expected: such an object in words, for the error; {} stands for the module.
+    form: how it is written in the configuration, for the error.
     """
     module_name, _, name = place.partition(":")
     folder, package = str(Path.cwd()), module_name.partition(".")[0]
@@ -58,16 +81,16 @@ def own(place: str, setting: str) -> Any:
         module = import_module(module_name)
     except Exception as error:
         raise ConfigError(
-            setting, got=f"'{place}', whose import says {one_line(error)}", expected="an importable module:name",
+            setting, got=f"'{place}', whose import says {one_line(error)}", expected=f"an importable {form}",
             remedy=f"{package}.py must lie in {folder} or be installed",
         ) from error  # fmt: skip
-    if not hasattr(module, name):
-        found = nearest(name, [key for key in vars(module) if not key.startswith("_")])
-        raise ConfigError(
-            setting, got=f"'{place}'", expected=f"a name that {module_name} has",
-            remedy=f"the nearest is {module_name}:{found}" if found else "it has none",
-        )  # fmt: skip
-    return getattr(module, name)
+    if hasattr(module, name) and fits(getattr(module, name)):
+        return getattr(module, name)
+    found = nearest(name, [key for key in dir(module) if not key.startswith("_") and fits(getattr(module, key, None))])
+    raise ConfigError(
+        setting, got=f"'{place}'", expected=expected.format(module_name),
+        remedy=f"the nearest is {module_name}:{found}" if found else "it has none",
+    )  # fmt: skip
 
 
 def one_line(error: BaseException) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from csrms_dist.basics.arrays import F32, I64, U8
+from csrms_dist.basics.arrays import F32, I64, U8, Bools
 from csrms_dist.basics.compiling import compiled
 from csrms_dist.basics.hashing import mix
 
@@ -43,7 +43,7 @@ def feed(kind: str, images: U8, indices: I64, seed: int, epoch: int, values: F32
 
 
 def byte_values(normalise: Callable[[Tensor], Tensor]) -> F32:
-    """What a normaliser, (B, H, W, 3) uint8 -> (B, 3, H, W), makes of each byte in each channel: (256, 3) float32."""
+    """The value of each byte in each channel by a normaliser, (B, H, W, 3) uint8 -> (B, 3, H, W): (256, 3) float32."""
     every_byte = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1).expand(256, 1, 1, 3)
     with torch.no_grad():
         values = normalise(every_byte).to(torch.float32).reshape(256, 3)
@@ -57,7 +57,7 @@ def _crop_flip(kind: str, images: U8, indices: I64, seed: int, epoch: int, value
     return out
 
 
-def _draws(kind: str, indices: I64, seed: int, epoch: int) -> tuple[Any, Any, Any]:
+def _draws(kind: str, indices: I64, seed: int, epoch: int) -> tuple[I64, I64, Bools]:
     """(B,) top and left of the crop in the padded image, and whether it is flipped. 'none': the image as it is."""
     if kind == "none":
         middle = np.full(len(indices), PADDING, np.int64)
@@ -68,7 +68,7 @@ def _draws(kind: str, indices: I64, seed: int, epoch: int) -> tuple[Any, Any, An
     return top, left, (draws >> np.uint64(63)).astype(np.bool_)
 
 
-def _sources(shape: tuple[int, ...]) -> tuple[Any, Any]:
+def _sources(shape: tuple[int, ...]) -> tuple[I64, I64]:
     """The row and the column of the image that each row and column of the padded image repeats."""
     height, width = shape[1:3]
     return np.pad(np.arange(height), PADDING, mode="reflect"), np.pad(np.arange(width), PADDING, mode="reflect")

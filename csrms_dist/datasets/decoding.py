@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -31,8 +32,8 @@ R = TypeVar("R")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 MAX_THREADS = 4
 
-# Pillow only warns about a header that claims 90 to 180 million pixels; such an image is refused like a larger one.
-warnings.simplefilter("error", Image.DecompressionBombWarning)
+_BOMBS = ("error", None, Image.DecompressionBombWarning, None, 0)
+_filters = Lock()
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def decode(stored: Stored, shape: Shape | None = None) -> U8 | Unreadable:
     content = load(stored)
     if isinstance(content, Unreadable):
         return content
+    _refuse_bombs()
     try:
         if isinstance(content, np.ndarray):
             return content if shape in (None, content.shape) else _pixels(Image.fromarray(content), shape)
@@ -84,6 +86,14 @@ def encode_png(pixels: U8) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def _refuse_bombs() -> None:
+    """Pillow only warns about a header that claims 90 to 180 million pixels; such an image is refused like a larger."""
+    if _BOMBS not in warnings.filters:
+        with _filters:  # one thread adds it: adding it again would take it away for a moment
+            if _BOMBS not in warnings.filters:
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
 def _pixels(image: Image.Image, shape: Shape | None) -> U8:

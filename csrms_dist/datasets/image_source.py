@@ -1,16 +1,18 @@
-"""What a layout yields for one image table: ids, labels, splits, and its images one after the other."""
+"""The images of one table before they are read: ids, labels, splits, and the images one after the other."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
 from csrms_dist.basics.arrays import I64, U8
+from csrms_dist.basics.hashing import Texts, repeated_ids, text_at
 from csrms_dist.datasets.decoding import Shape, Stored
+from csrms_dist.errors import DataError
 from csrms_dist.labels import LabelSpace, Membership
 
 SPLITS = ("train", "val", "test")
@@ -24,13 +26,16 @@ Reader: TypeAlias = Callable[[I64], Iterator[Stored]]
 class ImageSource:
     """The images of one table, in a fixed order; nothing is decoded yet.
 
-    ids: (N,) Arrow strings, unique. membership: (N, K). split: (N,) uint8, index into SPLITS. images: N images, bytes,
-    files or pixels. shape: what all of them become; None: the shape of the first readable one.
+    ids: (N,), unique, as `refuse_repeated` checks.
+    membership: (N, K).
+    split: (N,) uint8, index into SPLITS.
+    images: N images: bytes, files or pixels.
+    shape: of all of them once they are read; None: the shape of the first readable one.
     """
 
     name: str
     label_space: LabelSpace
-    ids: Any
+    ids: pa.StringArray
     membership: Membership
     split: U8
     images: Iterable[Stored]
@@ -75,6 +80,17 @@ def in_memory(
     images: Iterable[Stored],
     shape: Shape | None = None,
 ) -> ImageSource:
-    """A source from plain sequences; `split` in words."""
+    """A source from plain sequences; `split` in words. Raises DataError for an id that is there twice."""
+    refuse_repeated(name, ids)
     codes = np.array([SPLITS.index(word) for word in split], np.uint8)
     return ImageSource(name, label_space, pa.array(ids, pa.string()), membership, codes, images, shape)
+
+
+def refuse_repeated(what: str, ids: Texts) -> None:
+    """Raises DataError for an id that is there twice."""
+    if pairs := repeated_ids(ids):
+        first, again = pairs[0]
+        raise DataError(
+            what, got=f"the id '{text_at(ids, first)}' in the rows {first} and {again}", expected="every id once",
+            remedy="make the ids unique, or set data.on_duplicate_id to suffix",
+        )  # fmt: skip

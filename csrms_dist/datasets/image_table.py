@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +22,7 @@ import pyarrow.ipc
 from scipy import sparse
 
 from csrms_dist.basics.arrays import I32, I64, U8, Bools
-from csrms_dist.basics.hashing import repeated_ids, texts
+from csrms_dist.basics.hashing import texts
 from csrms_dist.datasets.decoding import Shape, Stored, Unreadable, decode, encode_png, in_threads, load, stored_size
 from csrms_dist.datasets.image_source import SPLITS, TRAIN, ImageSource
 from csrms_dist.datasets.kernels import channel_sums, gather
@@ -48,7 +47,7 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Written:
-    """What became of a source: the hash of the table's content, the shape of its images, and what was set aside."""
+    """An image table that was written: the hash of its content, the shape of its images, the images set aside."""
 
     content_hash: str
     shape: Shape
@@ -67,9 +66,10 @@ class ImageTable:
         self.shape: Shape = (facts["shape"][0], facts["shape"][1], facts["shape"][2])
         self.decoded: bool = facts["decoded"]
         self._rows_per_batch: int = facts["rows_per_batch"]
-        self._sums: dict[str, Any] = facts["sums"]
+        self._sums: dict[str, list[list[int]]] = facts["sums"]
         rows = pa.ipc.open_file(pa.memory_map(str(_rows_file(path)))).get_batch(0)
-        self._ids = rows["id"]
+        self.ids: pa.StringArray = rows["id"]
+        """(N,), memory-mapped."""
         self._split: U8 = rows["split"].to_numpy()
         labels = rows["labels"]
         self.membership: Membership = _mapped_membership(
@@ -79,12 +79,7 @@ class ImageTable:
         self._images = pa.ipc.open_file(self._file)
 
     def __len__(self) -> int:
-        return len(self._ids)
-
-    @property
-    def ids(self) -> Any:
-        """(N,) Arrow strings, memory-mapped."""
-        return self._ids
+        return len(self.ids)
 
     def indices(self, split: str) -> I64:
         """The dense indices of a split, ascending."""
@@ -103,7 +98,7 @@ class ImageTable:
         for place, pixels in enumerate(in_threads(self._decoded, indices.tolist())):
             if isinstance(pixels, Unreadable):
                 raise DataError(
-                    f"{self.path}: image '{self._ids[int(indices[place])]}'", got=f"'{pixels.reason}'",
+                    f"{self.path}: image '{self.ids[int(indices[place])]}'", got=f"'{pixels.reason}'",
                     expected="what could be read when the table was written", remedy="run `csrms images CONFIG` again",
                 )  # fmt: skip
             out[place] = pixels
@@ -158,13 +153,15 @@ def write_image_table(
 ) -> Written:
     """Write an image table in one pass, a record batch at a time; images that cannot be read are left out.
 
-    shape: what images become where the source does not say it. `on_images` hears how many more have been read. Raises
-    DataError for a repeated id, images that do not fit the ids, a split without a readable image, and a class that had
+    Raises DataError for images that do not fit the ids, a split without a readable image, and a class that had
     training images, none of them readable.
+
+    source: its ids are unique.
+    shape: of the images where the source does not say it.
+    on_images: hears how many more images have been read.
     """
     if not len(source):
         raise DataError(source.name, got="no images", expected="at least one")
-    refuse_repeated(source.ids, source.name)
     shape = source.shape or shape
     totals = np.zeros((len(SPLITS), 2, 3), np.int64)
     content = hashlib.sha256()
@@ -214,7 +211,7 @@ def write_image_table(
 
 
 def _hashed(content: bytes | U8) -> bytes:
-    """What the content's hash reads of an image: its pixels, or its encoded bytes after their number."""
+    """The bytes of an image that the content's hash reads: its pixels, or its encoded bytes after their number."""
     return f"{len(content)} ".encode() + content if isinstance(content, bytes) else content.tobytes()
 
 
@@ -310,7 +307,7 @@ class _Writer:
         self._sink.close()
 
 
-def _write_rows(path: Path, source: ImageSource, kept: Bools, content: Any, shape: Shape) -> str:
+def _write_rows(path: Path, source: ImageSource, kept: Bools, content: hashlib._Hash, shape: Shape) -> str:
     """Write ids, splits and labels of the kept rows; returns the hash of these and of `content`."""
     whole = bool(kept.all())
     ids = source.ids if whole else source.ids.filter(pa.array(kept))
@@ -320,7 +317,7 @@ def _write_rows(path: Path, source: ImageSource, kept: Bools, content: Any, shap
     for name in texts(ids):
         content.update(name.encode() + b"\0")
     for part in (split, offsets, labels):
-        content.update(np.ascontiguousarray(part))
+        content.update(np.ascontiguousarray(part).data)
     content.update(repr((shape, source.label_space)).encode())
     batch = pa.record_batch({"id": ids, "split": pa.array(split), "labels": pa.ListArray.from_arrays(offsets, labels)})
     with pa.OSFile(str(_rows_file(path)), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as file:
@@ -347,12 +344,3 @@ def _refuse_emptied(source: ImageSource, rejected: list[tuple[int, str]]) -> Non
     if len(emptied):
         expected = f"a readable training image of the class '{source.label_space.class_names[emptied[0]]}'"
         raise DataError(source.name, got=why, expected=expected, remedy="repair or replace them")
-
-
-def refuse_repeated(ids: Any, what: str) -> None:
-    """Raises DataError for an id that is there twice."""
-    if pairs := repeated_ids(ids):
-        raise DataError(
-            what, got=f"the id '{ids[pairs[0][1]]}' twice", expected="every id once",
-            remedy="make the ids unique, or set data.on_duplicate_id to suffix",
-        )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a layout found -> an opened `Layout`: the rules that hold whatever the layout.
+"""The rows that a layout found -> an opened `Layout`: the rules that hold whatever the layout.
 
 Every id once, no image in two splits, every class with an image, every label in range; then the splits by hash.
 """
@@ -6,9 +6,8 @@ Every id once, no image in two splits, every class with an image, every label in
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,39 +15,12 @@ import pyarrow as pa
 from csrms_dist.basics.arrays import I64, U8
 from csrms_dist.basics.hashing import repeated_ids, texts
 from csrms_dist.datasets.decoding import Stored
-from csrms_dist.datasets.image_source import TEST, TRAIN, VAL, ImageSource, Layout, Reader, Selected
+from csrms_dist.datasets.image_source import TEST, TRAIN, VAL, ImageSource, Layout, Reader, Selected, refuse_repeated
+from csrms_dist.datasets.layouts.layout_format import ALL, Found, Rows
 from csrms_dist.datasets.settings import DataSettings
 from csrms_dist.datasets.splits import held_out
 from csrms_dist.errors import DataError
 from csrms_dist.labels import MAX_CLASSES, LabelSpace, Membership, membership_from_csr
-
-ALL = "all"
-SIDES = {"train": TRAIN, "val": VAL, "test": TEST}
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The rows of one side, unchecked. ids: (N,) Arrow strings. offsets (N + 1,), labels: class indices in CSR form."""
-
-    ids: Any
-    offsets: I64
-    labels: I64
-    images: Reader
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a layout found. sides: 'train' and 'test', perhaps 'val'; or 'all' alone, to be divided by hash.
-
-    names: of the classes that have one, by index. n_classes: where the layout knows it; 0: from the largest index.
-    """
-
-    name: str
-    sides: Mapping[str, Rows]
-    multi_label: bool = False
-    names: Mapping[int, str] = field(default_factory=dict)
-    n_classes: int = 0
-    notes: tuple[str, ...] = ()
 
 
 def assemble(found: Found, settings: DataSettings) -> Layout:
@@ -80,15 +52,12 @@ def _with_unique_ids(name: str, side: str, rows: Rows, settings: DataSettings) -
     if rows.ids.null_count:
         row = rows.ids.is_null().to_pylist().index(True)
         raise DataError(f"{what}", got=f"no id in row {row}", expected="an id in every row", remedy="fill it in")
+    if settings.on_duplicate_id == "error":
+        refuse_repeated(what, rows.ids)
+        return rows
     pairs = repeated_ids(rows.ids)
     if not pairs:
         return rows
-    if settings.on_duplicate_id == "error":
-        first, again = pairs[0]
-        raise DataError(
-            what, got=f"the id '{rows.ids[first]}' in the rows {first} and {again}", expected="every id once",
-            remedy="make the ids unique, or set data.on_duplicate_id to suffix",
-        )  # fmt: skip
     names = list(texts(rows.ids))
     counts: dict[int, int] = {}
     for first, again in pairs:
@@ -103,7 +72,7 @@ def _with_unique_ids(name: str, side: str, rows: Rows, settings: DataSettings) -
     return replace(rows, ids=ids)
 
 
-def _refuse_shared(name: str, one: str, ids: Any, other: str, others: Any) -> None:
+def _refuse_shared(name: str, one: str, ids: pa.StringArray, other: str, others: pa.StringArray) -> None:
     """Raises DataError for an id that two splits have."""
     hashes, beside = (np.fromiter((hash(text) for text in texts(some)), np.int64, len(some)) for some in (ids, others))
     rows = np.flatnonzero(np.isin(hashes, beside))

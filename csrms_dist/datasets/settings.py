@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from csrms_dist.basics.settings import Settings, setting
-
-DATASETS = ("digits", "digit_pairs", "cifar", "folders", "parquet", "csv")
+from csrms_dist.datasets.layouts import LAYOUTS
 
 
 @dataclass(frozen=True)
 class DataSettings(Settings):
-    dataset: str = setting("digits", words=DATASETS, doc="which images, or in which layout `data.path` holds them")
+    dataset: str = setting(
+        "digits", words=LAYOUTS, own=True, doc="which images, or in which layout `data.path` holds them"
+    )
     path: str = setting("", doc="the folder or file of the images; digits and digit_pairs need none")
     test_path: str = setting("", doc="the test images, where they lie apart; empty: found beside the training images")
     test_fraction: float = setting(0.2, "[0, 0.9]", doc="share of each class held out as test set where none is given")

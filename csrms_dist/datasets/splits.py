@@ -6,19 +6,17 @@ cut. (No rule can keep both an exact share of each class and every image in its 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from csrms_dist.basics.arrays import Bools
-from csrms_dist.basics.hashing import hash_ids, hash_order
+from csrms_dist.basics.hashing import Texts, hash_ids, hash_order
 from csrms_dist.labels import Membership
 
 
-def held_out(ids: Any, membership: Membership, fraction: float, purpose: str, multi_label: bool) -> Bools:
+def held_out(ids: Texts, membership: Membership, fraction: float, purpose: str, multi_label: bool) -> Bools:
     """(N,) mask of the `fraction` of smallest hash in each class (multi-label: overall); ties by the id's bytes.
 
-    ids: Arrow strings or a sequence of str. A class keeps at least one image outside the mask.
+    A class keeps at least one image outside the mask.
     """
     mask = np.zeros(len(ids), np.bool_)
     order = hash_order(hash_ids(ids, purpose), ids)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from csrms_dist.encoders import Encoder
+from csrms_dist.encoders.encoder import Encoder
 
 
 class GivenFeatures(Encoder):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from csrms_dist.encoders.architecture import BuiltIn
 from csrms_dist.encoders.encoder import Encoder
 
 
@@ -25,3 +26,6 @@ class LeNet5(Encoder):
         x = torch.max_pool2d(torch.relu(self.conv2(x)), 2)
         x = torch.relu(self.fc1(x.flatten(1)))
         return torch.relu(self.fc2(x))
+
+
+LENET5 = BuiltIn("lenet5", LeNet5, image_shape=(32, 32, 3))

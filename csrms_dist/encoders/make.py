@@ -1,28 +1,37 @@
-"""`encoder.name` -> an encoder."""
+"""`encoder.name` -> its architecture, and an encoder of it."""
 
 from __future__ import annotations
 
 import torch
 
-from csrms_dist.basics.lookup import nearest
-from csrms_dist.encoders.encoder import Encoder
-from csrms_dist.encoders.foreign import (
-    EFFICIENTNET_LITE0,
-    TIMM,
-    class_encoder,
-    sides_of,
-    timm_encoder,
-    timm_name,
-    unfit,
-)
-from csrms_dist.encoders.lenet5 import LeNet5
-from csrms_dist.encoders.resnet18 import ResNet18
+from csrms_dist.basics.lookup import nearest, resolve
+from csrms_dist.encoders import ENCODERS
+from csrms_dist.encoders.architecture import Architecture
+from csrms_dist.encoders.encoder import Encoder, ImageShape, sides_of
+from csrms_dist.encoders.own_class import OwnClass
+from csrms_dist.encoders.timm_model import TIMM, TimmModel
 from csrms_dist.errors import ConfigError
 
-NAMES = ("lenet5", "resnet18", EFFICIENTNET_LITE0)
+
+def architecture_of(name: str) -> Architecture:
+    """The architecture that `encoder.name` asks for; whether timm or the user has it shows when it is used.
+
+    Raises ConfigError for a name of another form.
+    """
+    if name in ENCODERS:
+        known: Architecture = resolve(ENCODERS[name])
+        return known
+    if name.startswith(TIMM):
+        return TimmModel(name, name.removeprefix(TIMM))
+    if ":" in name:
+        return OwnClass(name)
+    raise ConfigError(
+        "encoder.name", got=repr(name), expected=", ".join(ENCODERS) + ", timm:<model> or module:Class",
+        remedy=f"the nearest is {nearest(name, list(ENCODERS))}",
+    )  # fmt: skip
 
 
-def make_encoder(name: str, image_shape: tuple[int, int, int], seed: int) -> Encoder:
+def make_encoder(name: str, image_shape: ImageShape, seed: int) -> Encoder:
     """A freshly initialised encoder for images of shape (H, W, 3); its weights are a function of `seed` alone.
 
     Raises ConfigError when there is no such encoder or it cannot take such images.
@@ -31,17 +40,4 @@ def make_encoder(name: str, image_shape: tuple[int, int, int], seed: int) -> Enc
         raise ConfigError("encoder", got=f"images of {sides_of(image_shape)}", expected="three channels")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if name == "lenet5":
-            if image_shape != (32, 32, 3):
-                raise unfit(name, image_shape, "images of 32 x 32 x 3", "set data.image_size to 32")
-            return LeNet5()
-        if name == "resnet18":
-            return ResNet18()
-        if timm_name(name) or name == TIMM:
-            return timm_encoder(name, image_shape)
-        if ":" in name:
-            return class_encoder(name, image_shape)
-    raise ConfigError(
-        "encoder.name", got=repr(name), expected=", ".join(NAMES) + ", timm:<model> or module:Class",
-        remedy=f"the nearest is {nearest(name, NAMES)}",
-    )  # fmt: skip
+        return architecture_of(name).make(image_shape)

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from csrms_dist.basics.arrays import U8
-from csrms_dist.encoders.foreign import timm_name, timm_normalisation
+from csrms_dist.encoders.architecture import Channels
+from csrms_dist.encoders.make import architecture_of
 from csrms_dist.encoders.settings import EncoderSettings
-
-Channels = tuple[float, ...]
 
 
 class Normaliser(nn.Module):
@@ -39,10 +38,8 @@ def images_to_tensor(pixels: U8) -> Tensor:
 def normalisation(settings: EncoderSettings, mean: Sequence[float], std: Sequence[float]) -> tuple[Channels, Channels]:
     """The mean and std of each channel that the encoder is used with.
 
-    Given weights of a timm model expect the ones that they were trained with; everything else takes those of the
+    Given weights may expect the ones that they were trained with, as timm's do; everything else takes those of the
     training images, `mean` and `std`.
     """
-    model = timm_name(settings.name)
-    if settings.weights and model:
-        return timm_normalisation(model)
-    return tuple(map(float, mean)), tuple(map(float, std))
+    given = architecture_of(settings.name).normalisation() if settings.weights else None
+    return given or (tuple(map(float, mean)), tuple(map(float, std)))

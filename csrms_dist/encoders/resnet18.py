@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from csrms_dist.encoders.architecture import BuiltIn
 from csrms_dist.encoders.encoder import Encoder
 
 
@@ -52,3 +53,6 @@ class ResNet18(Encoder):
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         features: Tensor = x.mean(dim=(2, 3))
         return features
+
+
+RESNET18 = BuiltIn("resnet18", ResNet18, classifier=("fc",))

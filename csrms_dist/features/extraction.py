@@ -12,7 +12,7 @@ from torch import nn
 
 from csrms_dist.basics.arrays import F32, I64, U8
 from csrms_dist.datasets.image_table import ImageTable
-from csrms_dist.encoders import images_to_tensor
+from csrms_dist.encoders.normaliser import images_to_tensor
 from csrms_dist.errors import DataError
 
 

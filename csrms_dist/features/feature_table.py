@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,14 +25,18 @@ VECTORS, ROWS = "vectors.npy", "rows.arrow"
 class FeatureTable:
     """N rows of D-dimensional features.
 
-    vectors: (N, D) float32, finite. instance: (N,) int64, dense index into the image table. part: (N,) int32. ids: the
-    user's own ids, (N,) Arrow strings, unique for part 0. membership: (N, K) or None without labels.
+    vectors: (N, D) float32, finite.
+    instance: (N,) int64, dense index into the image table.
+    part: (N,) int32.
+    ids: the user's own ids, (N,) Arrow strings, unique for part 0.
+    membership: (N, K), or None without labels.
+    label_space: the classes, or None without labels.
     """
 
     vectors: F32
     instance: I64
     part: I32
-    ids: Any
+    ids: pa.Array
     membership: Membership | None = None
     label_space: LabelSpace | None = None
 
@@ -82,7 +85,7 @@ def write_rows(
     folder: Path,
     instance: I64,
     part: I32,
-    ids: Any,
+    ids: pa.Array,
     membership: Membership | None,
     label_space: LabelSpace | None,
 ) -> None:

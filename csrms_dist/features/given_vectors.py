@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,13 +15,16 @@ import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
+from csrms_dist.artefacts.files import NpyWriter
 from csrms_dist.basics.arrays import F32, I32
 from csrms_dist.basics.hashing import Texts, repeated_ids, text_at
 from csrms_dist.errors import DataError
 from csrms_dist.features.feature_table import FeatureTable
+from csrms_dist.features.vector_column import VECTOR, first_misfit, holds_numbers, is_list, open_vectors
 from csrms_dist.labels import MAX_CLASSES, LabelSpace, Membership, membership_from_csr
 
 _ROWS = 4096  # of the user's file in memory at once
+_READABLE = "a Parquet file of id and vector"
 
 
 def read_vectors(path: str | Path, folder: Path | None = None) -> FeatureTable:
@@ -36,18 +40,69 @@ def read_vectors(path: str | Path, folder: Path | None = None) -> FeatureTable:
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError("features.path", got=f"{path}, which is not a file", expected="a Parquet file of id and vector")
+        raise DataError("features.path", got=f"{path}, which is not a file", expected=_READABLE)
+    with _readable(path, folder), open_vectors(path, _READABLE, ("id", VECTOR)) as file:
+        return _Reader(path, file).table(folder)
+
+
+@dataclass(frozen=True)
+class VectorFacts:
+    """The size of a user's file of vectors. labels: how many in all rows. id_bytes: of the first id.
+
+    n_classes: one more than the highest class index; None without labels.
+    """
+
+    rows: int
+    dimension: int
+    id_bytes: float
+    labels: int
+    n_classes: int | None
+
+
+def vector_facts(path: Path) -> VectorFacts:
+    """Count a user's file of vectors without reading them. Raises DataError when it is none."""
+    with _readable(path), pq.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        if not {"id", VECTOR} <= set(names):
+            got = f"the columns {', '.join(names)}"
+            raise DataError(str(path), got=got, expected="the columns id and vector", remedy="rename them")
+        first = next(file.iter_batches(1, columns=["id", VECTOR]), None)
+        if first is None:
+            raise DataError(str(path), got="no rows", expected="at least one row")
+        column = _label_column(names)
+        count, highest = _count_labels(file, column) if column else (0, -1)
+        return VectorFacts(
+            rows=int(file.metadata.num_rows),
+            dimension=len(first[VECTOR][0].as_py() or ()),
+            id_bytes=float(len(str(first["id"][0].as_py()))),
+            labels=count,
+            n_classes=highest + 1 if highest >= 0 else None,
+        )
+
+
+def _label_column(names: Sequence[str]) -> str | None:
+    return next((name for name in ("labels", "label") if name in names), None)
+
+
+def _count_labels(file: pq.ParquetFile, column: str) -> tuple[int, int]:
+    """How many labels there are, and the highest; -1: none."""
+    count, highest = 0, -1
+    for batch in file.iter_batches(columns=[column]):
+        values = pc.list_flatten(batch[column]) if column == "labels" else batch[column]
+        count += len(values) - values.null_count
+        highest = max(highest, pc.max(values).as_py() if len(values) > values.null_count else -1)
+    return count, highest
+
+
+@contextmanager
+def _readable(path: Path, folder: Path | None = None) -> Iterator[None]:
+    """Complaints about the file in one sentence; those about the `folder` that is written to pass."""
     try:
-        with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
-            return _Reader(path, file).table(folder)
+        yield
     except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None and error.filename != str(path):
-            raise  # the disk that is written to
-        raise DataError(str(path), got=f"'{error}'", expected="a Parquet file of id and vector") from error
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+        if folder and isinstance(error, OSError) and error.errno is not None and error.filename != str(path):
+            raise
+        raise DataError(str(path), got=f"'{error}'", expected=_READABLE) from error
 
 
 class _Reader:
@@ -58,12 +113,6 @@ class _Reader:
         self.n = int(file.metadata.num_rows)
 
     def table(self, folder: Path | None) -> FeatureTable:
-        for column in ("id", "vector"):
-            if column not in self.schema.names:
-                raise DataError(
-                    str(self.path), got=f"the columns {', '.join(self.schema.names)}", expected=f"a column '{column}'",
-                    remedy="rename it",
-                )  # fmt: skip
         with ExitStack() as stack:
             spool = None if folder is None else stack.enter_context((folder / ".ids").open("w+b"))
             if folder is not None:
@@ -74,7 +123,7 @@ class _Reader:
         part = np.zeros(self.n, np.int32)
         return FeatureTable(vectors, np.arange(self.n, dtype=np.int64), part, ids, membership, space)
 
-    def _batches(self, *columns: str) -> Iterator[tuple[int, Any]]:
+    def _batches(self, *columns: str) -> Iterator[tuple[int, pa.RecordBatch]]:
         """(first row, record batch) of some columns."""
         first = 0
         with closing(self.file.iter_batches(_ROWS, columns=list(columns), use_threads=False)) as batches:
@@ -82,7 +131,7 @@ class _Reader:
                 yield first, batch
                 first += len(batch)
 
-    def _ids(self, spool: Any) -> Texts:
+    def _ids(self, spool: IO[bytes] | None) -> pa.Array:
         """The ids as one Arrow array, their text in the file `spool` or in memory."""
         text: list[bytes] = []
         write: Callable[[bytes], Any] = text.append if spool is None else spool.write
@@ -116,13 +165,14 @@ class _Reader:
         return ids
 
     def _vectors(self, ids: Texts, folder: Path | None) -> F32:
-        kind = self.schema.field("vector").type
-        if not _is_list(kind) or not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
+        kind = self.schema.field(VECTOR).type
+        if not holds_numbers(kind):
             raise DataError(f"{self.path}: column vector", got=str(kind), expected="lists of numbers")
         matrix = np.zeros((0, 0), np.float32)
+        writer: NpyWriter | None = None
         width, bad, example = 0, 0, ("", "")
         with ExitStack() as stack:
-            for first, batch in self._batches("vector"):
+            for first, batch in self._batches(VECTOR):
                 # Large lists, because 32-bit offsets end at 2^31 numbers; `safe` would refuse whole numbers above 2^24.
                 array = batch.column(0).cast(pa.large_list(pa.float32()), safe=False)
                 if not first:
@@ -134,16 +184,14 @@ class _Reader:
                     row = int(np.flatnonzero(~finite)[0])
                     example = text_at(ids, first + row), str(block[row][~np.isfinite(block[row])][0])
                 bad += int((~finite).sum())
-                if folder is None:
-                    if not first:
-                        matrix = np.empty((self.n, width), np.float32)
+                if not first and folder is None:
+                    matrix = np.empty((self.n, width), np.float32)
+                elif not first and folder is not None:
+                    writer = stack.enter_context(NpyWriter(folder / "vectors.npy", np.float32, (self.n, width)))
+                if writer is None:
                     matrix[first : first + len(block)] = block
-                    continue
-                if not first:
-                    file = stack.enter_context((folder / "vectors.npy").open("wb"))
-                    facts = {"descr": "<f4", "fortran_order": False, "shape": (self.n, width)}
-                    np.lib.format.write_array_header_1_0(file, facts)
-                file.write(np.ascontiguousarray(block).data)
+                else:
+                    writer.put(first, block)
         if bad:
             raise DataError(
                 f"{self.path}: vector of '{example[0]}'", got=example[1], expected="finite float32 numbers",
@@ -151,27 +199,27 @@ class _Reader:
             )  # fmt: skip
         return matrix if folder is None else np.load(folder / "vectors.npy", mmap_mode="r")
 
-    def _check_widths(self, array: Any, width: int, ids: Texts, first: int) -> None:
-        if array.null_count:
-            row = first + array.is_null().to_pylist().index(True)
-            raise DataError(
-                f"{self.path}: vector of '{text_at(ids, row)}'", got="nothing", expected="a list of numbers"
-            )
-        widths = array.value_lengths().to_numpy()
-        if (widths != width).any() or width == 0:
-            row = int(np.flatnonzero(widths != width)[0]) if width else 0
-            raise DataError(
-                f"{self.path}: vector of '{text_at(ids, first + row)}'", got=f"{widths[row]} numbers",
-                expected=f"{width} as in the first row" if width else "at least one",
-                remedy="give every row the same width",
-            )  # fmt: skip
+    def _check_widths(self, array: pa.LargeListArray, width: int, ids: Texts, first: int) -> None:
+        misfit = first_misfit(array, width)
+        if not width and (misfit is None or misfit[1] is not None):
+            misfit = 0, 0
+        if misfit is None:
+            return
+        row, length = misfit
+        what = f"{self.path}: vector of '{text_at(ids, first + row)}'"
+        if length is None:
+            raise DataError(what, got="nothing", expected="a list of numbers")
+        raise DataError(
+            what, got=f"{length} numbers", expected=f"{width} as in the first row" if width else "at least one",
+            remedy="give every row the same width",
+        )  # fmt: skip
 
     def _labels(self, ids: Texts) -> tuple[LabelSpace | None, Membership | None]:
-        column = next((name for name in ("labels", "label") if name in self.schema.names), None)
+        column = _label_column(self.schema.names)
         if column is None:
             return None, None
         what, multi_label, kind = f"{self.path}: column {column}", column == "labels", self.schema.field(column).type
-        if multi_label != _is_list(kind) or not pa.types.is_integer(kind.value_type if multi_label else kind):
+        if multi_label != is_list(kind) or not pa.types.is_integer(kind.value_type if multi_label else kind):
             expected = "lists of class indices" if multi_label else "class indices (names go into class_name)"
             raise DataError(what, got=str(kind), expected=expected, remedy="cast it to whole numbers from 0")
         indptr = np.arange(self.n + 1, dtype=np.int64)

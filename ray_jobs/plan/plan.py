@@ -14,13 +14,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from csrms_dist.artefacts.names import PLAN
 from csrms_dist.basics.progress import warn
 from csrms_dist.datasets.image_source import TRAIN, VAL, Layout
 from csrms_dist.datasets.layouts.choose import open_layout
-from csrms_dist.errors import DataError
+from csrms_dist.features.given_vectors import vector_facts
 from csrms_dist.methods.protocol import Stage
 from ray_jobs.pipeline import Work, is_done, prepare
 from ray_jobs.plan.estimates import SESSION_S, Facts, Rates, estimates
@@ -95,36 +94,12 @@ def _image_facts(layout: Layout, shape: tuple[int, ...], stored_bytes: float, di
 
 
 def _vector_facts(path: Path) -> Facts:
-    """Rows, width and classes of a Parquet file of vectors. Raises DataError when it is none."""
-    try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            if not {"id", "vector"} <= set(names):
-                got = f"the columns {', '.join(names)}"
-                raise DataError(str(path), got=got, expected="the columns id and vector", remedy="rename them")
-            rows = file.metadata.num_rows
-            first = next(file.iter_batches(1, columns=["id", "vector"]), None)
-            if first is None:
-                raise DataError(str(path), got="no rows", expected="at least one row")
-            column = next((name for name in ("labels", "label") if name in names), None)
-            labels, highest = _labels(file, column) if column else (0, None)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(str(path), got=f"'{error}'", expected="a Parquet file of id and vector") from error
+    """The facts of a run on given vectors. Raises DataError for a file that holds none."""
+    found = vector_facts(path)
     return Facts(
-        train=rows, val=0, test=0, n_classes=None if highest is None else highest + 1, labels=labels / rows,
-        id_bytes=float(len(str(first["id"][0].as_py()))), shape=(), stored_bytes=0.0,
-        dimension=len(first["vector"][0].as_py() or ()), parameters=0,
+        train=found.rows, val=0, test=0, n_classes=found.n_classes, labels=found.labels / found.rows,
+        id_bytes=found.id_bytes, shape=(), stored_bytes=0.0, dimension=found.dimension, parameters=0,
     )  # fmt: skip
-
-
-def _labels(file: pq.ParquetFile, column: str) -> tuple[int, int | None]:
-    """How many labels there are, and the highest."""
-    count, highest = 0, -1
-    for batch in file.iter_batches(columns=[column]):
-        values = pc.list_flatten(batch[column]) if column == "labels" else batch[column]
-        count += len(values) - values.null_count
-        highest = max(highest, pc.max(values).as_py() if len(values) > values.null_count else -1)
-    return count, highest if highest >= 0 else None
 
 
 def _kept(work: Work, done: set[str]) -> dict[str, Planned]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from csrms_dist.artefacts.files import NpyWriter
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.arrays import F32
 from csrms_dist.basics.progress import Progress, warn
@@ -87,7 +86,7 @@ def execute(context: StageContext) -> None:
     with ray_session(context.ray_slots), run.writing("features", context.inputs, facts) as folder:
         with (
             Progress("features", total=len(indices), unit="images") as progress,
-            _NpyWriter(folder / VECTORS, len(indices), dimension) as writer,
+            NpyWriter(folder / VECTORS, np.float32, (len(indices), dimension)) as writer,
         ):
             for first, found in _encoded(run, size, len(indices)):
                 vectors = np.frombuffer(found, np.float32).reshape(-1, dimension)
@@ -123,28 +122,3 @@ def _encoded(run: RunDirectory, size: int, n_rows: int) -> Any:
         if (ours := own_error(error)) is not None:
             raise ours from error
         raise
-
-
-class _NpyWriter:
-    """An (N, D) float32 .npy file, filled in any order.
-
-    Its space is reserved first: a full disk is an error here, where a memory map would be a crash.
-    """
-
-    def __init__(self, path: Path, rows: int, dimension: int) -> None:
-        self._file = path.open("w+b")
-        np.lib.format.write_array_header_1_0(
-            self._file, {"descr": "<f4", "fortran_order": False, "shape": (rows, dimension)}
-        )
-        self._start, self._width = self._file.tell(), 4 * dimension
-        os.posix_fallocate(self._file.fileno(), self._start, max(rows * self._width, 1))
-
-    def __enter__(self) -> _NpyWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def put(self, row: int, vectors: F32) -> None:
-        self._file.seek(self._start + row * self._width)
-        self._file.write(vectors.tobytes())

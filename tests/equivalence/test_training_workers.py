@@ -1,6 +1,6 @@
 """One worker and two real processes train the same: samples, losses, gradients, weights.
 
-The workers run this file as a script, so that they are processes as any other: gloo, a rendezvous by file.
+The workers run this file as a module, so that they are processes as any other: gloo, a rendezvous by file.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ import torch
 import torch.distributed as dist
 
 from csrms_dist.basics.collective import Collective
-from csrms_dist.datasets import ImageTable
 from csrms_dist.datasets.image_source import in_memory
-from csrms_dist.datasets.image_table import write_image_table
+from csrms_dist.datasets.image_table import ImageTable, write_image_table
 from csrms_dist.encoders import Normaliser
 from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.labels import LabelSpace
@@ -41,7 +40,9 @@ from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.inputs import ImageInputs
 from csrms_dist.training.loop import TrainingData, fit
 from csrms_dist.training.settings import OptimiserSettings
+from tests.unit.standins import PassingOn
 
+ROOT = Path(__file__).resolve().parents[2]
 K, EPOCHS = 5, 5
 # Four batches of 33 (17 and 16 rows) and one of a single row: uneven slices, and a batch smaller than two workers.
 N, BATCH = 133, 33
@@ -75,12 +76,11 @@ def prepare(folder: Path) -> None:
     np.save(folder / "features.npy", rng.normal(size=(11, 84))[pattern] + 0.3 * rng.normal(size=(N, 84)))
 
 
-class Recorded:
+class Recorded(PassingOn):
     """A method that notes which rows came, on which step, with which neighbours."""
 
     def __init__(self, method: PlainMethod | CSRMS) -> None:
-        self.method, self.module, self.objective = method, method.module, method.objective
-        self.edge_types = method.edge_types
+        super().__init__(method)
         self.step = 0
         self.samples: dict[str, list[int]] = {}
 
@@ -91,16 +91,7 @@ class Recorded:
             for kind, some in edges.items():
                 self.samples[f"{self.step} {row} {kind}"] = some.neighbour[some.anchor == b].tolist()
         self.step += 1
-        return self.method.batch(batch, collective)
-
-    def end_epoch(self, collective: Collective) -> None:
-        self.method.end_epoch(collective)
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.method.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.method.load_state_dict(state)
+        return super().batch(batch, collective)
 
 
 def train(folder: Path, scenario: dict[str, Any], collective: Collective) -> dict[str, Any]:
@@ -198,10 +189,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list
     """(one worker, two workers)."""
     folder = tmp_path_factory.mktemp("workers")
     prepare(folder)
-    command = [sys.executable, "-W", "error", __file__, str(folder)]
+    command = [sys.executable, "-W", "error", "-m", "tests.equivalence.test_training_workers", str(folder)]
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
     workers = [
-        subprocess.Popen([*command, str(rank), "2"], stderr=subprocess.PIPE, env=environment, text=True)
+        subprocess.Popen([*command, str(rank), "2"], cwd=ROOT, stderr=subprocess.PIPE, env=environment, text=True)
         for rank in range(2)
     ]
     threads = torch.get_num_threads()

@@ -14,8 +14,7 @@ import torch
 
 from csrms_dist.art import cluster
 from csrms_dist.art.settings import ClusterSettings
-from csrms_dist.datasets import ImageTable
-from csrms_dist.datasets.image_table import write_image_table
+from csrms_dist.datasets.image_table import ImageTable, write_image_table
 from csrms_dist.datasets.layouts.digits import digits
 from csrms_dist.encoders import Normaliser
 from csrms_dist.evaluation.classifier import Classifier

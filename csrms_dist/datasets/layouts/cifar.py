@@ -18,7 +18,7 @@ from numpy._core import multiarray
 
 from csrms_dist.basics.arrays import I64, U8
 from csrms_dist.datasets.decoding import Stored
-from csrms_dist.datasets.rules import Found, Rows
+from csrms_dist.datasets.layouts.layout_format import Found, LayoutFormat, Rows
 from csrms_dist.datasets.settings import DataSettings
 from csrms_dist.errors import DataError
 
@@ -105,11 +105,13 @@ def _rows(side: str, paths: list[Path], kind: Format) -> Rows:
         labels.append(array.astype(np.int64))
     joined = np.concatenate(labels)
     ids = pa.array([f"{side}/{n:05d}" for n in range(len(joined))], pa.string())
-    return Rows(ids, np.arange(len(joined) + 1), joined, _Images(tuple(paths)))
+    return Rows(ids, np.arange(len(joined) + 1), joined, _Pixels(tuple(paths)))
 
 
 @dataclass(frozen=True)
-class _Images:
+class _Pixels:
+    """Reads the images of ascending rows, counted over all files."""
+
     paths: tuple[Path, ...]
 
     def __call__(self, rows: I64) -> Iterator[Stored]:
@@ -151,5 +153,8 @@ def _pixels(batch: dict[Any, Any], path: Path) -> U8:
     return pixels
 
 
-def _text(name: Any) -> str:
+def _text(name: bytes | str) -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
+
+
+LAYOUT = LayoutFormat(find, files_of)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 
@@ -16,8 +14,8 @@ class ClassNames:
     def __init__(self) -> None:
         self._met: dict[str, int] = {}
 
-    def codes(self, labels: Any) -> I64:
-        """(N,) Arrow strings without nulls -> provisional class indices."""
+    def codes(self, labels: pa.Array) -> I64:
+        """(N,) strings without nulls -> provisional class indices."""
         encoded = labels.cast(pa.string()).dictionary_encode()
         met = [self._met.setdefault(name, len(self._met)) for name in encoded.dictionary.to_pylist()]
         codes: I64 = np.array(met, np.int64)[encoded.indices.to_numpy(zero_copy_only=False)]

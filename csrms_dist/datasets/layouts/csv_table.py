@@ -12,15 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from csrms_dist.basics.arrays import I64
-from csrms_dist.datasets.decoding import Stored
 from csrms_dist.datasets.layouts.class_names import ClassNames
-from csrms_dist.datasets.rules import ALL, SIDES, Found, Rows
+from csrms_dist.datasets.layouts.layout_format import ALL, SIDES, Found, ImageFiles, LayoutFormat, Rows
 from csrms_dist.datasets.settings import DataSettings
 from csrms_dist.errors import DataError
 
@@ -79,14 +77,14 @@ def _found(name: str, sides: dict[str, _Side], multi_label: bool) -> Found:
     rows: dict[str, Rows] = {}
     whole = all(WHOLE.fullmatch(label) for side in sides.values() for label in side.labels)
     names = ClassNames()
-    codes: dict[str, Any] = {}
+    codes: dict[str, I64] = {}
     for word in (side for side in (*SIDES, ALL) if side in sides):
         labels = pa.array(sides[word].labels, pa.string())
         codes[word] = labels.cast(pa.int64()).to_numpy() if whole else names.codes(labels)
     for word, found in codes.items():
         side = sides[word]
         offsets = np.concatenate([[0], np.cumsum(side.counts, dtype=np.int64)]).astype(np.int64)
-        images = _Images(pa.array(side.paths, pa.string()))
+        images = ImageFiles(pa.array(side.paths, pa.string()))
         rows[word] = Rows(pa.array(side.ids, pa.string()), offsets, found if whole else names.final(found), images)
     return Found(name, rows, multi_label, {} if whole else names.names)
 
@@ -108,7 +106,7 @@ def _read(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         raise DataError(f"{path}", got=f"'{why}'", expected="a CSV file in UTF-8 with a header") from error
 
 
-def _cells(value: Any) -> int:
+def _cells(value: str | list[str] | None) -> int:
     return len(value) if isinstance(value, list) else int(value is not None)
 
 
@@ -154,10 +152,4 @@ def _side(row: dict[str, str], names: list[str], given: str, path: Path, line: i
     return row["split"]
 
 
-@dataclass(frozen=True)
-class _Images:
-    paths: Any
-
-    def __call__(self, rows: I64) -> Iterator[Stored]:
-        for row in rows.tolist():
-            yield Path(self.paths[row].as_py())
+LAYOUT = LayoutFormat(find, files_of)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from csrms_dist.basics.arrays import I64, U8
 from csrms_dist.basics.hashing import hash_ids
 from csrms_dist.datasets.layouts.digits import CLASS_NAMES, enlarged, grey_digits
-from csrms_dist.datasets.rules import Found, Rows
+from csrms_dist.datasets.layouts.layout_format import Found, LayoutFormat, Rows
 from csrms_dist.datasets.settings import DataSettings
 from csrms_dist.datasets.splits import held_out
 from csrms_dist.labels import LabelSpace
@@ -49,3 +49,6 @@ def partners(ids: list[str]) -> I64:
     n = np.uint64(max(len(ids) - 1, 1))
     steps = (hash_ids(ids, "partner") % n).astype(np.int64) + 1
     return (np.arange(len(ids)) + steps) % max(len(ids), 1)
+
+
+LAYOUT = LayoutFormat(find)

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from csrms_dist.basics.arrays import I64, U8
 from csrms_dist.datasets.image_source import ImageSource
-from csrms_dist.datasets.rules import ALL, Found, Rows, assemble
+from csrms_dist.datasets.layouts.layout_format import ALL, Found, LayoutFormat, Rows
+from csrms_dist.datasets.rules import assemble
 from csrms_dist.datasets.settings import DataSettings
 
 CLASS_NAMES = tuple(str(k) for k in range(10))
@@ -44,3 +45,6 @@ def find(settings: DataSettings) -> Found:
     ids = pa.array([f"digit-{n:04d}" for n in range(len(target))], pa.string())
     rows = Rows(ids, np.arange(len(target) + 1), target, lambda rows: iter(enlarged(grey[rows], 4)))
     return Found("digits", {ALL: rows}, names=dict(enumerate(CLASS_NAMES)), n_classes=len(CLASS_NAMES))
+
+
+LAYOUT = LayoutFormat(find)

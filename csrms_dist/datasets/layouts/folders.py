@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from csrms_dist.basics.arrays import I64
-from csrms_dist.datasets.decoding import SUFFIXES, Stored
-from csrms_dist.datasets.rules import ALL, Found, Rows
+from csrms_dist.datasets.decoding import SUFFIXES
+from csrms_dist.datasets.layouts.layout_format import ALL, Found, ImageFiles, LayoutFormat, Rows
 from csrms_dist.datasets.settings import DataSettings
 from csrms_dist.errors import DataError
 
@@ -82,7 +79,7 @@ def files_of(settings: DataSettings) -> Iterator[os.DirEntry[str]]:
 
 def _rows(side: str, root: Path, classes: list[str], others: list[str]) -> Rows:
     prefix = "" if side == ALL else f"{side}/"
-    parts: list[Any] = []
+    parts: list[pa.StringArray] = []
     counts: list[int] = []
     start = len(str(root)) + 1
     for name in classes:
@@ -96,10 +93,10 @@ def _rows(side: str, root: Path, classes: list[str], others: list[str]) -> Rows:
         counts.append(len(ids))
     labels = np.repeat(np.arange(len(classes)), counts)
     ids_ = pa.concat_arrays(parts)
-    return Rows(ids_, np.arange(len(labels) + 1), labels, _Images(root, ids_, len(prefix)))
+    return Rows(ids_, np.arange(len(labels) + 1), labels, ImageFiles(ids_, root, len(prefix)))
 
 
-def _texts(ids: list[str]) -> Any:
+def _texts(ids: list[str]) -> pa.StringArray:
     try:
         return pa.array(ids, pa.string())
     except UnicodeEncodeError as error:
@@ -108,12 +105,4 @@ def _texts(ids: list[str]) -> Any:
         ) from error
 
 
-@dataclass(frozen=True)
-class _Images:
-    root: Path
-    ids: Any
-    prefix: int
-
-    def __call__(self, rows: I64) -> Iterator[Stored]:
-        for row in rows.tolist():
-            yield self.root / self.ids[row].as_py()[self.prefix :]
+LAYOUT = LayoutFormat(find, files_of)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from csrms_dist.basics.arrays import I64
 from csrms_dist.datasets.decoding import Stored
 from csrms_dist.datasets.layouts.class_names import ClassNames
-from csrms_dist.datasets.rules import ALL, Found, Rows
+from csrms_dist.datasets.layouts.layout_format import ALL, Found, LayoutFormat, Rows
 from csrms_dist.datasets.settings import DataSettings
 from csrms_dist.errors import DataError
 
@@ -130,7 +130,7 @@ class _Labels:
         beside = {"labels": "tags", "label": "class_name"}[self.column]
         return [self.column, *([beside] if beside in names else [])]
 
-    def read(self, batch: Any, path: Path, first: int) -> tuple[Any, Any]:
+    def read(self, batch: pa.RecordBatch, path: Path, first: int) -> tuple[I64, I64]:
         """A record batch -> (labels in each row, class indices)."""
         array = batch[self.column]
         what = f"{path}: column {self.column}"
@@ -147,7 +147,7 @@ class _Labels:
             values = array.drop_null()
         return counts, self._indices(values, what, batch, counts, path)
 
-    def _indices(self, values: Any, what: str, batch: Any, counts: Any, path: Path) -> I64:
+    def _indices(self, values: pa.Array, what: str, batch: pa.RecordBatch, counts: I64, path: Path) -> I64:
         kind = values.type
         text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
         if not (text or pa.types.is_integer(kind)):
@@ -162,7 +162,7 @@ class _Labels:
         self._learn_names(indices, batch, counts, path)
         return indices
 
-    def _learn_names(self, indices: I64, batch: Any, counts: Any, path: Path) -> None:
+    def _learn_names(self, indices: I64, batch: pa.RecordBatch, counts: I64, path: Path) -> None:
         names = batch.schema.names
         if self.column == "label" and "class_name" in names:
             given = batch["class_name"].filter(batch["label"].is_valid())
@@ -213,12 +213,12 @@ def _rows(side: str, paths: Sequence[Path], files: Sequence[pq.ParquetFile], lab
         first += row
     offsets = np.zeros(first + 1, np.int64)
     np.cumsum(np.concatenate(counts) if counts else [], out=offsets[1:])
-    reader = _Images(tuple(paths))
+    reader = _EncodedImages(tuple(paths))
     joined = pa.concat_arrays(ids) if ids else pa.array([], pa.string())
     return Rows(joined, offsets, np.concatenate(indices) if indices else np.zeros(0, np.int64), reader)
 
 
-def _texts(ids: Any, path: Path) -> Any:
+def _texts(ids: pa.Array, path: Path) -> pa.StringArray:
     try:
         return ids.cast(pa.string())
     except pa.ArrowException as error:
@@ -226,7 +226,7 @@ def _texts(ids: Any, path: Path) -> Any:
 
 
 @dataclass(frozen=True)
-class _Images:
+class _EncodedImages:
     """Reads the images of ascending rows, counted over all files."""
 
     paths: tuple[Path, ...]
@@ -256,3 +256,6 @@ def _images(file: pq.ParquetFile, group: int, rows: I64) -> Iterator[Stored]:
                 images = images.field("bytes")
             yield from images.to_pylist()
         first += len(batch)
+
+
+LAYOUT = LayoutFormat(find, lambda settings: chain(*files_of(settings).values()))

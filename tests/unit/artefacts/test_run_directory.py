@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import os
 import pickle
 import signal
@@ -15,22 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.fs as pafs
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from csrms_dist.artefacts.files import disk_errors, full_disk, write_whole
-from csrms_dist.artefacts.fingerprints import canonical_json, file_fingerprint, fingerprint
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.errors import DataError, RunDirectoryError
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=10,
-)
 Opener = Callable[[], RunDirectory]
 
 
@@ -441,15 +429,6 @@ def test_a_path_at_or_below_a_regular_file(tmp_path: Path, below: str) -> None:
     assert (tmp_path / "file").read_text() == "mine"
 
 
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EPERM])
-def test_a_place_without_permission(number: int) -> None:
-    refused = pytest.raises(
-        RunDirectoryError, match="runs/x: got a folder that may not be written; change its permissions"
-    )
-    with refused, disk_errors("runs/x"):
-        raise OSError(number, os.strerror(number))
-
-
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
 def test_a_read_only_folder(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
@@ -540,67 +519,3 @@ def test_a_full_disk_leaves_the_old_json_file(tmp_path: Path) -> None:
     assert "got 'File too large'; nothing was left half-written" in shown
     assert run.read_json("report.json") == {"old": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
-
-
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EDQUOT])
-@pytest.mark.parametrize("context", [disk_errors, full_disk])
-def test_every_kind_of_full(number: int, context: Callable[[str], Any]) -> None:
-    text = f"cannot write below runs/x: got '{os.strerror(number)}'"
-    with pytest.raises(RunDirectoryError, match=text) as caught, context("runs/x"):
-        raise OSError(number, os.strerror(number))
-    assert caught.value.exit_code == 4
-    assert isinstance(caught.value.__cause__, OSError)
-
-
-@pytest.mark.parametrize("error", [ValueError("5 requested"), OSError("odd"), FileNotFoundError(errno.ENOENT, "x")])
-def test_other_errors_pass(error: Exception) -> None:
-    with pytest.raises(type(error)) as caught, disk_errors("runs/x"):
-        raise error
-    assert caught.value is error
-
-
-# Fingerprints and single files
-
-
-@given(st.dictionaries(st.text(), JSON))
-def test_equal_values_have_equal_fingerprints_whatever_their_order(value: dict[str, Any]) -> None:
-    turned = dict(reversed(value.items()))
-    assert canonical_json(turned) == canonical_json(value)
-    assert fingerprint(turned) == fingerprint(value)
-    assert json.loads(canonical_json(value)) == value
-    assert len(fingerprint(value)) == 32
-
-
-@given(st.lists(JSON, max_size=3), st.lists(JSON, max_size=3))
-def test_different_parts_have_different_fingerprints(one: list[Any], two: list[Any]) -> None:
-    assert (fingerprint(*one) == fingerprint(*two)) == (canonical_json(one) == canonical_json(two))
-
-
-def test_fingerprints_never_change() -> None:
-    # Finished runs on disk are recognised by these values.
-    assert fingerprint("graph", {"b": 1, "a": [0.1, None, "é"]}) == "3beb5c76f21c1d8c02b94071db363472"
-    assert fingerprint("a", "b") != fingerprint(["a", "b"])
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), {1}, np.float32(1), object()])
-def test_what_has_no_canonical_json_is_refused(value: object) -> None:
-    with pytest.raises((TypeError, ValueError)):
-        fingerprint(value)
-
-
-def test_file_fingerprint_is_that_of_the_bytes(tmp_path: Path) -> None:
-    data = os.urandom((1 << 20) + 17)
-    (tmp_path / "x").write_bytes(data)
-    assert file_fingerprint(tmp_path / "x") == hashlib.sha256(data).hexdigest()[:32]
-    (tmp_path / "x").write_bytes(b"")
-    assert file_fingerprint(str(tmp_path / "x")) == hashlib.sha256().hexdigest()[:32]
-
-
-def test_write_whole_replaces_and_leaves_nothing_beside(tmp_path: Path) -> None:
-    for data in (b"one", b"", b"three"):
-        write_whole(tmp_path / "x", data)
-        assert (tmp_path / "x").read_bytes() == data
-    with pytest.raises(IsADirectoryError):
-        (tmp_path / "folder").mkdir()
-        write_whole(tmp_path / "folder", b"no")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "x"]

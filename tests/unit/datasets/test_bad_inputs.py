@@ -1,9 +1,13 @@
-"""What is wrong with data: each gets the sentence that docs/data.md tells."""
+"""docs/data.md: each fault of data gets the sentence that it tells, and its example runs."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import pickle
-from collections.abc import Callable, Iterator
+import re
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -109,12 +113,6 @@ CASES: dict[str, Callable[[], None]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    yield
-
-
 def told() -> dict[str, str]:
     rows = PAGE.read_text().partition("<!-- sentences -->\n")[2].partition("\n\n")[0].splitlines()[2:]
     cells = [row.strip("|").split(" | ") for row in rows]
@@ -134,3 +132,28 @@ def test_the_sentence_is_the_one_in_the_page(case: str) -> None:
 
 def test_the_page_tells_of_no_other() -> None:
     assert list(told()) == list(CASES)
+
+
+def examples() -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_the_example_of_parquet_runs() -> None:
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        exec(compile(examples()[0], "data.md", "exec"), {})  # noqa: S102
+    assert output.getvalue() == "('cat', 'dog') 2 2\n"
+
+
+def test_the_example_of_a_layout_of_one_s_own_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("own.py").write_text(examples()[1])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    sys.modules.pop("own", None)
+    making.image_files(*(f"photos/{k % 2}-{k}.png" for k in range(20)))
+    settings = DataSettings(dataset="own:NUMBERED", path="photos")
+    before, found = data_fingerprint(settings), open_layout(settings)
+    assert (len(found.train), len(found.test), found.label_space.n_classes) == (16, 4, 2)
+    assert write_image_table(Path("train.arrow"), found.train).rejected == ()
+    Path("photos/0-0.png").unlink()
+    assert data_fingerprint(settings) != before
+    sys.modules.pop("own")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -133,3 +135,16 @@ def test_damage_is_never_an_exception(kind: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 5, 17])
 def test_threads_keep_the_order(n: int) -> None:
     assert in_threads(lambda number: number * number, list(range(n))) == [number * number for number in range(n)]
+
+
+def test_bombs_are_refused_from_the_first_image_on_not_from_the_import_on() -> None:
+    code = """
+import warnings
+from PIL import Image
+from csrms_dist.datasets.decoding import decode
+assert all(kept[2] is not Image.DecompressionBombWarning for kept in warnings.filters)
+decode(b"no image")
+assert warnings.filters[0][:3:2] == ("error", Image.DecompressionBombWarning)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr

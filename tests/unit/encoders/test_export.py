@@ -10,9 +10,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from csrms_dist.encoders import LeNet5, ResNet18, load_initial_weights, make_encoder
+from csrms_dist.encoders import LeNet5, ResNet18
 from csrms_dist.encoders.export import encoder_weights, save_encoder
+from csrms_dist.encoders.make import make_encoder
 from csrms_dist.encoders.settings import EncoderSettings
+from csrms_dist.encoders.weights import load_initial_weights
 
 
 def trained(name: str, side: int, n_classes: int) -> tuple[nn.Module, nn.Linear]:

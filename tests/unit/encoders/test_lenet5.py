@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from csrms_dist.encoders import LeNet5
+from csrms_dist.encoders.lenet5 import LeNet5
 
 
 def test_lenet5_has_the_shapes_of_the_paper() -> None:

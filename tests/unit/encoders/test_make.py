@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
-from csrms_dist.encoders import has_batch_norm, make_encoder
+from csrms_dist.encoders import ENCODERS as KNOWN
+from csrms_dist.encoders.architecture import Architecture
+from csrms_dist.encoders.encoder import has_batch_norm
+from csrms_dist.encoders.make import architecture_of, make_encoder
 from csrms_dist.errors import ConfigError
 
 ENCODERS = [("lenet5", 32, 84), ("resnet18", 16, 512), ("efficientnet_lite0", 64, 1280), ("timm:resnet10t", 32, 512)]
+
+
+ENTRY = """
+from csrms_dist.encoders.architecture import BuiltIn
+from csrms_dist.encoders.encoder import Encoder
+
+class Flat(Encoder):
+    dimension = 48
+    def forward(self, images):
+        return images.flatten(1)
+
+FLAT = BuiltIn("flat", Flat, image_shape=(4, 4, 3))
+"""
 
 
 @pytest.mark.parametrize(("name", "side", "dimension"), ENCODERS)
@@ -87,3 +105,21 @@ def test_batch_normalisation_is_found() -> None:
 def test_an_encoder_that_cannot_be_is_refused(name: str, shape: tuple[int, int, int], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_encoder(name, shape, 0)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_every_entry_is_an_architecture_of_its_name(name: str) -> None:
+    found = architecture_of(name)
+    assert isinstance(found, Architecture)
+    assert found.name == name
+
+
+def test_an_encoder_is_one_file_and_one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "flat_encoder.py").write_text(ENTRY)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("csrms_dist.encoders.make.ENCODERS", {**KNOWN, "flat": "flat_encoder:FLAT"})
+    assert make_encoder("flat", (4, 4, 3), 0).dimension == 48
+    with pytest.raises(ConfigError, match="'flat' with images of 5 x 4 x 3, expected images of 4 x 4 x 3"):
+        make_encoder("flat", (5, 4, 3), 0)
+    with pytest.raises(ConfigError, match=r"got 'flt', .*, flat, timm:<model> or module:Class; the nearest is flat"):
+        make_encoder("flt", (4, 4, 3), 0)

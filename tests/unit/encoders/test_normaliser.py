@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from csrms_dist.encoders import Normaliser, images_to_tensor, normalisation
+from csrms_dist.encoders.normaliser import Normaliser, images_to_tensor, normalisation
 from csrms_dist.encoders.settings import EncoderSettings
 from csrms_dist.errors import ConfigError
 

@@ -7,8 +7,7 @@ import timm
 import torch
 from torch import nn
 
-from csrms_dist.encoders import ResNet18
-from csrms_dist.encoders.resnet18 import BasicBlock
+from csrms_dist.encoders.resnet18 import BasicBlock, ResNet18
 
 
 def test_resnet18_has_the_shapes_of_the_paper() -> None:

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from csrms_dist.datasets import ImageTable
 from csrms_dist.datasets.image_source import in_memory
-from csrms_dist.datasets.image_table import write_image_table
+from csrms_dist.datasets.image_table import ImageTable, write_image_table
 from csrms_dist.evaluation.classifier import Classifier, Predictions
 from csrms_dist.labels import LabelSpace, single_labels
 from csrms_dist.methods.csrms.model import CSRMSModel

@@ -17,6 +17,7 @@ from csrms_dist.labels import single_labels
 from csrms_dist.methods.protocol import Batch, Method
 from csrms_dist.training.loop import TrainingData, fit, global_batches
 from csrms_dist.training.settings import OptimiserSettings
+from tests.unit.standins import PassingOn
 
 SETTINGS = OptimiserSettings(batch_size=50, lr=0.02, augmentation="crop_flip", label_smoothing=0.1)
 
@@ -46,28 +47,21 @@ def test_the_order_is_of_seed_and_epoch() -> None:
     assert np.concatenate(global_batches(100, 64, 230, 0, 2)).tolist() == order(0, 2)[:30]
 
 
-class Watched:
+class Watched(PassingOn):
     """A method that also writes down what it is given."""
 
     def __init__(self, method: Method) -> None:
-        self.method, self.module, self.objective = method, method.module, method.objective
-        self.edge_types = method.edge_types
+        super().__init__(method)
         self.batches: list[Batch] = []
         self.epochs = 0
 
     def batch(self, batch: Batch, collective: Any) -> Any:
         self.batches.append(batch)
-        return self.method.batch(batch, collective)
+        return super().batch(batch, collective)
 
     def end_epoch(self, collective: Any) -> None:
         self.epochs += 1
-        self.method.end_epoch(collective)
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.method.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.method.load_state_dict(state)
+        super().end_epoch(collective)
 
 
 def test_images_that_end_within_an_epoch_count_exactly(digits_run: Any) -> None:

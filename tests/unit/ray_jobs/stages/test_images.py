@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from csrms_dist.datasets import ImageTable
+from csrms_dist.datasets.image_table import ImageTable
 from tests.end_to_end.harness import CONFIG
 from tests.unit.datasets import making
 from tests.unit.ray_jobs.conftest import Cli

@@ -1,4 +1,4 @@
-"""timm's models and importable classes as encoders."""
+"""Importable classes as encoders."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import timm
 import torch
 
-from csrms_dist.encoders import Encoder, make_encoder
+from csrms_dist.encoders.encoder import Encoder
+from csrms_dist.encoders.make import make_encoder
 from csrms_dist.errors import ConfigError
 
 MODULE = """
@@ -90,6 +90,8 @@ def test_a_class_of_the_working_directory_is_an_encoder(written: str, kind: str)
 
 
 def test_an_encoder_class_of_the_library_can_be_named_too() -> None:
+    with pytest.raises(ConfigError, match=r"the nearest is csrms_dist\.encoders:LeNet5$"):
+        make_encoder("csrms_dist.encoders:LeNet", (32, 32, 3), 4)
     encoder = make_encoder("csrms_dist.encoders:LeNet5", (32, 32, 3), 4)
     assert isinstance(encoder, Encoder)
     for key, value in make_encoder("lenet5", (32, 32, 3), 4).state_dict().items():
@@ -116,36 +118,3 @@ def test_an_encoder_class_of_the_library_can_be_named_too() -> None:
 def test_a_class_that_cannot_serve_is_refused(written: str, what: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_encoder(written + what, (8, 6, 3), 0)
-
-
-@pytest.mark.parametrize("name", ["resnet10t", "vit_tiny_patch16_224", "convnext_atto", "mobilenetv3_small_050"])
-def test_a_timm_model_without_its_classifier_is_an_encoder(name: str) -> None:
-    side = 224 if name.startswith("vit") else 64
-    encoder = make_encoder(f"timm:{name}", (side, side, 3), 0).eval()
-    whole = timm.create_model(name, num_classes=3).eval()
-    whole.load_state_dict(encoder.state_dict(), strict=False)
-    images = torch.rand(2, 3, side, side)
-    with torch.no_grad():
-        features = encoder(images)
-        assert features.shape == (2, encoder.dimension)
-        torch.testing.assert_close(whole.get_classifier()(features), whole(images))
-
-
-@pytest.mark.parametrize(
-    ("name", "side", "message"),
-    [
-        ("timm:resnet1O", 32, r"encoder\.name: got 'timm:resnet1O', expected a model that timm knows; the nearest is "),
-        ("timm:resnet18.a1_in2k", 32, r"'timm:resnet18\.a1_in2k', expected .* the nearest is timm:resnet18\.a1_in1k$"),
-        ("timm:", 32, r"encoder\.name: got 'timm:', expected a model that timm knows"),
-        ("timm:hf-hub:timm/resnet18.a1_in1k", 32, r"expected a model that timm knows"),
-        (
-            "timm:vit_tiny_patch16_224",
-            32,
-            r"'timm:vit_tiny_patch16_224' with images of 32 x 32 x 3, expected images of 224 x 224; set data\.image_si",
-        ),
-        ("timm:inception_v3", 32, r"an encoder that takes such images; it says 'RuntimeError: .*Kernel size"),
-    ],
-)
-def test_a_timm_model_that_cannot_serve_is_refused(name: str, side: int, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        make_encoder(name, (side, side, 3), 0)

@@ -1,0 +1,72 @@
+"""A layout before the rules hold: the rows that it finds, unchecked, and the two functions that it brings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+from csrms_dist.basics.arrays import I64
+from csrms_dist.datasets.decoding import Stored
+from csrms_dist.datasets.image_source import TEST, TRAIN, VAL, Reader
+from csrms_dist.datasets.settings import DataSettings
+
+ALL = "all"
+SIDES = {"train": TRAIN, "val": VAL, "test": TEST}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one side, unchecked.
+
+    ids: (N,).
+    offsets: (N + 1,), and labels: (L,), the class indices of each row in CSR form.
+    images: reads the images of some rows.
+    """
+
+    ids: pa.StringArray
+    offsets: I64
+    labels: I64
+    images: Reader
+
+
+@dataclass(frozen=True)
+class Found:
+    """All rows of a data set. sides: 'train' and 'test', perhaps 'val'; or 'all' alone, to be divided by hash.
+
+    names: of the classes that have one, by index. n_classes: where the layout knows it; 0: from the largest index.
+    """
+
+    name: str
+    sides: Mapping[str, Rows]
+    multi_label: bool = False
+    names: Mapping[int, str] = field(default_factory=dict)
+    n_classes: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LayoutFormat:
+    """A layout. find: reads ids and labels, and no image.
+
+    files: all that it reads, for the fingerprint; None: the images ship with a package, and `data.path` is empty.
+    """
+
+    find: Callable[[DataSettings], Found]
+    files: Callable[[DataSettings], Iterable[Path | os.DirEntry[str]]] | None = None
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Reads images that are files of their own. names: (N,), paths below `root` after `skip` characters of each."""
+
+    names: pa.StringArray
+    root: Path = Path()
+    skip: int = 0
+
+    def __call__(self, rows: I64) -> Iterator[Stored]:
+        for row in rows.tolist():
+            yield self.root / self.names[row].as_py()[self.skip :]

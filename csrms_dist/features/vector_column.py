@@ -1,0 +1,51 @@
+"""The column `vector` of users' Parquet files: lists of numbers, one vector a row, all of one width."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from csrms_dist.errors import DataError
+
+VECTOR = "vector"
+
+
+def open_vectors(path: Path, expected: str, columns: Sequence[str] = (VECTOR,)) -> pq.ParquetFile:
+    """Open a Parquet file, mapped. Raises DataError when it is none, `expected` in words, or lacks a column."""
+    try:
+        file = pq.ParquetFile(path, memory_map=True, pre_buffer=False)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}", got=f"'{error}'", expected=expected) from error
+    names = file.schema_arrow.names
+    for column in columns:
+        if column not in names:
+            raise DataError(
+                f"{path}", got=f"the columns {', '.join(names)}", expected=f"a column '{column}'", remedy="rename it"
+            )
+    return file
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds lists, of equal or of any length."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def holds_numbers(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds lists of numbers."""
+    return is_list(kind) and bool(pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type))
+
+
+def first_misfit(vectors: pa.Array, width: int) -> tuple[int, int | None] | None:
+    """The first row (of lists) that is null, else the first of another length than `width`: (row, its length or None).
+
+    None: every row is a list of `width`.
+    """
+    if vectors.null_count:
+        return int(np.argmax(vectors.is_null().to_numpy(zero_copy_only=False))), None
+    lengths = vectors.value_lengths().to_numpy(zero_copy_only=False)
+    other = np.flatnonzero(lengths != width)
+    return (int(other[0]), int(lengths[other[0]])) if len(other) else None

@@ -1,0 +1,250 @@
+"""A user's Parquet of vectors is read whole, or refused by the name of the row."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from csrms_dist.errors import DataError
+from csrms_dist.features import given_vectors
+from csrms_dist.features.feature_table import FeatureTable
+from csrms_dist.features.given_vectors import VectorFacts, read_vectors, vector_facts
+from csrms_dist.labels import LabelSpace, label_lists, single_labels
+from tests.unit.features.comparing import assert_equal
+
+IDS = ["a", "b", "c"]
+VECTORS = [[1.0, 2.0], [3.0, -4.0], [0.5, 0.25]]
+F32_LIST = pa.list_(pa.float32())
+
+
+def parquet(folder: Path, metadata: dict[str, str] | None = None, **columns: Any) -> Path:
+    """A Parquet file of id, vector and whatever else; None leaves a column out."""
+    given_columns = {"id": pa.array(IDS), "vector": pa.array(VECTORS, F32_LIST), **columns}
+    table = pa.table({name: column for name, column in given_columns.items() if column is not None})
+    pq.write_table(table.replace_schema_metadata(metadata), folder / "vectors.parquet")
+    return folder / "vectors.parquet"
+
+
+@pytest.mark.parametrize("wrap", [pa.list_, pa.large_list, lambda kind: pa.list_(kind, 2)])
+@pytest.mark.parametrize(
+    "kind", [pa.float16(), pa.float32(), pa.float64(), pa.int8(), pa.uint8(), pa.int32(), pa.int64()]
+)
+def test_lists_of_every_kind_of_number_are_vectors(tmp_path: Path, wrap: Any, kind: Any) -> None:
+    values = [[1, 2], [3, 4], [0, 5]]
+    plain = [[np.float16(x) for x in row] for row in values] if kind == pa.float16() else values
+    table = read_vectors(parquet(tmp_path, vector=pa.array(plain, wrap(kind))))
+    assert table.vectors.dtype == np.float32
+    assert table.vectors.flags.c_contiguous
+    assert table.vectors.flags.writeable
+    assert table.vectors.tolist() == values
+    assert table.instance.tolist() == [0, 1, 2]
+    assert table.part.tolist() == [0, 0, 0]
+    assert table.id_list() == IDS
+    assert table.membership is None
+    assert table.label_space is None
+
+
+def test_whole_numbers_beyond_float32_are_rounded(tmp_path: Path) -> None:
+    table = read_vectors(parquet(tmp_path, vector=pa.array([[2**24 + 1], [2**62], [-3]], pa.list_(pa.int64()))))
+    assert table.vectors[:, 0].tolist() == [2.0**24, 2.0**62, -3.0]
+
+
+def test_several_row_groups_and_chunks_are_one_table(tmp_path: Path) -> None:
+    rows = [[float(i), -float(i)] for i in range(1000)]
+    columns = {"id": pa.array([f"{i}" for i in range(1000)]), "vector": pa.array(rows, F32_LIST)}
+    pq.write_table(pa.table(columns), tmp_path / "many.parquet", row_group_size=7)
+    assert read_vectors(str(tmp_path / "many.parquet")).vectors.tolist() == rows
+
+
+def test_whole_numbers_are_ids_too(tmp_path: Path) -> None:
+    assert read_vectors(parquet(tmp_path, id=pa.array([10, 7, 8]))).id_list() == ["10", "7", "8"]
+
+
+def test_a_folder_called_like_a_column_adds_none(tmp_path: Path) -> None:
+    (tmp_path / "label=5").mkdir()
+    assert read_vectors(parquet(tmp_path / "label=5")).membership is None
+
+
+def test_single_labels_are_read(tmp_path: Path) -> None:
+    table = read_vectors(parquet(tmp_path, label=pa.array([2, 0, 2], pa.uint8())))
+    assert table.label_space == LabelSpace(("0", "1", "2"))
+    assert single_labels(table.membership).tolist() == [2, 0, 2]
+
+
+def test_class_names_beside_the_label(tmp_path: Path) -> None:
+    names = pa.array(["élan", "cat", None])
+    table = read_vectors(parquet(tmp_path, label=pa.array([2, 0, 2]), class_name=names))
+    assert table.label_space == LabelSpace(("cat", "1", "élan"))
+
+
+def test_class_names_in_the_metadata_know_classes_without_rows(tmp_path: Path) -> None:
+    metadata = {"label_space": json.dumps({"class_names": ["x", "y", "z", "empty"]})}
+    table = read_vectors(parquet(tmp_path, metadata, label=pa.array([2, 0, 2])))
+    assert table.label_space == LabelSpace(("x", "y", "z", "empty"))
+    assert table.membership is not None
+    assert table.membership.shape == (3, 4)
+    with pytest.raises(DataError, match=r"label of b: got 4, expected a class index in 0\.\.3"):
+        read_vectors(parquet(tmp_path, metadata, label=pa.array([2, 4, 2])))
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.int64()), pa.large_list(pa.int16())])
+def test_several_labels_win_over_one(tmp_path: Path, kind: Any) -> None:
+    table = read_vectors(parquet(tmp_path, label=pa.array([0, 0, 0]), labels=pa.array([[1, 3], [], [3, 3]], kind)))
+    assert table.label_space == LabelSpace(("0", "1", "2", "3"), multi_label=True)
+    assert label_lists(table.membership) == [[1, 3], [], [3]]
+
+
+def test_what_was_read_can_be_saved(tmp_path: Path) -> None:
+    table = read_vectors(parquet(tmp_path, labels=pa.array([[1], [], [0]], pa.list_(pa.int64()))))
+    table.save(tmp_path)
+    assert_equal(table, FeatureTable.load(tmp_path))
+
+
+@pytest.mark.parametrize("rows", [1, 7, 4096])
+@pytest.mark.parametrize("labels", [None, "label", "labels"])
+def test_reading_into_a_folder_keeps_the_vectors_on_disk(
+    tmp_path: Path, rows: int, labels: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n = 100
+    columns: dict[str, Any] = {
+        "id": pa.array([f"é/{i}" if i % 3 else "" + "x" * i for i in range(n)]),
+        "vector": pa.array([[i / 7, -float(i)] for i in range(n)], F32_LIST),
+    }
+    if labels:
+        columns["class_name"] = pa.array([f"n{i % 5}" for i in range(n)])
+        columns[labels] = pa.array([i % 5 if labels == "label" else [i % 5, *range(i % 3)] for i in range(n)])
+    path = parquet(tmp_path, **columns)
+    at_once = read_vectors(path)
+    monkeypatch.setattr(given_vectors, "_ROWS", rows)
+    assert_equal(read_vectors(path), at_once)
+    for name in ("streamed", "whole"):
+        (tmp_path / name).mkdir()
+    streamed = read_vectors(path, tmp_path / "streamed")
+    assert isinstance(streamed.vectors, np.memmap)
+    assert_equal(streamed, at_once)
+    streamed.save(tmp_path / "streamed")
+    at_once.save(tmp_path / "whole")
+    assert sorted(file.name for file in (tmp_path / "streamed").iterdir()) == ["rows.arrow", "vectors.npy"]
+    for name in ("rows.arrow", "vectors.npy"):
+        assert (tmp_path / "streamed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert_equal(FeatureTable.load(tmp_path / "streamed"), at_once)
+
+
+def test_a_refused_file_leaves_no_ids_in_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match="'a' 2 times"):
+        read_vectors(parquet(tmp_path, id=pa.array(["a", "b", "a"])), tmp_path / "folder")
+    assert list((tmp_path / "folder").iterdir()) == []
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"id": None}, "expected a column 'id'; rename it"),
+        ({"vector": None}, "got the columns id, expected a column 'vector'; rename it"),
+        ({"id": pa.array(["a", None, "c"])}, "no id in row 1"),
+        ({"id": pa.array(["a", "b", "a"])}, "the id 'a' 2 times, expected every id once"),
+        ({"id": pa.array([["a"], ["b"], ["c"]])}, "column id: got list"),
+        ({"id": pa.array([b"\xff", b"b", b"c"])}, "column id: got binary, expected text or whole numbers"),
+        ({"vector": pa.array([1.0, 2.0, 3.0])}, "column vector: got double, expected lists of numbers"),
+        ({"vector": pa.array([["1"], ["2"], ["3"]])}, "column vector: got list<.*string>, expected lists of numbers"),
+        ({"vector": pa.array([[True], [False], [True]])}, "column vector: got list<.*bool>"),
+        (
+            {"vector": pa.array([[1.0], None, [2.0]], F32_LIST)},
+            "vector of 'b': got nothing, expected a list of numbers",
+        ),
+        ({"vector": pa.array([[1.0, 2], None, [3, 4]], pa.list_(pa.float32(), 2))}, "vector of 'b': got nothing"),
+        ({"vector": pa.array([[1.0, 2], [3.0, 4], [5.0]], F32_LIST)}, "vector of 'c': got 1 numbers, expected 2 as in"),
+        ({"vector": pa.array([[], [], []], F32_LIST)}, "vector of 'a': got 0 numbers, expected at least one;"),
+        ({"vector": pa.array([[], [1.0], [2.0]], F32_LIST)}, "vector of 'a': got 0 numbers, expected at least one;"),
+        ({"vector": pa.array([[1.0], [NAN], [NAN]], F32_LIST)}, r"vector of 'b': got nan, .*\(2 such rows\)"),
+        ({"vector": pa.array([[1.0], [2], [-INF]], F32_LIST)}, r"vector of 'c': got -inf, .*\(1 such rows\)"),
+        ({"vector": pa.array([[1.0], [None], [2]], F32_LIST)}, "vector of 'b': got nan"),
+        ({"vector": pa.array([[1], [None], [2]], pa.list_(pa.int64()))}, "vector of 'b': got nan"),
+        ({"vector": pa.array([[1.0], [2], [1e300]])}, "vector of 'c': got inf, expected finite float32 numbers"),
+        ({"label": pa.array([0, None, 1])}, "label of 'b': got nothing, expected a label; fill it in"),
+        ({"label": pa.array([0, 1, -1])}, r"label of 'c': got \[-1\], expected class indices in 0\.\."),
+        ({"label": pa.array([0, 1, 2**40])}, rf"label of 'c': got \[{2**40}\], expected class indices in 0\.\."),
+        ({"label": pa.array([0.0, 1.5, 2.0])}, "column label: got double, expected class indices"),
+        ({"label": pa.array([0.0, NAN, INF])}, "column label: got double"),
+        ({"label": pa.array(["cat", "dog", "cat"])}, r"column label: got string, .*names go into class_name"),
+        ({"label": pa.array([True, False, True])}, "column label: got bool"),
+        ({"label": pa.array([[0], [1], [2]])}, "column label: got list"),
+        ({"label": pa.array([None, None, None])}, "column label: got null"),
+        ({"labels": pa.array([0, 1, 2])}, "column labels: got int64, expected lists of class indices"),
+        ({"labels": pa.array([[0], None, [1]])}, "labels of 'b': got nothing"),
+        ({"labels": pa.array([[0], [1, None], [1]])}, "labels of 'b': got nothing"),
+        ({"labels": pa.array([[0], [1, -2], [1]])}, r"labels of 'b': got \[1, -2\]"),
+        ({"labels": pa.array([["x"], ["y"], ["z"]])}, "column labels: got list<.*string>"),
+        ({"labels": pa.array([[], [], []], pa.list_(pa.int64()))}, "column labels: got no label at all"),
+        (
+            {"label": pa.array([0, 1, 0]), "class_name": pa.array(["cat", "dog", "cow"])},
+            "column class_name: got 'cat' and 'cow' for class 0, expected one name a class",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_by_name(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
+    path = parquet(tmp_path, **columns)
+    with pytest.raises(DataError, match=message) as caught:
+        read_vectors(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.parquet", tmp_path):
+        with pytest.raises(DataError, match=r"features\.path: got .*which is not a file, expected a Parquet file"):
+            read_vectors(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"id,vector\n", b"PAR1" + b"\0" * 100 + b"PAR1"])
+def test_a_file_that_is_no_parquet(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "vectors.parquet"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="expected a Parquet file of id and vector"):
+        read_vectors(path)
+
+
+def test_a_truncated_parquet(tmp_path: Path) -> None:
+    path = parquet(tmp_path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match="expected a Parquet file of id and vector"):
+        read_vectors(path)
+
+
+def test_a_parquet_without_rows(tmp_path: Path) -> None:
+    path = parquet(tmp_path, id=pa.array([], pa.string()), vector=pa.array([], F32_LIST))
+    with pytest.raises(DataError, match="got no rows, expected at least one row"):
+        read_vectors(path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "labels", "n_classes"),
+    [
+        ({}, 0, None),
+        ({"label": pa.array([4, None, 0])}, 2, 5),
+        ({"labels": pa.array([[2], [], [0, 6]])}, 3, 7),
+        ({"labels": pa.array([[], [], []], pa.list_(pa.int64()))}, 0, None),
+    ],
+)
+def test_a_file_is_counted(tmp_path: Path, columns: dict[str, Any], labels: int, n_classes: int | None) -> None:
+    found = vector_facts(parquet(tmp_path, **columns))
+    assert found == VectorFacts(rows=3, dimension=2, id_bytes=1.0, labels=labels, n_classes=n_classes)
+
+
+def test_a_file_that_cannot_be_counted_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="got the columns id, expected the columns id and vector; rename them"):
+        vector_facts(parquet(tmp_path, vector=None))
+    with pytest.raises(DataError, match="got no rows, expected at least one row"):
+        vector_facts(parquet(tmp_path, id=pa.array([], pa.string()), vector=pa.array([], F32_LIST)))
+    for path in (tmp_path, tmp_path / "none.parquet"):
+        with pytest.raises(DataError, match="expected a Parquet file of id and vector"):
+            vector_facts(path)
