@@ -204,7 +204,7 @@ def _artlib(rho: float) -> Any:
 
 
 def scalings(given: argparse.Namespace) -> Table:
-    """What a run's clustering makes of features at equal numbers of patterns: algorithms, scalings, re-centring."""
+    """A run's clustering of features at equal numbers of patterns: algorithms, scalings, re-centring."""
     found: Table = []
     for name, (x, label, patterns) in sets(given.run).items():
         for options in (

@@ -1,4 +1,4 @@
-"""What the graph store costs: loading, asking, exporting, in the embedded engine and in a real Neo4j server.
+"""The cost of the graph store: loading, asking, exporting, in the embedded engine and in a real Neo4j server.
 
     python benchmarks/graphstore.py load                # embedded publish against bare COPY, Neo4j against bare Cypher
     python benchmarks/graphstore.py ask                 # the same questions to both: p50 and p95, answers compared

@@ -38,7 +38,7 @@ CLASSES, SIDE, PART = 10, 32, 10_000
 
 @dataclass(frozen=True)
 class Figure:
-    """What one stage took. process: the one with the largest peak; everyone: its peak by kind of process, in MB."""
+    """Peaks of one stage. process: the one with the largest peak; everyone: its peak by kind of process, in MB."""
 
     stage: str
     seconds: float

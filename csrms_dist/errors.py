@@ -45,7 +45,7 @@ class ConfigError(CsrmsError, ValueError):
 
 
 class DataError(CsrmsError, ValueError):
-    """What the user gave as data (images, labels, vectors) cannot be used; a ValueError too, as libraries expect."""
+    """The user's data (images, labels, vectors) cannot be used; a ValueError too, as libraries expect."""
 
     exit_code = 3
 

@@ -25,7 +25,7 @@ from csrms_dist.sampling.candidates import Candidates, load_candidates
 
 
 class RunContents:
-    """What lies in a run directory. Raises RunDirectoryError for an artefact that is asked for and not there.
+    """The contents of a run directory. Raises RunDirectoryError for an artefact that is asked for and not there.
 
     Assumes that a stamped artefact never changes while this lives.
     """
@@ -34,7 +34,7 @@ class RunContents:
         self.directory = directory
 
     def facts(self, stage: str) -> dict[str, Any]:
-        """What a stage noted of its artefact."""
+        """The notes of a stage on its artefact."""
         return self.directory.facts(stage)
 
     @cached_property

@@ -11,6 +11,7 @@ from typing import Any
 
 from csrms_dist.artefacts.names import METRICS, RECORD
 from csrms_dist.artefacts.run_directory import RunDirectory
+from csrms_dist.basics.lookup import own
 from csrms_dist.errors import ConfigError, DataError, require
 from csrms_dist.methods.known import part
 from csrms_dist.methods.protocol import Stage
@@ -37,7 +38,7 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Work:
-    """What a command is about: its stages in order, and the fingerprint of the inputs of each."""
+    """The work of a command: its stages in order, and the fingerprint of the inputs of each."""
 
     settings: RunSettings
     directory: RunDirectory
@@ -66,6 +67,8 @@ def prepare(
         )
     if control and not settings.features.path:
         settings.method.check_control()
+    for name, place in settings.own_names():
+        own(place, name)  # a user's own that is not there is said now, not after an hour
     if settings.tensorboard:
         require("tensorboard", "tensorboard")
     inputs = fingerprints(stages, settings)

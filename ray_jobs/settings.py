@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,10 @@ class RunSettings(Settings):
     def as_mapping(self) -> dict[str, Any]:
         """Plain nested values, as run.json keeps them."""
         return asdict(self)
+
+    def own_names(self) -> Iterator[tuple[str, str]]:
+        for name in SECTIONS:
+            yield from getattr(self, name).own_names()
 
     @property
     def recipe(self) -> Recipe:

@@ -1,1 +1,1 @@
-"""What every room uses: array types, settings, variants by name, hashing, progress, workers' sums."""
+"""Common to every room: array types, settings, variants by name, hashing, progress, workers' sums."""

@@ -1,4 +1,4 @@
-"""What several training workers do together, so that any number of them computes the same global batch.
+"""Sums, gathers and barriers of training workers, so that any number of them computes the same global batch.
 
 Every rank holds a slice of each global batch and minimises its share of the global loss; gradients are summed, never
 averaged. A statistic of the whole batch (the class sums of CSRMS eq. 15) is summed over ranks before the loss uses it.

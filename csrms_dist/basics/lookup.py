@@ -19,7 +19,7 @@ from typing import Any
 from csrms_dist.errors import ConfigError
 
 OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-"""What a user's own 'module:name' looks like."""
+"""The form of a user's own 'module:name'."""
 
 
 def _anything(_: Any) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from numbers import Real
 from typing import Any, Self, TypeVar
@@ -125,6 +125,15 @@ class Settings:
             if "legal" in spec.metadata:
                 value = check_value(type(self), spec.name, getattr(self, spec.name), f"{self.section()}.")
                 object.__setattr__(self, spec.name, value)
+
+    def own_names(self) -> Iterator[tuple[str, str]]:
+        """(setting, 'module:name') of everything here that is a user's own."""
+        for spec in fields(self):
+            if spec.metadata.get("own"):
+                value = getattr(self, spec.name)
+                for name in value if isinstance(value, Mapping) else [value]:
+                    if name not in spec.metadata["words"]:
+                        yield f"{self.section()}.{spec.name}", name
 
     @classmethod
     def section(cls) -> str:

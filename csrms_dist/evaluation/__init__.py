@@ -1,1 +1,1 @@
-"""What a run bought: predictions, figures, leak check, report."""
+"""The worth of a run: predictions, figures, leak check, report."""

@@ -1,4 +1,4 @@
-"""What probabilities are worth: the metrics of a head, by name, over all images and by class."""
+"""The worth of probabilities: the metrics of a head, by name, over all images and by class."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def encode_pixels(encoder: nn.Module, normalise: nn.Module, pixels: U8, batch_si
             padded[: len(block)] = block
             images = normalise(images_to_tensor(padded))
             features = encoder(torch.zeros_like(images) if blank else images)
-            parts.append(features[: len(block)].to(torch.float32).numpy())
+            parts.append(features[: len(block)].to(torch.float32).cpu().numpy())
     joined: F32 = np.concatenate(parts)
     return joined
 

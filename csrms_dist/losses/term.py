@@ -1,4 +1,4 @@
-"""What a loss term is, and what it may look at."""
+"""The base of loss terms, the view of a batch that they get, and how values become a loss."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Term:
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
-        """What must outlive a restart."""
+        """State that must outlive a restart."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ DEFAULT = next(iter(METHODS), "")
 """The first one."""
 
 CONTROLS: Mapping[str, str] = {"plain": "csrms_dist.methods.plain:CONTROL"}
-"""What stands beside a method at equal encoder passes. `plain` is stage 0 too."""
+"""They stand beside a method at equal encoder passes. `plain` is stage 0 too."""
 
 
 def method(name: str) -> MethodSpec:

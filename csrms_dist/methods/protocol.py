@@ -81,7 +81,7 @@ class MethodSpec:
 
 
 class Structure(Protocol):
-    """What a method may build on: a run's contents (`run_contents.RunContents`), or something made up for a trial."""
+    """The ground that a method builds on: a run's contents (`RunContents`), or something made up for a trial."""
 
     @property
     def hierarchy(self) -> HierarchyGraph: ...
@@ -100,7 +100,7 @@ class Structure(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """What a method is built for, beside the structure.
+    """The occasion for which a method is built, beside the structure.
 
     role: the training stage, `pretrain`, `train` or `control`.
     settings, sampling: the sections `method` and `sampling`.

@@ -1,4 +1,4 @@
-"""What the section `method` holds for every method; a method's own class adds to it."""
+"""The section `method` as every method has it; a method's own class adds to it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class MethodSettings(Settings):
         return ()
 
     def model_options(self, sampling: SamplingSettings) -> dict[str, Any]:
-        """What the model's card must know beside the encoder and the classes."""
+        """The options of the model's card, beside the encoder and the classes."""
         return {}
 
     def control_weight(self) -> float:
@@ -47,5 +47,5 @@ class MethodSettings(Settings):
         """Raise ConfigError when there can be no control."""
 
     def reported(self) -> dict[str, Any]:
-        """What metrics.json says of these settings."""
+        """These settings as metrics.json tells them."""
         return {"method": self.name}

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from csrms_dist.artefacts.files import reserve_npy
 from csrms_dist.basics.arrays import F32, I64
 from csrms_dist.basics.collective import Collective
 from csrms_dist.errors import RunDirectoryError
@@ -88,7 +89,8 @@ class FeatureBank:
         if self._folder is None:
             return np.empty_like(self.current)
         path = generation_file(self._folder, self.generation + 1)
-        return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=self.current.shape)
+        reserve_npy(path, np.float32, self.current.shape)
+        return np.load(path, mmap_mode="r+")
 
     def _finish_next(self) -> None:
         if self._next is None:

@@ -12,7 +12,7 @@ from csrms_dist.models.alignment import align
 
 @dataclass(frozen=True)
 class GraphContext:
-    """What enters the graph head beside the image's own feature.
+    """The nodes that enter the graph head beside the image's own feature.
 
     neighbours (B, n, D); mask (B, n) bool; prototypes: None, or the cluster's and the class's, each (B, D).
     """

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
+from csrms_dist.artefacts.files import reserve_npy
 from csrms_dist.basics.arrays import I64, U64, Floats
 from csrms_dist.basics.hashing import mix
 from csrms_dist.basics.progress import Progress
@@ -103,8 +103,7 @@ def _write_ranges(
 
 def _sort_spilled(source: Path, target: Path, dtype: np.dtype[Any], order: I64, indptr: I64) -> None:
     """Move the values of each anchor from their place along `order` to their place by `indptr`."""
-    with target.open("w+b") as file:
-        reserve_npy(file, dtype, int(indptr[-1]))
+    reserve_npy(target, dtype, (int(indptr[-1]),))
     if not indptr[-1]:
         return
     values, out = np.memmap(source, dtype, "r"), np.load(target, mmap_mode="r+")
@@ -121,11 +120,3 @@ def _sort_spilled(source: Path, target: Path, dtype: np.dtype[Any], order: I64, 
 def _ranges(order: I64) -> Iterator[I64]:
     for start in range(0, len(order), _RANGE):
         yield np.asarray(order[start : start + _RANGE])
-
-
-def reserve_npy(file: BinaryIO, dtype: np.dtype[Any], length: int) -> None:
-    """The header and the space of a .npy vector: a full disk is an error here, where a memory map would be a crash."""
-    facts = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (length,)}
-    np.lib.format.write_array_header_1_0(file, facts)
-    if length:
-        os.posix_fallocate(file.fileno(), file.tell(), length * dtype.itemsize)

@@ -30,7 +30,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """What was saved last, or None when nothing was. Raises RunDirectoryError for a file that is no checkpoint."""
+    """The state that was saved last, or None. Raises RunDirectoryError for a file that is no checkpoint."""
     path = folder / STATE_FILE
     if not path.exists():
         return None

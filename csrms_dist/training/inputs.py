@@ -1,4 +1,4 @@
-"""What the encoder is fed with: images of a table, or the features of an encoder that stays frozen."""
+"""The encoder's food: images of a table, or the features of an encoder that stays frozen."""
 
 from __future__ import annotations
 

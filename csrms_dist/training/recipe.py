@@ -16,7 +16,7 @@ PRETRAIN, TRAIN, CONTROL = "pretrain", "train", "control"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides a training beside the artefacts."""
+    """The settings of a training: with the artefacts they decide its result."""
 
     seed: int = 0
     encoder: EncoderSettings = field(default_factory=EncoderSettings)

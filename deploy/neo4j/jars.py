@@ -73,7 +73,7 @@ def _joined(place: Path) -> str:
 
 
 def run(command: Sequence[str], failed: str, **options: Any) -> str:
-    """What a command prints. Raises ServerError, which says `failed` and the end of its log."""
+    """The output of a command. Raises ServerError, which says `failed` and the end of its log."""
     done: subprocess.CompletedProcess[str] = subprocess.run(
         command, capture_output=True, text=True, check=False, **options
     )

@@ -16,7 +16,7 @@ BYTES_A_ROW = 42  # of a generation file
 OUT_OF_MEMORY = "Buffer manager"
 REBUILD = "delete the folder store/ and run `csrms graph CONFIG` again"
 ENGINE_ERRORS = (RuntimeError, ValueError, TypeError, ArithmeticError, IndexError)
-"""What the engine raises; which it is, only the text says."""
+"""The errors of the engine; which it is, only the text says."""
 # Column types that hold more than values.
 _WHOLE = (("RECURSIVE_REL", "path"), ("NODE", "node"), ("REL", "rel"), ("INTERNAL_ID", "id of the engine"))
 

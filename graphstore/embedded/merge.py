@@ -15,7 +15,7 @@ from graphstore.rows import Rows, count_rows, write_rows
 from graphstore.schema import EdgeType, NodeType, Schema
 
 _LATEST = {"Dataset": ("n_instances", "live_run"), "Instance": ("uri",)}
-"""What may differ between runs of one dataset; the newest counts."""
+"""Columns that may differ between runs of one dataset; the newest counts."""
 
 
 def merged(runs: Sequence[Path], schema: Schema, live_run: str, folder: Path) -> dict[str, list[Path]]:

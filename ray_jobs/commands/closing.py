@@ -42,7 +42,7 @@ def pattern_facts(result: RunResult) -> dict[str, Any]:
 
 
 def closing_text(result: RunResult) -> str:
-    """What a person should know at the end of a run."""
+    """The account at the end of a run, for a person."""
     if result.run.stamp("graph") is None:
         facts = result.run.facts("cluster")
         return (

@@ -60,7 +60,7 @@ class Order:
 
 
 def _worker(config: dict[str, Any]) -> None:
-    """What every Ray Train worker runs."""
+    """The function of every Ray Train worker."""
     import ray.train
 
     torch.set_num_threads(THREADS)

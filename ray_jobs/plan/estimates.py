@@ -1,4 +1,4 @@
-"""What each stage will take, from counts, measured rates and documented constants. Formulas alone: nothing runs here.
+"""The formulas of the plan: time, memory and disk of each stage from counts, measured rates and constants.
 
 The constants were measured on finished runs (two cores of a 2.6 GHz AMD EPYC, Linux, Python 3.11; LeNet-5 on 1,797 and
 on 60,000 images of 32 x 32); docs/plan.md says how far estimates made of them were off.
@@ -66,7 +66,7 @@ FILES_BYTES = 3000  # stamp, card and headers of an artefact
 
 @dataclass(frozen=True)
 class Facts:
-    """What is to be worked on.
+    """The amount of work.
 
     id_bytes: mean length of an id. labels: labels of an image in the mean, 0 where there are none. stored_bytes: what
     the image table keeps of an image. dimension: D. parameters: values in the encoder's state. shape () and no
@@ -108,7 +108,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one stage takes. rows: how many it works on. memory_mb: of the largest process. disk_mb: what stays.
+    """The estimate of one stage. rows: how many it works on. memory_mb: of the largest process. disk_mb: what stays.
 
     working_mb: what lies on disk beside that while the stage runs.
     """
@@ -130,7 +130,7 @@ def estimates(
 
 
 class Outlook:
-    """What is known of a run before it starts, and the sums that the formulas share."""
+    """A run before it starts, and the sums that the formulas share."""
 
     def __init__(self, facts: Facts, rates: Rates, settings: RunSettings, cores: int) -> None:
         self.facts, self.rates, self.settings, self.cores = facts, rates, settings, cores

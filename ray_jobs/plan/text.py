@@ -28,7 +28,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a finished stage took; None where it was not noted."""
+    """Time, memory and disk of a finished stage; None where it was not noted."""
 
     seconds: float | None
     memory_mb: float | None
@@ -97,7 +97,7 @@ def comparison_text(directory: RunDirectory) -> str:
 
 
 def measured(directory: RunDirectory, stage: str, noted: Mapping[str, Any]) -> Measured:
-    """What run.json noted of a stage, and the size of what it wrote."""
+    """The notes of run.json on a stage, and the size of its files."""
     known = commands().get(stage)
     folders = [directory.path / name for name in (stage, *(known.beside if known else ()))]
     disk = sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())

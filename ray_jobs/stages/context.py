@@ -1,4 +1,4 @@
-"""What the job of a stage gets."""
+"""The context that the job of a stage gets."""
 
 from __future__ import annotations
 

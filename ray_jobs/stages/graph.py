@@ -21,7 +21,7 @@ from ray_jobs.stages.context import StageContext
 
 
 def publication_of(context: StageContext) -> Publication:
-    """What the run has found, ready to be published: its hierarchy, ids, names and settings."""
+    """The run's findings, ready to be published: its hierarchy, ids, names and settings."""
     run, settings = context.run, context.settings
     table, clustering = context.contents.features, context.contents.clusters
     if table.membership is None or table.label_space is None:

@@ -49,7 +49,7 @@ REJECTED_COLUMNS = ("id", "split", "reason")
 
 
 def _facts(layout: Layout, train: ImageTable, test: ImageTable) -> dict[str, Any]:
-    """What later stages and the reports need to know."""
+    """The notes that later stages and the reports need."""
     mean, std = train.channel_statistics()
     return {
         "content_hash": train.content_hash,

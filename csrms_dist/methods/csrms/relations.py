@@ -1,4 +1,4 @@
-"""What the graph head and the relation losses look up: the feature bank, and the prototypes made from it."""
+"""The feature bank and the prototypes made from it, which the graph head and the relation losses look up."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from csrms_dist.sampling.settings import SamplingSettings
 
 
 class Reading:
-    """What enters the graph head, which edges that needs, the forms of the losses, and the check on blank images.
+    """A reading owns what enters the graph head, the edges for it, the forms of the losses, the blank-image check.
 
     recipe: the defaults of any section that the reading changes.
     edge_types: the edges that `context` looks at.
@@ -35,15 +35,15 @@ class Reading:
         self.prototypes, self.n_positives = prototypes, n_positives
 
     def relations(self, graph: HierarchyGraph, bank: FeatureBank) -> Relations:
-        """What `context` looks up, made from the bank."""
+        """The prototypes that `context` looks up, made from the bank."""
         return Relations(graph, bank)
 
     def context(self, features: Tensor, batch: Batch, relations: Relations) -> GraphContext:
-        """What enters the head in training: (b, D) features of the batch's rows."""
+        """The head's surroundings in training, for (b, D) features of the batch's rows."""
         raise NotImplementedError
 
     def unseen_context(self, features: Tensor, prototypes: Tensor) -> GraphContext:
-        """What enters the head of images without a row and without a label: (B, D) features, (J, D) prototypes."""
+        """The same for images without a row and without a label: (B, D) features, (J, D) prototypes."""
         raise NotImplementedError
 
     def label_chosen(
