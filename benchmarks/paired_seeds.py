@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from ray_jobs import pipeline as run
+from ray_jobs import run
 
 
 def main() -> None:

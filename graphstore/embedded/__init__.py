@@ -1,0 +1,1 @@
+"""The store in files of the embedded engine, as immutable generations."""

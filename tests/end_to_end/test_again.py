@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ray_jobs import RunResult
-from ray_jobs import pipeline as run
+from ray_jobs import run
 from tests.end_to_end.harness import CONFIG, ROOM, SMALL, STAGES, Run, contents, csrms, prepare
 
 pytestmark = ROOM

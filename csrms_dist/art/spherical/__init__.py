@@ -1,0 +1,1 @@
+"""Spherical ART and k-means on the sphere: categories are directions."""

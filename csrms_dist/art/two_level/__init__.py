@@ -1,0 +1,1 @@
+"""Any algorithm of ART on two levels over virtual shards."""
