@@ -48,8 +48,9 @@ demo: install
 	@$(BIN)/csrms run examples/digits.yaml --out runs/digits
 	@echo "(source $(VENV)/bin/activate puts csrms on the PATH)"
 
+# In two processes: commands that need both cores one after the other in one, everything else in the other.
 test: $(VENV)/.test-installed
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-slow: $(VENV)/.test-installed
 	@PYTHON312='$(PYTHON312)' $(BIN)/python -m pytest -m slow

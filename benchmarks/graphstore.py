@@ -39,7 +39,7 @@ from scipy import sparse
 
 from csrms_dist.basics.progress import Progress
 from csrms_dist.hierarchy import snapshot
-from csrms_dist.hierarchy.pattern_counts import build_hierarchy
+from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.hierarchy.relations import r_id, r_is, r_mc
 from graphstore.embedded.engine import BYTES_A_ROW, buffer_pool
 from graphstore.embedded.store import EmbeddedStore

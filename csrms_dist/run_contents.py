@@ -80,17 +80,13 @@ class RunContents:
         return load_candidates(self.directory.open(CANDIDATES), edge_types)
 
     def artefact(self, stage: str) -> Path:
-        """The folder of a stage's artefact, for what a method wrote itself."""
-        return self.directory.open(stage)
-
-    def model(self, stage: str) -> Path:
-        """The folder of the model that a stage trained: `pretrain`, `train` or `control`."""
+        """The folder of a stage's artefact: of the model that it trained, or of what a method wrote itself."""
         return self.directory.open(stage)
 
     @property
     def bank(self) -> F32:
         """(N, D) features of the trained encoder; of one that stayed frozen, the feature table."""
-        path = self.model("train") / BANK
+        path = self.artefact("train") / BANK
         if not path.exists():
             return self.vectors
         found: F32 = np.load(path, mmap_mode="r")

@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 
 from csrms_dist.artefacts.fingerprints import canonical_json
 from csrms_dist.errors import DataError
+from csrms_dist.hierarchy.build import assemble
 from csrms_dist.hierarchy.graph import ROLE_DOMINATES, ROLE_NAMES, HierarchyGraph
-from csrms_dist.hierarchy.pattern_counts import assemble, pattern_counts, pattern_shares
+from csrms_dist.hierarchy.pattern_counts import pattern_counts, pattern_shares
 from csrms_dist.hierarchy.snapshot import equal
 from graphstore.rows import Rows, strings, text_blocks
 from graphstore.schema import EdgeType, NodeType, Schema

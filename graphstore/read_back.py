@@ -17,8 +17,9 @@ from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.arrays import I32, I64, Matrix
 from csrms_dist.errors import StoreError
 from csrms_dist.hierarchy import snapshot
-from csrms_dist.hierarchy.graph import ROLE_NAMES, HierarchyGraph
-from csrms_dist.hierarchy.pattern_counts import Csr, assemble, canonical_csr
+from csrms_dist.hierarchy.build import assemble
+from csrms_dist.hierarchy.csr import canonical_csr
+from csrms_dist.hierarchy.graph import ROLE_NAMES, Csr, HierarchyGraph
 from graphstore.store import INSTANCE_DIGITS, GraphStore, RunInfo, folder_name, instance_key
 
 RANGE = 1 << 16

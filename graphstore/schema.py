@@ -1,6 +1,6 @@
 """The node and edge types of the graph, as one table; the stores read it and know no type by name.
 
-A sister method extends the table (`SCHEMA.extended(nodes=..., edges=...)`) and hands its rows in as
+Another method extends the table (`SCHEMA.extended(nodes=..., edges=...)`) and hands its rows in as
 `Publication.extra`; no store changes.
 """
 

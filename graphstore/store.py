@@ -71,7 +71,7 @@ class Publication:
     params: what JSON can hold.
     features_uri, prototypes_uri: where the vectors lie.
     created_ms: since 1970.
-    extra: rows of a sister method's types by `table` name.
+    extra: rows of another method's types by `table` name.
     """
 
     dataset: str

@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from csrms_dist.artefacts.fingerprints import canonical_json
+from csrms_dist.hierarchy.csr import stored_rows
 from csrms_dist.hierarchy.graph import ROLE_NAMES
-from csrms_dist.hierarchy.pattern_counts import pattern_shares, stored_rows, top_shares
+from csrms_dist.hierarchy.pattern_counts import pattern_shares, top_shares
 from csrms_dist.hierarchy.relations import looks_like
 from csrms_dist.hierarchy.snapshot import fingerprint_of
 from graphstore.checks import check_publication, check_tables, refused

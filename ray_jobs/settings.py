@@ -29,18 +29,10 @@ from csrms_dist.training.settings import PretrainSettings, TrainSettings
 class ClusterJobSettings(ClusterSettings):
     actors: int = setting(2, "[1, 4096]", doc="Ray actors; the result does not depend on it")
 
-    @classmethod
-    def section(cls) -> str:
-        return "cluster"
-
 
 @dataclass(frozen=True)
 class PretrainJobSettings(PretrainSettings):
     workers: int = setting(1, "[1, 4096]", doc="Ray Train workers of stage 0; part of its result, see train.workers")
-
-    @classmethod
-    def section(cls) -> str:
-        return "pretrain"
 
 
 @dataclass(frozen=True)
@@ -49,18 +41,10 @@ class TrainJobSettings(TrainSettings):
         1, "[1, 4096]", doc="Ray Train workers; sums over workers round differently in the last bits"
     )
 
-    @classmethod
-    def section(cls) -> str:
-        return "train"
-
 
 @dataclass(frozen=True)
 class EvaluateJobSettings(EvaluateSettings):
     actors: int = setting(2, "[1, 4096]", doc="Ray actors that predict; the result does not depend on it")
-
-    @classmethod
-    def section(cls) -> str:
-        return "evaluate"
 
 
 @dataclass(frozen=True)

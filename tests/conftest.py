@@ -25,6 +25,9 @@ settings.register_profile("local", deadline=None, suppress_health_check=[HealthC
 settings.register_profile("ci", parent=settings.get_profile("local"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI", "").lower() not in ("", "0", "false") else "local")
 
+RUNNING = ("end_to_end", "extensions", "faults")
+"""Folders whose tests start whole commands: one after the other, for they have the machine's cores to themselves."""
+
 # Where the tests run in the background, Ctrl-C may be ignored, and the commands that they start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -39,3 +42,17 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def copied(finished: Run, tmp_path: Path) -> Run:
     """A copy of it to go on from."""
     return finished.copy(tmp_path / "copied")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For several processes: a file's tests stay together; those that look at the finished run are one group, the first."""
+
+    def group(item: pytest.Item) -> str:
+        fixtures: tuple[str, ...] = getattr(item, "fixturenames", ())
+        runs = "finished" in fixtures or item.path.parent.name in RUNNING
+        return "runs" if runs else str(item.path)
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: group(item) != "runs")

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from csrms_dist.basics.arrays import Matrix
+from csrms_dist.basics.arrow import is_list
 from csrms_dist.errors import DataError
-from csrms_dist.features.vector_column import VECTOR, first_misfit, holds_numbers, is_list, open_vectors
+from csrms_dist.features.vector_column import VECTOR, first_misfit, holds_numbers, open_vectors
 
 READ = 8192  # rows of a Parquet file in memory at once
 _READABLE = "a .npy file, a Parquet file with a column 'vector', or a folder of such .parquet files"

@@ -138,7 +138,7 @@ class Settings:
     @classmethod
     def section(cls) -> str:
         """The name of this section in the YAML file."""
-        return cls.__name__.removesuffix("Settings").lower()
+        return cls.__name__.removesuffix("Settings").removesuffix("Job").lower()
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:

@@ -21,6 +21,9 @@ class Architecture:
     def __init__(self, name: str) -> None:
         self.name = name
 
+    def check(self) -> None:
+        """Raise ConfigError where it can be told before there are images that there is no such encoder."""
+
     def make(self, image_shape: ImageShape) -> Encoder:
         """A fresh encoder, drawn from torch's stream.
 

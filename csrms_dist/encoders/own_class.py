@@ -16,13 +16,20 @@ from csrms_dist.errors import ConfigError
 class OwnClass(Architecture):
     """Any importable torch.nn.Module that is called without arguments. name: 'module:Class'."""
 
-    def make(self, image_shape: ImageShape) -> Encoder:
-        kind = own(
+    def check(self) -> None:
+        self._kind()
+
+    def _kind(self) -> type[nn.Module]:
+        kind: type[nn.Module] = own(
             self.name, "encoder.name", fits=_is_module_class,
             expected="a class of {} that is a torch.nn.Module", form="module:Class",
         )  # fmt: skip
+        return kind
+
+    def make(self, image_shape: ImageShape) -> Encoder:
+        kind = self._kind()
         try:
-            made: nn.Module = kind()
+            made = kind()
         except Exception as error:
             raise ConfigError(
                 "encoder.name", got=f"'{self.name}', whose making says {one_line(error)}",

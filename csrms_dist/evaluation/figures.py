@@ -58,7 +58,7 @@ def leak_of(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any] 
     leak, chance = None, None
     if len(val):
         labels = table.membership[val]
-        classifier = Classifier(run.model(TRAIN))
+        classifier = Classifier(run.artefact(TRAIN))
         leak = blank_image_accuracy(classifier, labels, run.hierarchy, run.bank, asked.sampling, asked.seed)
         chance = largest_share(labels)
     return {

@@ -13,6 +13,7 @@ from csrms_dist.basics.arrays import F32
 from csrms_dist.evaluation.classifier import Classifier
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.labels import Membership
+from csrms_dist.methods.model import LeakCase
 from csrms_dist.metrics.classification import top_accuracy
 from csrms_dist.sampling.settings import SamplingSettings
 
@@ -33,7 +34,8 @@ def blank_image_accuracy(
     where the graph gives the label away. 0 without images.
     """
     n, blank = int(membership.shape[0]), classifier.blank_feature()
-    given = classifier.model.label_chosen(np.repeat(blank, n, axis=0), membership, graph, bank, sampling, seed)
+    case = LeakCase(np.repeat(blank, n, axis=0), membership, graph, bank, sampling, seed)
+    given = classifier.model.label_chosen(case)
     if given is not None:
         return top_accuracy(given, membership)
     # Nothing but the image enters the head, and all images are the same blank: one answer is everyone's.

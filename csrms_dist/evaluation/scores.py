@@ -19,6 +19,17 @@ from csrms_dist.metrics.ranking import known_precisions
 _PLACES = {name: entry.place for name, entry in METRICS.items()}
 
 
+def own_metrics(more: str) -> list[str]:
+    """The names in `evaluate.more_metrics`."""
+    return [name.strip() for name in more.split(",") if name.strip()]
+
+
+def check_metrics(more: str) -> None:
+    """Raise ConfigError for a name in `evaluate.more_metrics` that is no metric."""
+    for name in own_metrics(more):
+        chosen(_PLACES, name, "evaluate.more_metrics")
+
+
 class Scores:
     """The metrics of a data set's labels.
 
@@ -27,13 +38,14 @@ class Scores:
 
     def __init__(self, space: LabelSpace, unseen: I64, more: str = "") -> None:
         self.space, self.unseen = space, unseen
-        self.standard = [name for name, entry in METRICS.items() if entry.several == space.multi_label]
-        self.more = [name.strip() for name in more.split(",") if name.strip()]
+        suited = {name: entry for name, entry in METRICS.items() if entry.several == space.multi_label}
+        self.headline = [name for name, entry in suited.items() if entry.headline]
+        self.more = [name for name in suited if name not in self.headline] + own_metrics(more)
 
     def of_head(self, scores: F32, membership: Membership) -> Any:
-        """(N, K) scores -> the one standard metric, or where there are several, each by name."""
-        found = self._named(self.standard, scores, membership)
-        return found if len(found) > 1 else found[self.standard[0]]
+        """(N, K) scores -> the headline metric, or where there are several, each by name."""
+        found = self._named(self.headline, scores, membership)
+        return found if len(found) > 1 else found[self.headline[0]]
 
     def of(self, predictions: Predictions, membership: Membership) -> dict[str, Any]:
         """`of_head` by head."""

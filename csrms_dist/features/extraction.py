@@ -15,6 +15,9 @@ from csrms_dist.datasets.image_table import ImageTable
 from csrms_dist.encoders.normaliser import images_to_tensor
 from csrms_dist.errors import DataError
 
+THREADS = 1
+"""Of torch in every process that encodes or trains: equal bytes need equal numbers of threads."""
+
 
 def encode_pixels(encoder: nn.Module, normalise: nn.Module, pixels: U8, batch_size: int, *, blank: bool = False) -> F32:
     """(B, H, W, 3) uint8 -> (B, D) float32, in padded blocks.

@@ -1,6 +1,6 @@
 """The feature table: rows (instance, part, id) and their vectors (N, D). Arrow and NumPy; no torch.
 
-A row is one region (`part`) of one instance of the image table; CSRMS has one part an image, sister methods have more.
+A row is one region (`part`) of one instance of the image table; CSRMS has one part an image, other methods have more.
 Topology (ids, labels) and vectors travel apart: `rows.arrow` is small, `vectors.npy` is memory-mapped.
 """
 

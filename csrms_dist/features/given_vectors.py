@@ -17,10 +17,11 @@ import pyarrow.parquet as pq
 
 from csrms_dist.artefacts.files import NpyWriter
 from csrms_dist.basics.arrays import F32, I32
+from csrms_dist.basics.arrow import is_list
 from csrms_dist.basics.hashing import Texts, repeated_ids, text_at
 from csrms_dist.errors import DataError
 from csrms_dist.features.feature_table import FeatureTable
-from csrms_dist.features.vector_column import VECTOR, first_misfit, holds_numbers, is_list, open_vectors
+from csrms_dist.features.vector_column import VECTOR, first_misfit, holds_numbers, open_vectors
 from csrms_dist.labels import MAX_CLASSES, LabelSpace, Membership, membership_from_csr
 
 _ROWS = 4096  # of the user's file in memory at once

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from csrms_dist.basics.arrow import is_list
 from csrms_dist.errors import DataError
 
 VECTOR = "vector"
@@ -27,11 +28,6 @@ def open_vectors(path: Path, expected: str, columns: Sequence[str] = (VECTOR,)) 
                 f"{path}", got=f"the columns {', '.join(names)}", expected=f"a column '{column}'", remedy="rename it"
             )
     return file
-
-
-def is_list(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds lists, of equal or of any length."""
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def holds_numbers(kind: pa.DataType) -> bool:

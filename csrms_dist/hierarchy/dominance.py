@@ -1,4 +1,4 @@
-"""Dominance (CSRMS sec. 4.3): which class is to which pattern what, read from a hierarchy's roles.
+"""Dominance (CSRMS sec. 4.3): which class is to which pattern what. `roles` decides it, the rest reads it.
 
 A class dominates a pattern when its share is above rho_2; one that dominates none has a fallback pattern, for sampling
 only. A class without an image is in no pattern, and has neither. Everything is computed on the stored values: nothing
@@ -8,11 +8,36 @@ of shape (J, K) is made.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from csrms_dist.basics.arrays import I64, Bools
+from csrms_dist.hierarchy.csr import canonical_csr, stored_rows, with_data
 from csrms_dist.hierarchy.graph import ROLE_DOMINATES, ROLE_FALLBACK, ROLE_NONE, Csr, HierarchyGraph
-from csrms_dist.hierarchy.pattern_counts import canonical_csr, stored_rows
+from csrms_dist.hierarchy.pattern_counts import pattern_shares
 from csrms_dist.labels import Membership
+
+FALLBACK_MEMBERS = 5
+"""A class that dominates no pattern falls back on one with at least max(n, this many) of its members."""
+
+
+def roles(counts: Csr, sizes: npt.NDArray[np.integer], dominance_threshold: float, n_positives: int) -> Csr:
+    """The role of each class in each pattern it occurs in (sec. 4.3, rho_2): (J, K) int8 CSR, the sparsity of `counts`.
+
+    ROLE_DOMINATES where share > dominance_threshold. A class that dominates no pattern gets one ROLE_FALLBACK, for
+    sampling only: the pattern with its highest share among those with at least max(n_positives, 5) of its members; if
+    no pattern has that many, the pattern with most of its members; ties to the lower index. Else ROLE_NONE.
+    """
+    share = pattern_shares(counts, sizes).data
+    role = np.where(share > dominance_threshold, ROLE_DOMINATES, ROLE_NONE).astype(np.int8)
+    dominates = np.bincount(counts.indices[role == ROLE_DOMINATES], minlength=counts.shape[1]) > 0
+    need = max(n_positives, FALLBACK_MEMBERS)
+    by_class = np.argsort(counts.indices, kind="stable")  # within a class the patterns stay ascending
+    for cells in np.split(by_class, np.searchsorted(counts.indices[by_class], np.arange(1, counts.shape[1]))):
+        if len(cells) and not dominates[counts.indices[cells[0]]]:
+            enough = cells[counts.data[cells] >= need]
+            best = enough[np.argmax(share[enough])] if len(enough) else cells[np.argmax(counts.data[cells])]
+            role[best] = ROLE_FALLBACK
+    return with_data(counts, role)
 
 
 def largest_dominated_pattern(graph: HierarchyGraph) -> I64:

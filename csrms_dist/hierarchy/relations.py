@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from csrms_dist.basics.arrays import I64, Bools
-from csrms_dist.hierarchy.graph import HierarchyGraph
-from csrms_dist.hierarchy.pattern_counts import Csr, canonical_csr, pattern_shares, stored_rows
+from csrms_dist.hierarchy.csr import canonical_csr, stored_rows
+from csrms_dist.hierarchy.graph import Csr, HierarchyGraph
+from csrms_dist.hierarchy.pattern_counts import pattern_shares
 
 LOOKS_LIKE_KEPT = 5
 _DIGITS = 12  # weights are rounded so that a tie does not depend on the order of summation

@@ -13,8 +13,8 @@ from csrms_dist.artefacts.files import disk_errors
 from csrms_dist.artefacts.fingerprints import canonical_json
 from csrms_dist.basics.arrays import Matrix
 from csrms_dist.errors import RunDirectoryError
-from csrms_dist.hierarchy.graph import HierarchyGraph
-from csrms_dist.hierarchy.pattern_counts import Csr, canonical_csr
+from csrms_dist.hierarchy.csr import canonical_csr
+from csrms_dist.hierarchy.graph import Csr, HierarchyGraph
 
 FORMAT = 1
 _BLOCK = 1 << 16

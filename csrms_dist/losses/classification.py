@@ -53,13 +53,13 @@ class Classification(Term):
         )
 
 
-class PlainHead(Classification):
+class PlainHeadLoss(Classification):
     """The classification loss of the plain head."""
 
     head = "plain"
 
 
-class GraphHead(Classification):
+class GraphHeadLoss(Classification):
     """The classification loss of the graph head."""
 
     head = "graph"

@@ -1,4 +1,4 @@
-"""The objective: named terms and their weights, in one place."""
+"""The objective: the weighted sum of a method's loss terms."""
 
 from __future__ import annotations
 
@@ -12,20 +12,17 @@ from csrms_dist.errors import ConfigError
 
 @dataclass(frozen=True)
 class Objective:
-    """weights: term name -> weight. A term of weight 0 is absent and never computed; they cannot all be."""
+    """weights: term name -> weight, not all 0. A method makes no term whose weight is 0."""
 
     weights: Mapping[str, float]
 
     def __post_init__(self) -> None:
-        if not any(self.has(term) for term in self.weights):
+        if not any(weight > 0 for weight in self.weights.values()):
             raise ConfigError(
                 "weights of the loss terms",
                 got=", ".join(f"{term} {weight}" for term, weight in sorted(self.weights.items())),
                 expected="at least one above 0",
             )
-
-    def has(self, term: str) -> bool:
-        return self.weights.get(term, 0.0) > 0
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum, terms in name order (so that its rounding does not depend on the caller)."""

@@ -74,8 +74,8 @@ class View:
 class Term:
     """A loss term. It owns its state, so that saving and loading is one loop over terms.
 
-    A subclass is called with what its formula needs, and says in `of` where a batch has that. edge_types: the edges
-    that it looks at; what no term and no reading looks at is not made.
+    A subclass is made without arguments, is called with what its formula needs, and says in `of` where a batch has it.
+    edge_types: the edges that it looks at; what no term and no reading looks at is not made.
     """
 
     edge_types: ClassVar[tuple[str, ...]] = ()

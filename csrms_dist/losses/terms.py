@@ -18,8 +18,8 @@ class Entry(NamedTuple):
 
 
 TERMS: Mapping[str, Entry] = {
-    "plain": Entry("csrms_dist.losses.classification:PlainHead", 1.0, "the plain head's cross-entropy"),
-    "graph": Entry("csrms_dist.losses.classification:GraphHead", 0.5, "the graph head's cross-entropy"),
+    "plain": Entry("csrms_dist.losses.classification:PlainHeadLoss", 1.0, "the plain head's cross-entropy"),
+    "graph": Entry("csrms_dist.losses.classification:GraphHeadLoss", 0.5, "the graph head's cross-entropy"),
     "negative": Entry(
         "csrms_dist.losses.negative_sampling:NegativeSampling", 0.17, "the negative-sampling term (eq. 14)"
     ),

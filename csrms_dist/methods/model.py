@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -11,6 +12,18 @@ from csrms_dist.encoders.encoder import Encoder
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.labels import Membership
 from csrms_dist.sampling.settings import SamplingSettings
+
+
+@dataclass(frozen=True)
+class LeakCase:
+    """Images of the leak check: features (N, D), their labels (N, K), the bank (N', D) of the graph's rows."""
+
+    features: F32
+    membership: Membership
+    graph: HierarchyGraph
+    bank: F32
+    sampling: SamplingSettings
+    seed: int
 
 
 class PlainModel(nn.Module):
@@ -42,15 +55,7 @@ class PlainModel(nn.Module):
     def load_beside(self, folder: Path) -> None:
         """Read what the method kept beside the weights."""
 
-    def label_chosen(
-        self,
-        features: F32,
-        membership: Membership,
-        graph: HierarchyGraph,
-        bank: F32,
-        sampling: SamplingSettings,
-        seed: int,
-    ) -> F32 | None:
-        """For the leak check alone: logits (N, K) of the graph head for (N, D) features of images whose labels (N, K)
-        choose what enters it, as they do in training. None where no label chooses anything."""
+    def label_chosen(self, case: LeakCase) -> F32 | None:
+        """For the leak check alone: logits (N, K) of the graph head where the images' labels choose what enters it, as
+        they do in training. None where no label chooses anything."""
         return None

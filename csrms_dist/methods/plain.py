@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 from csrms_dist.basics.collective import Collective
 from csrms_dist.encoders.encoder import Encoder
 from csrms_dist.losses.classification import classification_loss, top_hits
@@ -33,15 +35,22 @@ class PlainMethod:
         self.label_smoothing = label_smoothing
 
     def batch(self, batch: Batch, collective: Collective) -> BatchOutcome:
-        logits = self.module(batch.inputs)
+        features = self.module.encoder(batch.inputs)
+        logits = self.module.plain_head(features)
+        reducer = Reducer(len(batch.global_rows), collective)
         loss = classification_loss(
             logits,
             batch.membership,
             self.label_smoothing,
             labels_per_image=self.labels_per_image,
-            reducer=Reducer(len(batch.global_rows), collective),
+            reducer=reducer,
         )
-        return BatchOutcome({"plain": loss}, {"plain": top_hits(logits, batch.membership)})
+        terms = {"plain": loss, **self.more_terms(features, batch, reducer)}
+        return BatchOutcome(terms, {"plain": top_hits(logits, batch.membership)})
+
+    def more_terms(self, features: Tensor, batch: Batch, reducer: Reducer) -> dict[str, Tensor]:
+        """Terms that a method on top of this one adds: (b, D) features of the batch -> this worker's shares."""
+        return {}
 
     def end_epoch(self, collective: Collective) -> None:
         """Nothing is kept between epochs."""

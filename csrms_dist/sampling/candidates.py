@@ -70,7 +70,7 @@ class Candidates:
             arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in names}
         except (OSError, ValueError) as error:
             raise RunDirectoryError(
-                f"the candidates in {folder}", got=str(error), expected="three .npy files", remedy="make them again"
+                f"the candidates in {folder}", got=str(error), expected="its .npy files", remedy="make them again"
             ) from error
         found = cls(**arrays)
         sizes = {len(array) for name, array in arrays.items() if name != "indptr"}

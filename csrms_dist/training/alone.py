@@ -47,6 +47,6 @@ def train_alone(
 
     fit(
         training.method, training.data, training.optimiser, n_images=total, seed=recipe.seed,
-        sampler=training.sampler, on_epoch=keep, resume=held,
+        sampler=training.sampler, on_epoch=keep, resume=held, placement=training.placement,
     )  # fmt: skip
     return last

@@ -43,6 +43,7 @@ class Training:
     data: TrainingData
     optimiser: OptimiserSettings
     sampler: Sampler | None
+    placement: Placement
 
 
 def model_card(run: RunContents, recipe: Recipe, role: str = PRETRAIN) -> ModelCard:
@@ -86,7 +87,7 @@ def trained_model(run: RunContents, recipe: Recipe, role: str) -> PlainModel:
 
     With `encoder.frozen` its encoder is `GivenFeatures`, and only heads are trained.
     """
-    weights, encoder = read_weights(run.model(PRETRAIN)), None
+    weights, encoder = read_weights(run.artefact(PRETRAIN)), None
     if recipe.encoder.frozen:
         encoder = GivenFeatures(int(run.facts("features")["dimension"]))
         weights = {name: value for name, value in weights.items() if not name.startswith("encoder.")}
@@ -101,7 +102,7 @@ def whole_state(run: RunContents, recipe: Recipe, trained: dict[str, Tensor]) ->
     """A trained model's weights; with `encoder.frozen` stage 0's encoder is added to the trained heads."""
     if not recipe.encoder.frozen:
         return trained
-    weights = read_weights(run.model(PRETRAIN))
+    weights = read_weights(run.artefact(PRETRAIN))
     return trained | {name: value for name, value in weights.items() if name.startswith("encoder.")}
 
 
@@ -146,4 +147,4 @@ def assemble(
         sampler_type=sampler_type,
     )
     built = part(recipe.spec(role)[1].build)(model.to(placement.device), run, task)
-    return Training(built.method, data, recipe.optimiser(role), built.sampler)
+    return Training(built.method, data, recipe.optimiser(role), built.sampler, placement)

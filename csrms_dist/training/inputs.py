@@ -1,4 +1,4 @@
-"""The encoder's food: images of a table, or the features of an encoder that stays frozen."""
+"""The encoder's input: images of a table, or the features of an encoder that stays frozen."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from csrms_dist.basics.settings import Settings, default_of, describe
 from csrms_dist.methods.known import DEFAULT, METHODS, method, settings_class
-from ray_jobs.settings import RunSettings, sections
+from ray_jobs.settings import SECTIONS, RunSettings
 from ray_jobs.stages.table import SCHEDULE_KEYS
 
 COMMAND = "python -m ray_jobs.commands.configuration_reference > docs/configuration.md"
@@ -39,8 +39,8 @@ The text after `=` is read as YAML, so write `1.0e-3` and not `1e-3`, which YAML
 has no section: `--set seed=1`.
 
 A change redoes the stages that the section decides, and the stages that read what those write. What decides no
-result ({", ".join(f"`cluster.{key}`" for key in SCHEDULE_KEYS)}) may change at any time. Where a run lies (`--out`,
-else `runs/<name>`) and whether it has a control (`--no-control`) are options of the command, not keys.
+result ({", ".join(f"`{key}` of any section" for key in SCHEDULE_KEYS)}) may change at any time. Where a run lies
+(`--out`, else `runs/<name>`) and whether it has a control (`--no-control`) are options of the command, not keys.
 """
 
 RULES = """\
@@ -78,20 +78,26 @@ def lines() -> Iterator[str]:
     yield f"`seed` decides {_stages('seed')}; `name` decides none."
     yield ""
     yield from _table(RunSettings)
+    for name, kind in SECTIONS.items():
+        if name != "method":
+            yield from _section(name, kind, DEFAULT)
     for chosen in METHODS:
-        for name, kind in sections(chosen).items():
-            yield ""
-            yield f"## {name}" + (f" of {chosen}" if name == "method" else "")
-            yield ""
-            yield f"Decides {_stages(name)}."
-            yield ""
-            yield from _table(kind)
+        yield from _section("method", settings_class(chosen), chosen, f"method of {chosen}")
     yield ""
     yield from RULES.splitlines()
     yield ""
     yield from RECIPES.splitlines()
     yield ""
     yield from _recipes()
+
+
+def _section(name: str, kind: type[Settings], method_name: str, title: str = "") -> Iterator[str]:
+    yield ""
+    yield f"## {title or name}"
+    yield ""
+    yield f"Decides {_stages(name, method_name)}."
+    yield ""
+    yield from _table(kind)
 
 
 def _table(kind: type[Settings]) -> Iterator[str]:
@@ -113,10 +119,10 @@ def value(default: Any) -> str:
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 
-def _stages(section: str) -> str:
+def _stages(section: str, method_name: str = DEFAULT) -> str:
     """The stages whose fingerprint carries the section, as text."""
     found = []
-    for stage in method(DEFAULT).stages:
+    for stage in method(method_name).stages:
         keys = [key for key in stage.settings if key.partition(".")[0] == section]
         if section in keys:
             found.append(f"`{stage.name}`")
@@ -126,7 +132,7 @@ def _stages(section: str) -> str:
 
 
 def _recipes() -> Iterator[str]:
-    yield "| method | key | value |"
+    yield "| brought by | key | value |"
     yield "|---|---|---|"
     for name in METHODS:
         for brought_by, recipe in settings_class(name).recipes().items():

@@ -20,9 +20,9 @@ from csrms_dist.datasets.decoding import SUFFIXES, Stored, Unreadable, decode, i
 from csrms_dist.datasets.image_table import Rejected
 from csrms_dist.errors import DataError
 from csrms_dist.evaluation.classifier import Classifier
+from csrms_dist.features.extraction import THREADS
 from csrms_dist.run_contents import RunContents
 from csrms_dist.training.recipe import TRAIN
-from ray_jobs.on_ray.trainer import THREADS
 
 BLOCK = 1024
 LIKELY = 0.5
@@ -36,7 +36,7 @@ def predict(run: RunDirectory, path: str | Path) -> tuple[pa.Table, list[Rejecte
     and probabilities, the lists of what is at least as likely as not. Raises DataError when there is no image.
     """
     torch.set_num_threads(THREADS)
-    classifier = Classifier(RunContents(run).model(TRAIN))
+    classifier = Classifier(RunContents(run).artefact(TRAIN))
     rejected: list[Rejected] = []
     parts: list[pa.Table] = []
     with Progress("predict", unit="images") as progress:

@@ -16,6 +16,7 @@ from csrms_dist.basics.collective import Collective
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.encoders import has_batch_norm
 from csrms_dist.errors import ClusterError, CsrmsError, require
+from csrms_dist.features.extraction import THREADS
 from csrms_dist.run_contents import RunContents
 from csrms_dist.sampling.dgl_sampler import DglSampler
 from csrms_dist.training.checkpoint import load_checkpoint, save_checkpoint
@@ -26,8 +27,8 @@ from ray_jobs.on_ray.session import own_error, ray_session
 from ray_jobs.settings import settings_from
 from ray_jobs.stop_points import passed
 
-THREADS = 1
 POLL_S = 0.3
+ACCURACY = "_accuracy"
 RAY_FOLDER = "ray"
 MAX_ATTEMPTS = 3
 BATCH_NORM = (
@@ -92,6 +93,7 @@ def _worker(config: dict[str, Any]) -> None:
             sampler=training.sampler,
             on_epoch=on_epoch,
             resume=load_checkpoint(work),
+            placement=training.placement,
         )
     except CsrmsError as error:
         # It would come again however often Ray tried: say it at once.
@@ -248,6 +250,5 @@ class _Watch:
 def note(report: dict[str, float]) -> list[str]:
     """The figures of an epoch that a progress line shows."""
     shown = [f"loss {report['loss']:.3f}"]
-    return shown + [
-        f"{head} {report[f'{head}_accuracy']:.1%}" for head in ("plain", "graph") if f"{head}_accuracy" in report
-    ]
+    heads = sorted((name for name in report if name.endswith(ACCURACY)), key=lambda name: name != f"plain{ACCURACY}")
+    return shown + [f"{name.removesuffix(ACCURACY)} {report[name]:.1%}" for name in heads]

@@ -26,8 +26,8 @@ from csrms_dist.datasets.image_source import ImageSource, Selected
 from csrms_dist.datasets.image_table import ImageTable, write_image_table
 from csrms_dist.encoders import Encoder, Normaliser, make_encoder
 from csrms_dist.encoders.given import GivenFeatures
+from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.hierarchy.graph import HierarchyGraph
-from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.labels import LabelSpace
 from csrms_dist.methods.known import part
 from csrms_dist.methods.protocol import Batch, Built, Task

@@ -7,26 +7,23 @@ from csrms_dist.art.calibration import calibrate
 from csrms_dist.art.two_level.plan import PHASES
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.evaluation.report import method_of
-from csrms_dist.features.feature_table import FeatureTable
 from ray_jobs.on_ray.actors import ActorPool
 from ray_jobs.on_ray.session import ray_session
 from ray_jobs.stages.context import StageContext
 from ray_jobs.stop_points import passed
 
 FAR = 0.2
+"""A number of patterns this far from the one asked for, as a share of it, is said."""
 
 
 def execute(context: StageContext) -> None:
     """Write cluster/: the pattern of each row, the frozen prototypes and the scaling. No label is read."""
     settings, run = context.settings.cluster, context.run
-    folder_of_features = run.open("features")
-    table = FeatureTable.load(folder_of_features)
+    table = context.contents.features
     n_classes = table.label_space.n_classes if table.label_space else None
     facts: dict[str, object] = {}
     with ray_session(context.ray_slots), run.writing("cluster", context.inputs, facts) as folder:
         pool = ActorPool(settings.actors)
-        # What is finished outlives a stop, where the run directory is a folder.
-        work = context.run.path / ".checkpoints" / context.inputs if context.run.is_local else folder / ".work"
         with Progress("cluster", total=len(PHASES), unit="phases") as progress:
 
             def show(phase: str, done: int, total: int) -> None:
@@ -37,11 +34,11 @@ def execute(context: StageContext) -> None:
                 passed(f"cluster.{phase}")
 
             clustering = cluster(
-                folder_of_features / "vectors.npy",
+                context.contents.vectors_file,
                 table.ids,
                 settings,
                 n_classes=n_classes,
-                work=work,
+                work=context.work,
                 executor=pool,
                 progress=show,
                 after_phase=after_phase,

@@ -7,7 +7,7 @@ from csrms_dist.training.budget import Passes, control_images
 from csrms_dist.training.from_run import model_card, whole_state
 from csrms_dist.training.recipe import CONTROL
 from ray_jobs.stages.context import StageContext
-from ray_jobs.stages.training import discard_checkpoints, train
+from ray_jobs.stages.workers import discard_checkpoints, train
 
 
 def execute(context: StageContext) -> None:

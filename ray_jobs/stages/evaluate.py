@@ -15,11 +15,11 @@ from csrms_dist.basics.progress import Progress
 from csrms_dist.evaluation.classifier import Classifier, Predictions
 from csrms_dist.evaluation.figures import TEST, Answers, Asked, figures, rows_of
 from csrms_dist.evaluation.predictions import prediction_table
+from csrms_dist.features.extraction import THREADS
 from csrms_dist.run_contents import RunContents
 from csrms_dist.training.recipe import CONTROL, TRAIN
 from ray_jobs.on_ray.actors import ActorPool
 from ray_jobs.on_ray.session import ray_session
-from ray_jobs.on_ray.trainer import THREADS
 from ray_jobs.stages.context import StageContext
 from ray_jobs.stop_points import passed
 
@@ -54,7 +54,7 @@ def execute(context: StageContext) -> None:
 def _opened(uri: str, model: str) -> tuple[Classifier, RunContents]:
     torch.set_num_threads(THREADS)
     run = RunContents(RunDirectory(uri))
-    return Classifier(run.model(model)), run
+    return Classifier(run.artefact(model)), run
 
 
 def predict_rows(uri: str, model: str, split: str, rows: I64) -> Predictions:

@@ -15,7 +15,7 @@ from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.datasets.image_table import ImageTable
 from csrms_dist.errors import require
 from csrms_dist.evaluation.classifier import Classifier
-from csrms_dist.features.extraction import encode_range
+from csrms_dist.features.extraction import THREADS, encode_range
 from csrms_dist.features.feature_table import VECTORS, write_rows
 from csrms_dist.features.given_vectors import read_vectors
 from csrms_dist.run_contents import RunContents
@@ -61,10 +61,10 @@ class _Encoder:
 
     def _encode(self, uri: str, size: int, first: int) -> F32:
         if uri not in self._opened:
-            torch.set_num_threads(1)
+            torch.set_num_threads(THREADS)
             run = RunContents(RunDirectory(uri))
             table = run.train_images
-            self._opened[uri] = Classifier(run.model(PRETRAIN)), table, table.indices("train")
+            self._opened[uri] = Classifier(run.artefact(PRETRAIN)), table, table.indices("train")
         classifier, table, indices = self._opened[uri]
         chosen = indices[first : first + unit_of(size)]
         return encode_range(classifier.encoder, classifier.normalise, table, chosen, size)
@@ -80,7 +80,7 @@ def execute(context: StageContext) -> None:
     run, size = context.run, context.settings.features.batch_size
     table = context.contents.train_images
     indices = table.indices("train")
-    dimension = int(Classifier(context.contents.model(PRETRAIN)).model.encoder.dimension)
+    dimension = int(Classifier(context.contents.artefact(PRETRAIN)).model.encoder.dimension)
     facts = {"rows": len(indices), "dimension": dimension, "labelled": True,
              "passes": {"backward": 0, "forward": len(indices)}}  # fmt: skip
     with ray_session(context.ray_slots), run.writing("features", context.inputs, facts) as folder:
@@ -107,7 +107,7 @@ def _encoded(run: RunDirectory, size: int, n_rows: int) -> Any:
     # One of Ray's CPUs, of which a local session has more than the machine, is left to Ray Data itself.
     actors = max(1, min(int(ray.cluster_resources().get("CPU", 2)) - 1, len(firsts)))
     # What an actor needs travels in the rows: Ray Data warns about arguments of an actor's constructor.
-    uri = str(run.path) if run.is_local else run.uri
+    uri = str(run.path)
     rows = [{"run": uri, "size": size, "first": first} for first in firsts]
     blocks = ray_data.from_items(rows, override_num_blocks=min(len(rows), 4 * actors)).map_batches(
         _Encoder,

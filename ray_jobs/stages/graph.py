@@ -11,7 +11,7 @@ from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.progress import Progress
 from csrms_dist.features.feature_table import VECTORS
 from csrms_dist.hierarchy import snapshot
-from csrms_dist.hierarchy.pattern_counts import build_hierarchy
+from csrms_dist.hierarchy.build import build_hierarchy
 from graphstore import bundle
 from graphstore.schema import SCHEMA
 from graphstore.store import Publication, Repeated

@@ -7,7 +7,7 @@ from csrms_dist.methods.saved_model import save_model
 from csrms_dist.training.from_run import initial_model, model_card
 from csrms_dist.training.recipe import PRETRAIN
 from ray_jobs.stages.context import StageContext
-from ray_jobs.stages.training import discard_checkpoints, train
+from ray_jobs.stages.workers import discard_checkpoints, train
 from ray_jobs.stop_points import passed
 
 

@@ -13,7 +13,7 @@ from csrms_dist.sampling import write_candidates
 from csrms_dist.training.from_run import model_card, whole_state
 from csrms_dist.training.recipe import TRAIN
 from ray_jobs.stages.context import StageContext
-from ray_jobs.stages.training import discard_checkpoints, train
+from ray_jobs.stages.workers import discard_checkpoints, train
 
 
 def execute(context: StageContext) -> None:

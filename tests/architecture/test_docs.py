@@ -1,6 +1,6 @@
 """The documents say what the code does: what can be made or executed is, the rest is compared with the code.
 
-`python tests/architecture/test_docs.py` writes the tables of docs/queries.md anew.
+`python -m tests.architecture.test_docs` writes the tables of docs/queries.md anew.
 """
 
 from __future__ import annotations
@@ -13,25 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from csrms_dist import errors
-from csrms_dist.art import cluster
 from csrms_dist.artefacts.run_directory import RunDirectory
-from csrms_dist.datasets.image_table import ImageTable
 from csrms_dist.errors import CsrmsError, require
-from csrms_dist.evaluation.classifier import Classifier
-from csrms_dist.features.extraction import encode_range
-from csrms_dist.features.feature_table import FeatureTable
 from csrms_dist.features.given_vectors import read_vectors
-from csrms_dist.hierarchy import snapshot
-from csrms_dist.methods.saved_model import make_model, save_model
-from csrms_dist.models.prototypes import PatternPrototypes
-from csrms_dist.run_contents import RunContents
-from csrms_dist.training.from_run import model_card
 from csrms_dist.training.train_step import refuse_divergence
 from graphstore.neo4j.store import Neo4jStore
 from graphstore.queries import ANSWERS, named_queries
@@ -43,14 +32,14 @@ from ray_jobs.commands.query import query
 from ray_jobs.pipeline import run as run_stages
 from ray_jobs.places import find_run
 from ray_jobs.settings import load_settings, settings_from
-from ray_jobs.stages.table import fingerprints, stages_of
 from tests.architecture import module_table
+from tests.end_to_end.harness import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
 QUERIES = DOCS / "queries.md"
-REMAKE = "python tests/architecture/test_docs.py"
+REMAKE = "python -m tests.architecture.test_docs"
 
 
 # ------------------------------------------------------------------------------------------------- what is generated
@@ -181,45 +170,13 @@ LONG: dict[str, int] = {}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with runs/digits: every stage without Ray, and untrained models in the place of trained ones."""
-    place = tmp_path_factory.mktemp("docs")
-    settings = settings_from({"name": "digits", "cluster": {"n_patterns": 40}, "evaluate": {"bootstrap_samples": 100}})
-    inputs = fingerprints(stages_of(settings, control=True), settings)
-    recipe, run = settings.recipe, run_stages(settings, place / "runs/digits", until="images").run
-    passes = {"passes": {"backward": 7, "forward": 3}, "history": [{"graph_accuracy": 0.5, "plain_accuracy": 0.5}]}
-
-    contents = RunContents(run)
-    with run.writing("pretrain", inputs["pretrain"], passes) as target:
-        card = model_card(contents, recipe)
-        save_model(target, card, make_model(card, 0).state_dict())
-    table = ImageTable(run.open("images") / "train.arrow")
-    rows = table.indices("train")
-    classifier = Classifier(run.open("pretrain"))
-    features = encode_range(classifier.encoder, classifier.normalise, table, rows, 256)
-    parts = np.zeros(len(rows), np.int32)
-    with run.writing("features", inputs["features"], passes) as target:
-        ids = table.ids.take(rows)
-        FeatureTable(features, rows, parts, ids, table.membership[rows], table.label_space).save(target)
-    facts: dict[str, Any] = {}
-    with run.writing("cluster", inputs["cluster"], facts) as target:
-        found = cluster(run.open("features") / "vectors.npy", ids.to_pylist(), settings.cluster, 10, target / ".work")
-        found.save(target)
-        facts.update(patterns=found.n_patterns, vigilance=found.vigilance, outliers=int(found.outlier.sum()))
-    assert run_stages(settings, run.uri, until="graph").done == ("graph",)
-    pattern = np.array(snapshot.load(run.open("graph") / "snapshot").pattern, np.int64)
-    with run.writing("train", inputs["train"], passes) as target:
-        card = model_card(contents, recipe, "train")
-        save_model(target, card, make_model(card, 0).state_dict())
-        np.save(target / "prototypes.npy", PatternPrototypes(features, pattern, found.n_patterns).means.numpy())
-        np.save(target / "bank.npy", features)
-    bare = run_stages(settings, run.uri, control=False)
-    assert bare.done == ("evaluate",)
-    (place / "bare.json").write_text(json.dumps(bare.metrics))
-    with run.writing("control", inputs["control"], passes) as target:
-        card = model_card(contents, recipe, "control")
-        save_model(target, card, make_model(card, 1).state_dict())
-    assert run_stages(settings, run.uri).done == ("evaluate",)
+def folder(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the session's finished run as runs/digits, and the metrics of one without a control."""
+    bare = finished.copy(tmp_path_factory.mktemp("bare"))
+    said = bare.run("--no-control")
+    assert said.done == ("evaluate",), said.err
+    place = finished.copy(tmp_path_factory.mktemp("docs")).folder
+    (place / "bare.json").write_text(json.dumps(bare.json("metrics.json")))
     return place
 
 

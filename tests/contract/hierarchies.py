@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.hierarchy.graph import HierarchyGraph
-from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.labels import LabelSpace
 from graphstore.queries import named_query
 from graphstore.schema import SCHEMA

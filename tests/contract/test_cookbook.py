@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from csrms_dist.hierarchy.build import build_hierarchy
+from csrms_dist.hierarchy.dominance import largest_dominated_pattern
 from csrms_dist.hierarchy.graph import ROLE_NAMES, HierarchyGraph
-from csrms_dist.hierarchy.pattern_counts import build_hierarchy, pattern_shares, top_shares
+from csrms_dist.hierarchy.pattern_counts import pattern_shares, top_shares
 from csrms_dist.hierarchy.relations import looks_like, r_id, r_is, r_mc
 from csrms_dist.labels import label_lists
-from csrms_dist.sampling import positive_patterns
 from graphstore.queries import named_queries
 from graphstore.store import GraphStore
 from tests.contract.hierarchies import ask, hierarchy, publication
@@ -146,7 +147,7 @@ def test_what_classes_are_to_patterns(library: Library) -> None:
         most = {"largest": max(graph.sizes[mine], default=0), "most": max(counts[mine, c], default=0)}
         dominance.append(one | {"patterns": len(mine)} | most)
         if len(mine):
-            k = positive_patterns(graph)[c]
+            k = largest_dominated_pattern(graph)[c]
             largest.append(one | {"pattern": k, "size": graph.sizes[k], "n": counts[k, c], "share": shares[k, c]})
         rows = [
             {

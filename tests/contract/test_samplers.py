@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csrms_dist.errors import ConfigError, DataError
-from csrms_dist.hierarchy.pattern_counts import build_hierarchy
+from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.labels import LabelSpace
 from csrms_dist.sampling import (
     BatchSubgraph,

@@ -14,8 +14,8 @@ import pytest
 
 from csrms_dist.basics.progress import Progress
 from csrms_dist.errors import DataError, StoreError
+from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.hierarchy.graph import HierarchyGraph
-from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.hierarchy.relations import looks_like
 from csrms_dist.hierarchy.snapshot import equal
 from csrms_dist.labels import label_lists

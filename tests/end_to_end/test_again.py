@@ -8,8 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from ray_jobs import RunResult
-from ray_jobs import run
+from ray_jobs import RunResult, run
 from tests.end_to_end.harness import CONFIG, ROOM, SMALL, STAGES, Run, contents, csrms, prepare
 
 pytestmark = ROOM

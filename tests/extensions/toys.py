@@ -15,7 +15,7 @@ from csrms_dist.losses.objective import Objective
 from csrms_dist.losses.term import Reducer, Term, View
 from csrms_dist.methods import stages
 from csrms_dist.methods.plain import PlainMethod
-from csrms_dist.methods.protocol import Batch, BatchOutcome, Built, MethodSpec, Stage
+from csrms_dist.methods.protocol import Batch, Built, MethodSpec, Stage
 from csrms_dist.methods.settings import MethodSettings
 from csrms_dist.sampling.strategies.strategy import Piece
 
@@ -49,20 +49,18 @@ class ToySettings(MethodSettings):
 class Pulled(PlainMethod):
     """The plain classifier, whose features are pulled to the centres that the stage `centres` found."""
 
-    def __init__(self, model: Any, centres: Tensor, pull: float) -> None:
-        super().__init__(model)
-        self.centres, self.objective = centres, Objective({"plain": 1.0, "pull": pull})
+    def __init__(self, model: Any, centres: Tensor, task: Any) -> None:
+        super().__init__(model, label_smoothing=task.label_smoothing, labels_per_image=task.labels_per_image)
+        self.centres, self.objective = centres, Objective({"plain": 1.0, "pull": task.settings.pull})
 
-    def batch(self, batch: Batch, collective: Any) -> BatchOutcome:
-        outcome = super().batch(batch, collective)
-        distance = (self.module.encoder(batch.inputs) - batch.membership @ self.centres).square().mean(dim=1)
-        pull = distance.sum() / Reducer(len(batch.global_rows), collective).size(len(batch.rows))
-        return BatchOutcome({**outcome.terms, "pull": pull}, outcome.hits)
+    def more_terms(self, features: Tensor, batch: Batch, reducer: Reducer) -> dict[str, Tensor]:
+        distance = (features - batch.membership @ self.centres).square().mean(dim=1)
+        return {"pull": distance.sum() / reducer.size(len(features))}
 
 
 def build(model: Any, structure: Any, task: Any) -> Built:
     found = torch.from_numpy(np.load(structure.artefact("centres") / "centres.npy"))
-    return Built(Pulled(model, found, task.settings.pull))
+    return Built(Pulled(model, found, task))
 
 
 def centres(context: Any) -> None:

@@ -19,8 +19,8 @@ from csrms_dist.datasets.layouts.digits import digits
 from csrms_dist.encoders import Normaliser
 from csrms_dist.evaluation.classifier import Classifier
 from csrms_dist.features.extraction import encode_range
+from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.hierarchy.graph import HierarchyGraph
-from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.methods.csrms.build import keep
 from csrms_dist.methods.csrms.method import CSRMS
 from csrms_dist.methods.csrms.model import CSRMSModel

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from csrms_dist.basics.arrays import I64
+from csrms_dist.basics.arrow import is_list
 from csrms_dist.datasets.decoding import Stored
 from csrms_dist.datasets.layouts.class_names import ClassNames
 from csrms_dist.datasets.layouts.layout_format import ALL, Found, LayoutFormat, Rows
@@ -135,7 +136,7 @@ class _Labels:
         array = batch[self.column]
         what = f"{path}: column {self.column}"
         if self.column == "labels":
-            if not _is_list(array.type):
+            if not is_list(array.type):
                 raise DataError(what, got=str(array.type), expected="lists of class indices or of texts")
             counts = array.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
             values = array.flatten()
@@ -166,7 +167,7 @@ class _Labels:
         names = batch.schema.names
         if self.column == "label" and "class_name" in names:
             given = batch["class_name"].filter(batch["label"].is_valid())
-        elif self.column == "labels" and "tags" in names and _is_list(batch["tags"].type) and self.tags_fit:
+        elif self.column == "labels" and "tags" in names and is_list(batch["tags"].type) and self.tags_fit:
             lengths = batch["tags"].value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
             given = batch["tags"].flatten()
             self.tags_fit = bool(np.array_equal(lengths, counts))
@@ -186,10 +187,6 @@ class _Labels:
                     return
                 got = f"'{self.names_by_index[k]}' and '{name}' for class {k}"
                 raise DataError(f"{path}: column class_name", got=got, expected="one name a class")
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _rows(side: str, paths: Sequence[Path], files: Sequence[pq.ParquetFile], labels: _Labels) -> Rows:

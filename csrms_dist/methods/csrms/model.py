@@ -11,15 +11,12 @@ from torch import Tensor, nn
 from csrms_dist.basics.arrays import F32
 from csrms_dist.basics.lookup import chosen
 from csrms_dist.encoders.encoder import Encoder
-from csrms_dist.hierarchy.graph import HierarchyGraph
-from csrms_dist.labels import Membership
 from csrms_dist.methods.csrms.readings import READINGS
 from csrms_dist.methods.csrms.readings.reading import Reading
-from csrms_dist.methods.model import PlainModel
+from csrms_dist.methods.model import LeakCase, PlainModel
 from csrms_dist.methods.saved_model import ModelCard
 from csrms_dist.models.graph_head import GraphHead
 from csrms_dist.models.smoothing import SMOOTHERS
-from csrms_dist.sampling.settings import SamplingSettings
 
 PROTOTYPES = "prototypes.npy"
 
@@ -51,16 +48,8 @@ class CSRMSModel(PlainModel):
         if (folder / PROTOTYPES).exists():
             self.prototypes = torch.from_numpy(np.load(folder / PROTOTYPES))
 
-    def label_chosen(
-        self,
-        features: F32,
-        membership: Membership,
-        graph: HierarchyGraph,
-        bank: F32,
-        sampling: SamplingSettings,
-        seed: int,
-    ) -> F32 | None:
-        return self.reading.label_chosen(self.graph_head, features, membership, graph, bank, sampling, seed)
+    def label_chosen(self, case: LeakCase) -> F32 | None:
+        return self.reading.label_chosen(self.graph_head, case)
 
 
 def make(card: ModelCard, encoder: Encoder) -> CSRMSModel:

@@ -17,7 +17,6 @@ from csrms_dist.sampling.settings import SamplingSettings
 
 if TYPE_CHECKING:
     from csrms_dist.losses.term import Term
-    from csrms_dist.methods.csrms.readings.reading import Reading
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,6 @@ class _Fixed(MethodSettings):
         """The weight of each loss term, by name."""
         return {name: float(getattr(self, f"weight_{name}")) for name in TERMS} | dict(self.terms)
 
-    def make_reading(self, n_positives: int) -> Reading:
-        """The reading that `reading` names."""
-        made: Reading = chosen(READINGS, self.reading, "method.reading")(self.prototypes, n_positives)
-        return made
-
     def term_classes(self) -> dict[str, type[Term]]:
         """The classes of the terms whose weight is above 0, by name."""
         return {name: chosen(PLACES, name, "method.terms") for name, weight in self.weights().items() if weight > 0}
@@ -60,6 +54,10 @@ class _Fixed(MethodSettings):
         wanted = set(chosen(READINGS, self.reading, "method.reading").edge_types)
         for term in self.term_classes().values():
             wanted.update(term.edge_types)
+        if strange := sorted(wanted - {POSITIVE, NEGATIVE}):
+            raise ConfigError(
+                "edge types of the loss terms", got=", ".join(strange), expected=f"{POSITIVE}, {NEGATIVE}"
+            )
         return tuple(kind for kind in (POSITIVE, NEGATIVE) if kind in wanted)
 
     def model_options(self, sampling: SamplingSettings) -> dict[str, Any]:

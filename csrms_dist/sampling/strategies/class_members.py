@@ -7,14 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from csrms_dist.basics.arrays import I64, Floats
+from csrms_dist.hierarchy.csr import stored_rows
 from csrms_dist.hierarchy.dominance import largest_dominated_pattern
 from csrms_dist.hierarchy.graph import HierarchyGraph
-from csrms_dist.hierarchy.pattern_counts import stored_rows
 from csrms_dist.labels import Membership
 from csrms_dist.sampling.distances import Target, blocks, normalised
 from csrms_dist.sampling.strategies.strategy import Piece, Queries, labels_in_common
 
-positive_patterns = largest_dominated_pattern
 """The pattern that the positives of each class come from, (K,) int64."""
 
 
@@ -23,7 +22,7 @@ def class_members(graph: HierarchyGraph, features: Floats, queries: Queries) -> 
 
     An anchor of several labels gets the union, over its labels, of the rows that eq. 5 chooses from for that label.
     """
-    chosen = positive_patterns(graph)
+    chosen = largest_dominated_pattern(graph)
     for group, labels in label_sets(queries.membership):
         parts = [_carriers(graph, int(chosen[label]), int(label)) for label in labels]
         rows = np.unique(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.int64)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csrms_dist.features.vector_column import first_misfit, holds_numbers, is_list
+from csrms_dist.basics.arrow import is_list
+from csrms_dist.features.vector_column import first_misfit, holds_numbers
 
 LISTS = [pa.list_, pa.large_list, lambda kind: pa.list_(kind, 2)]
 

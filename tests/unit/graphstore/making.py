@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from csrms_dist.hierarchy.pattern_counts import build_hierarchy
+from csrms_dist.hierarchy.build import build_hierarchy
 from graphstore.schema import SCHEMA
 from graphstore.store import Publication
 from graphstore.tables import publication_tables

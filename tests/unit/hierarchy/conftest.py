@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.hierarchy.graph import HierarchyGraph
-from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.labels import LabelSpace
 
 

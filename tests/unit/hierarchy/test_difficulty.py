@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.hierarchy.difficulty import EASY, HARD, MEDIUM, difficulty_levels
-from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 
 
 @given(data=st.data(), rho_1=st.sampled_from([0.5, 0.6, 0.8, 0.9]))

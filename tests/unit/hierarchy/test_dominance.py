@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from csrms_dist.hierarchy.build import hierarchy_of
 from csrms_dist.hierarchy.dominance import (
     class_group,
     dominated_by_other,
@@ -16,7 +17,6 @@ from csrms_dist.hierarchy.dominance import (
     largest_dominated_pattern,
 )
 from csrms_dist.hierarchy.graph import ROLE_FALLBACK
-from csrms_dist.hierarchy.pattern_counts import hierarchy_of
 
 
 def fallback(case: Any, j: int) -> int:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from csrms_dist.errors import DataError
+from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.hierarchy.graph import ROLE_DOMINATES, ROLE_FALLBACK, ROLE_NONE, HierarchyGraph
-from csrms_dist.hierarchy.pattern_counts import build_hierarchy, pattern_shares, top_shares
+from csrms_dist.hierarchy.pattern_counts import pattern_shares, top_shares
 
 
 @given(data=st.data())

@@ -1,57 +1,36 @@
-"""The sampler used alone: the loop that the package's docstring shows, as it stands there."""
+"""The sampler used alone: the loop that the README shows, as it stands there."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
 
-import csrms_dist.sampling
-from csrms_dist.art import SphericalART
 from csrms_dist.errors import ConfigError
-from csrms_dist.hierarchy.pattern_counts import hierarchy_of
-from csrms_dist.sampling import POSITIVES, ReferenceSampler, build_candidates, positive_candidates
+from csrms_dist.hierarchy.build import hierarchy_of
+from csrms_dist.sampling import POSITIVES, build_candidates, positive_candidates
 from csrms_dist.sampling.settings import SamplingSettings
 
-
-def shown() -> str:
-    """The indented block of the docstring."""
-    lines = (csrms_dist.sampling.__doc__ or "").splitlines()
-    return textwrap.dedent("\n".join(line for line in lines if line.startswith("    ") or not line))
+README = Path(__file__).resolve().parents[3] / "README.md"
 
 
-def test_the_loop_of_the_docstring_learns() -> None:
-    digits = load_digits()
-    features = (digits.data - digits.data.mean(axis=0)).astype(np.float32)
+def test_the_loop_of_the_readme_learns() -> None:
+    """Its last ten lines are the loop; the losses of an epoch fall."""
+    [code] = [
+        block for block in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL) if "triplet" in block
+    ]
+    losses: list[float] = []
+    code = code.replace("range(3)", "range(10)").replace(
+        "optimiser.step()", "optimiser.step(); losses.append(loss.item())"
+    )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = torch.nn.Linear(64, 16)
-        names: dict[str, Any] = {
-            "features": features,
-            "labels": digits.target,
-            "patterns": SphericalART(vigilance=0.5).fit_predict(features),
-            "bank": torch.from_numpy(features),
-            "model": model,
-            "optimiser": torch.optim.Adam(model.parameters(), 1e-3),
-            "sizes": {"positive": 1, "negative": 1},
-            "triplet": torch.nn.TripletMarginLoss(),
-            "hierarchy_of": hierarchy_of,
-            "ReferenceSampler": ReferenceSampler,
-            "build_candidates": build_candidates,
-            "np": np,
-            "torch": torch,
-        }
-        losses: list[float] = []
-        code = shown().replace("optimiser.step()", "optimiser.step(); losses.append(loss.item())")
-        exec(code, names | {"losses": losses})  # noqa: S102
-    assert len([line for line in shown().splitlines() if line.strip()]) == 10
+        exec(code, {"losses": losses})  # noqa: S102
     per_epoch = np.array(losses).reshape(10, -1).mean(axis=1)
     assert per_epoch[-1] < 0.5 * per_epoch[0]
 

@@ -9,8 +9,8 @@ import pytest
 
 from csrms_dist.basics.progress import Progress
 from csrms_dist.errors import ConfigError, DataError, RunDirectoryError
+from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.hierarchy.graph import HierarchyGraph
-from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.labels import LabelSpace, label_lists
 from csrms_dist.sampling import (
     Candidates,

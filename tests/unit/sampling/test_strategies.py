@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from csrms_dist.hierarchy.build import build_hierarchy
+from csrms_dist.hierarchy.dominance import largest_dominated_pattern
 from csrms_dist.hierarchy.graph import ROLE_FALLBACK, HierarchyGraph
-from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.labels import LabelSpace
 from csrms_dist.sampling import (
     NEGATIVES,
@@ -20,7 +21,6 @@ from csrms_dist.sampling import (
     negative_candidates,
     pattern_means,
     positive_candidates,
-    positive_patterns,
 )
 
 N_CLASSES = 4
@@ -187,7 +187,7 @@ def loop_nearest_dominated(case: Case, vector: list[float], labels: set[int], ro
 
 @given(cases())
 def test_positive_patterns(case: Case) -> None:
-    assert positive_patterns(case.graph).tolist() == [loop_positive_pattern(case, c) for c in range(N_CLASSES)]
+    assert largest_dominated_pattern(case.graph).tolist() == [loop_positive_pattern(case, c) for c in range(N_CLASSES)]
 
 
 @given(cases(), st.integers(1, 4), st.integers(1, 6))
@@ -263,7 +263,7 @@ def test_a_class_that_dominates_nothing_uses_its_fallback() -> None:
         threshold=0.5,
         multi_label=False,
     )
-    assert positive_patterns(case.graph).tolist() == [0, 0, -1, -1]
+    assert largest_dominated_pattern(case.graph).tolist() == [0, 0, -1, -1]
     found = positive_candidates(*case.asked(), "dominant_far", 3, 3)
     assert [found.of(q).tolist() for q in (3, 4)] == [[4], [3]]
 

@@ -12,16 +12,15 @@ from torch import Tensor
 from csrms_dist.basics.arrays import F32
 from csrms_dist.hierarchy.dominance import class_group, largest_dominated_pattern
 from csrms_dist.hierarchy.graph import HierarchyGraph
-from csrms_dist.labels import Membership
 from csrms_dist.methods.csrms.readings.reading import Reading
 from csrms_dist.methods.csrms.relations import Relations, neighbours
+from csrms_dist.methods.model import LeakCase
 from csrms_dist.methods.protocol import Batch
 from csrms_dist.models.feature_bank import FeatureBank
 from csrms_dist.models.graph_head import GraphContext, GraphHead
 from csrms_dist.models.prototypes import group_means
 from csrms_dist.sampling import positive_candidates
 from csrms_dist.sampling.reference_sampler import ReferenceSampler
-from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.sampling.subgraph import POSITIVE
 
 
@@ -94,24 +93,16 @@ class PaperReading(Reading):
         mask = torch.ones(repeated.shape[:2], dtype=torch.bool, device=features.device)
         return GraphContext(repeated, mask, (features, features))
 
-    def label_chosen(
-        self,
-        head: GraphHead,
-        features: F32,
-        membership: Membership,
-        graph: HierarchyGraph,
-        bank: F32,
-        sampling: SamplingSettings,
-        seed: int,
-    ) -> F32:
+    def label_chosen(self, head: GraphHead, case: LeakCase) -> F32:
         """Logits with positives and prototypes of the true class (CSRMS eq. 9-12), as in training."""
+        features, membership, graph, sampling = case.features, case.membership, case.graph, case.sampling
         nowhere = np.full(len(features), -1)
         candidates = positive_candidates(
-            graph, bank, features, membership, nowhere, sampling.positives, sampling.n_positives, sampling.pool
+            graph, case.bank, features, membership, nowhere, sampling.positives, sampling.n_positives, sampling.pool
         )
-        sampler = ReferenceSampler({POSITIVE: candidates}, {POSITIVE: sampling.n_positives}, seed)
+        sampler = ReferenceSampler({POSITIVE: candidates}, {POSITIVE: sampling.n_positives}, case.seed)
         subgraph = sampler.sample(np.arange(len(features)), 0)
-        relations = LabelRelations(graph, FeatureBank(bank, fixed=True))
+        relations = LabelRelations(graph, FeatureBank(case.bank, fixed=True))
         labels = torch.from_numpy(membership.toarray().astype(np.float32))
         own = torch.from_numpy(features)
         with torch.inference_mode():

@@ -9,12 +9,11 @@ from torch import Tensor
 
 from csrms_dist.basics.arrays import F32
 from csrms_dist.hierarchy.graph import HierarchyGraph
-from csrms_dist.labels import Membership
 from csrms_dist.methods.csrms.relations import Relations
+from csrms_dist.methods.model import LeakCase
 from csrms_dist.methods.protocol import Batch
 from csrms_dist.models.feature_bank import FeatureBank
 from csrms_dist.models.graph_head import GraphContext, GraphHead
-from csrms_dist.sampling.settings import SamplingSettings
 
 
 class Reading:
@@ -46,17 +45,8 @@ class Reading:
         """The same for images without a row and without a label: (B, D) features, (J, D) prototypes."""
         raise NotImplementedError
 
-    def label_chosen(
-        self,
-        head: GraphHead,
-        features: F32,
-        membership: Membership,
-        graph: HierarchyGraph,
-        bank: F32,
-        sampling: SamplingSettings,
-        seed: int,
-    ) -> F32 | None:
-        """Logits (N, K) of the graph head for (N, D) features when what enters is chosen by their labels (N, K).
+    def label_chosen(self, head: GraphHead, case: LeakCase) -> F32 | None:
+        """Logits (N, K) of the graph head for a case in which what enters is chosen by the labels.
 
         None where no label chooses anything: the head then answers as it does for unseen images.
         """

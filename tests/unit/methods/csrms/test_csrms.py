@@ -11,14 +11,16 @@ import torch
 from torch import Tensor
 
 from csrms_dist.basics.collective import Collective
+from csrms_dist.basics.lookup import resolve
 from csrms_dist.encoders import Encoder
+from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.hierarchy.dominance import class_group, largest_dominated_pattern
 from csrms_dist.hierarchy.graph import ROLE_DOMINATES, ROLE_FALLBACK, HierarchyGraph
-from csrms_dist.hierarchy.pattern_counts import build_hierarchy
 from csrms_dist.labels import LabelSpace, single_labels
 from csrms_dist.methods.csrms import METHOD
 from csrms_dist.methods.csrms.method import CSRMS
 from csrms_dist.methods.csrms.model import CSRMSModel
+from csrms_dist.methods.csrms.readings import READINGS
 from csrms_dist.methods.csrms.readings.paper import LabelRelations, PaperReading
 from csrms_dist.methods.csrms.readings.reading import Reading
 from csrms_dist.methods.csrms.readings.structural import StructuralReading
@@ -82,7 +84,7 @@ class Case:
     def method(self, reading: str, **settings: Any) -> CSRMS:
         chosen, _ = settings_of(reading, **settings)
         sampling = SamplingSettings(n_positives=3, n_negatives=3)
-        model = CSRMSModel(Flat(), K, chosen.make_reading(3))
+        model = CSRMSModel(Flat(), K, resolve(READINGS[reading])(chosen.prototypes, 3))
         return csrms_on(model, self.graph, self.features.numpy(), chosen, sampling)
 
 
