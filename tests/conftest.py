@@ -46,7 +46,7 @@ def copied(finished: Run, tmp_path: Path) -> Run:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For several processes: a file's tests stay together; those that look at the finished run are one group, the first."""
+    """For several processes: a file's tests stay together; those that look at the finished run go first, in one."""
 
     def group(item: pytest.Item) -> str:
         fixtures: tuple[str, ...] = getattr(item, "fixturenames", ())
