@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csrms_dist.hierarchy.build import build_hierarchy
+from csrms_dist.hierarchy.build import build_hierarchy, hierarchy_of
 from csrms_dist.hierarchy.dominance import largest_dominated_pattern
 from csrms_dist.hierarchy.graph import ROLE_FALLBACK, HierarchyGraph
 from csrms_dist.labels import LabelSpace
@@ -211,15 +211,7 @@ def test_dominant_far_half(case: Case, n: int, pool: int) -> None:
 def test_the_cap_of_the_far_half_does_not_look_at_distance() -> None:
     rng = np.random.default_rng(0)
     n, n_far, kept = 400, 200, 40
-    graph = build_hierarchy(
-        np.zeros(n, dtype=int),
-        np.ones(n),
-        LabelSpace(("a",)).membership([0] * n),
-        np.arange(n),
-        dominance_threshold=0.6,
-        n_positives=10,
-        multi_label=False,
-    )
+    graph = hierarchy_of([0] * n, [0] * n, n_positives=10)
     features = rng.normal(size=(n, 8)).astype(np.float32)
     asked = (graph, features, features, graph.membership, np.arange(n), "dominant_far_half")
     whole, capped = positive_candidates(*asked, 10, n), positive_candidates(*asked, 10, kept)
@@ -237,15 +229,7 @@ def test_the_cap_of_the_far_half_does_not_look_at_distance() -> None:
 
 def test_anchors_of_one_far_half_keep_different_pools() -> None:
     n = 60
-    graph = build_hierarchy(
-        np.zeros(n, dtype=int),
-        np.ones(n),
-        LabelSpace(("a",)).membership([0] * n),
-        np.arange(n),
-        dominance_threshold=0.6,
-        n_positives=2,
-        multi_label=False,
-    )
+    graph = hierarchy_of([0] * n, [0] * n, n_positives=2)
     features = np.ones((n, 2), dtype=np.float32)  # every distance ties, so the far half is rows 0..29 for rows 30..59
     found = positive_candidates(graph, features, features, graph.membership, np.arange(n), "dominant_far_half", 2, 5)
     pools = {tuple(found.of(row).tolist()) for row in range(30, n)}

@@ -1,21 +1,15 @@
 """The cost of the graph store: loading, asking, exporting, in the embedded engine and in a real Neo4j server.
 
-    python benchmarks/graphstore.py load                # embedded publish against bare COPY, Neo4j against bare Cypher
-    python benchmarks/graphstore.py ask                 # the same questions to both: p50 and p95, answers compared
-    python benchmarks/graphstore.py bundle --instances 10000000   # embedded publish, then neo4j-admin import
+    python benchmarks/graph_stores.py load               # embedded publish against bare COPY, Neo4j against bare Cypher
+    python benchmarks/graph_stores.py ask                # the same questions to both: p50 and p95, answers compared
+    python benchmarks/graph_stores.py bundle --instances 10000000   # embedded publish, then neo4j-admin import
 
 --instances 1000000 --patterns 2000 --classes 172 --labels 2.4 is the default; --quick takes a fiftieth of the
 instances; --json PATH writes the figures. Neo4j servers are started below temporary folders (deploy/neo4j), with --heap
 and --page-cache. Peaks of memory are of RssAnon, of this process and of the one that builds the embedded file.
 """
 
-# ruff: noqa: E402
 from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # this file has the name of the package that it imports
 
 import argparse
 import json
@@ -24,11 +18,13 @@ import platform
 import re
 import resource
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
