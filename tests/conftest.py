@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before anything imports DGL or Ray. DGL would otherwise write a file into the home folder to remember its backend.
@@ -44,15 +45,15 @@ def copied(finished: Run, tmp_path: Path) -> Run:
     return finished.copy(tmp_path / "copied")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)  # before pytest-xdist, which reads the groups in this hook too
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """For several processes: a file's tests stay together; those that look at the finished run go first, in one."""
 
     def group(item: pytest.Item) -> str:
         fixtures: tuple[str, ...] = getattr(item, "fixturenames", ())
-        runs = "finished" in fixtures or item.path.parent.name in RUNNING
-        return "runs" if runs else str(item.path)
+        return "runs" if "finished" in fixtures or item.path.parent.name in RUNNING else str(item.path)
 
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group(item)))
     items.sort(key=lambda item: group(item) != "runs")
+    yield
