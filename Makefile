@@ -50,7 +50,7 @@ demo: install
 
 # In two processes: commands that need both cores one after the other in one, everything else in the other.
 test: $(VENV)/.test-installed
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 test-slow: $(VENV)/.test-installed
 	@PYTHON312='$(PYTHON312)' $(BIN)/python -m pytest -m slow

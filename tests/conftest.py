@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Before anything imports DGL or Ray. DGL would otherwise write a file into the home folder to remember its backend.
 os.environ.setdefault("DGLBACKEND", "pytorch")
@@ -26,8 +26,8 @@ settings.register_profile("local", deadline=None, suppress_health_check=[HealthC
 settings.register_profile("ci", parent=settings.get_profile("local"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI", "").lower() not in ("", "0", "false") else "local")
 
-RUNNING = ("end_to_end", "extensions", "faults")
-"""Folders whose tests start whole commands: one after the other, for they have the machine's cores to themselves."""
+RUNNING = ("/end_to_end/", "/extensions/", "/faults/", "/architecture/test_docs", "/architecture/test_light_start")
+"""Tests that start whole commands or look at the finished run: one after the other, for a command wants both cores."""
 
 # Where the tests run in the background, Ctrl-C may be ignored, and the commands that they start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -45,15 +45,23 @@ def copied(finished: Run, tmp_path: Path) -> Run:
     return finished.copy(tmp_path / "copied")
 
 
-@pytest.hookimpl(wrapper=True)  # before pytest-xdist, which reads the groups in this hook too
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """For several processes: a file's tests stay together; those that look at the finished run go first, in one."""
+def _group(nodeid: str) -> str:
+    file = nodeid.partition("::")[0]
+    return "runs" if any(place in file for place in RUNNING) else file
 
-    def group(item: pytest.Item) -> str:
-        fixtures: tuple[str, ...] = getattr(item, "fixturenames", ())
-        return "runs" if "finished" in fixtures or item.path.parent.name in RUNNING else str(item.path)
 
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: group(item) != "runs")
-    yield
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of commands go first: they take longest."""
+    items.sort(key=lambda item: _group(item.nodeid) != "runs")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """In several processes a file's tests stay together, and so do all tests of commands, in one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    return ByFile(config, log)
