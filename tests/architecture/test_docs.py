@@ -37,7 +37,7 @@ from tests.end_to_end.harness import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", ROOT / "benchmarks/README.md", *sorted(DOCS.glob("*.md"))]
 QUERIES = DOCS / "queries.md"
 REMAKE = "python -m tests.architecture.test_docs"
 
