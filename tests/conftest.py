@@ -26,7 +26,8 @@ settings.register_profile("local", deadline=None, suppress_health_check=[HealthC
 settings.register_profile("ci", parent=settings.get_profile("local"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI", "").lower() not in ("", "0", "false") else "local")
 
-RUNNING = ("/end_to_end/", "/extensions/", "/faults/", "/architecture/test_docs", "/architecture/test_light_start")
+RUNNING = ("/end_to_end/", "/extensions/", "/faults/test_kill", "/faults/test_interrupt", "/faults/test_every_stop",
+           "/architecture/test_docs", "/architecture/test_light_start")  # fmt: skip
 """Tests that start whole commands or look at the finished run: one after the other, for a command wants both cores."""
 
 # Where the tests run in the background, Ctrl-C may be ignored, and the commands that they start would inherit that.
@@ -37,6 +38,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """What `csrms run` made of the digits. Nobody writes to it."""
     return finished_run(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="session")
+def bare(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The same without its control. Nobody writes to it."""
+    without = finished.copy(tmp_path_factory.mktemp("bare"))
+    said = without.run("--no-control")
+    assert said.done == ("evaluate",), said.err
+    return without
 
 
 @pytest.fixture

@@ -170,11 +170,8 @@ LONG: dict[str, int] = {}
 
 
 @pytest.fixture(scope="module")
-def folder(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(finished: Run, bare: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the session's finished run as runs/digits, and the metrics of one without a control."""
-    bare = finished.copy(tmp_path_factory.mktemp("bare"))
-    said = bare.run("--no-control")
-    assert said.done == ("evaluate",), said.err
     place = finished.copy(tmp_path_factory.mktemp("docs")).folder
     (place / "bare.json").write_text(json.dumps(bare.json("metrics.json")))
     return place

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from ray_jobs import RunResult, run
+from ray_jobs import RunResult, pipeline, run
 from tests.end_to_end.harness import CONFIG, ROOM, SMALL, STAGES, Run, contents, csrms, prepare
 
 pytestmark = ROOM
@@ -37,6 +37,30 @@ def test_the_number_of_actors_redoes_nothing(copied: Run) -> None:
     assert artefacts(copied) == before
 
 
+@pytest.mark.parametrize(
+    ("change", "redone"),
+    [
+        ("train.epochs=1", ("train", "control", "evaluate")),
+        ("train.workers=2", ("train", "control", "evaluate")),
+        ("method.weight_attract=0.3", ("train", "evaluate")),
+        ("method.weight_plain=0.5", ("train", "control", "evaluate")),
+        ("graph.dominance_threshold=0.7", ("graph", "train", "evaluate")),
+        ("cluster.n_patterns=50", ("cluster", "graph", "train", "evaluate")),
+        ("encoder.weights=pretrained.pt", ("pretrain", "features", "cluster", "graph", "train", "control", "evaluate")),
+        ("data.val_fraction=0.2", STAGES),
+        ("evaluate.actors=3", ()),
+    ],
+)
+def test_a_change_redoes_what_depends_on_it(finished: Run, change: str, redone: tuple[str, ...]) -> None:
+    overrides = (*(word for word in SMALL if word != "--set"), change)
+    work = pipeline.prepare(finished.folder / CONFIG, finished.directory, overrides, control=True)
+    found = [
+        stage.name for stage in work.stages if not pipeline.is_done(work.directory, stage, work.inputs[stage.name])
+    ]
+    assert tuple(found) == redone
+
+
+@pytest.mark.slow
 def test_other_epochs_redo_training_control_and_evaluation(copied: Run) -> None:
     before = artefacts(copied)
     said = copied.run("--set", "train.epochs=1")

@@ -3,6 +3,7 @@ losses."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,24 @@ from tests.end_to_end.harness import CONFIG, ROOM, SMALL, Run, csrms, digests, r
 pytestmark = ROOM
 
 
-def test_two_runs_with_one_seed_are_equal(finished: Run, tmp_path: Path) -> None:
-    other = run_in(tmp_path / "other", "--set", "name=another", "--out", "runs/digits")
-    assert other.path("metrics.json").read_bytes() == finished.path("metrics.json").read_bytes()
-    for stage in ("images", "pretrain", "features", "cluster", "candidates", "train", "control", "evaluate"):
-        assert digests(other.path(stage)) == digests(finished.path(stage)), stage
-    assert digests(other.path("graph") / "snapshot") == digests(finished.path("graph") / "snapshot")
+STAGES = ("images", "pretrain", "features", "cluster", "candidates", "train", "evaluate")
+
+
+def equal(one: Run, other: Run, stages: Sequence[str]) -> None:
+    assert other.path("metrics.json").read_bytes() == one.path("metrics.json").read_bytes()
+    for stage in stages:
+        assert digests(other.path(stage)) == digests(one.path(stage)), stage
+    assert digests(other.path("graph") / "snapshot") == digests(one.path("graph") / "snapshot")
+
+
+def test_two_runs_with_one_seed_are_equal(bare: Run, tmp_path: Path) -> None:
+    other = run_in(tmp_path / "other", "--set", "name=another", "--out", "runs/digits", "--no-control")
+    equal(bare, other, STAGES)
+
+
+@pytest.mark.slow
+def test_two_runs_with_a_control_are_equal(finished: Run, tmp_path: Path) -> None:
+    equal(finished, run_in(tmp_path / "other"), (*STAGES, "control"))
 
 
 @pytest.mark.slow
