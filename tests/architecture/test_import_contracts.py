@@ -115,3 +115,15 @@ def test_the_library_names_no_folder_of_a_developer_s_machine() -> None:
     ]
     assert len(LIBRARY_FILES) > 20
     assert found == []
+
+
+@pytest.mark.parametrize("room", ["models", "methods", "losses", "training", "evaluation", "features"])
+def test_a_tensor_becomes_an_array_on_the_host_alone(room: str) -> None:
+    """It may lie on another device: `.numpy()` follows `.cpu()`."""
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in (ROOT / "csrms_dist" / room).rglob("*.py")
+        for line in path.read_text().splitlines()
+        if ".numpy()" in line.replace(".cpu().numpy()", "")
+    ]
+    assert found == []

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Fixed(MethodSettings):
+class _BesideWeights(MethodSettings):
+    """The keys that stand beside the weights of the loss terms."""
+
     reading: str = setting("structural", words=READINGS, own=True, doc="structural is leak-free; paper: verbatim")
     prototypes: int = setting(8, "[1, 1000]", doc="nearest pattern prototypes that enter the graph head (structural)")
     smoother: str = setting(
@@ -87,7 +89,7 @@ class _Fixed(MethodSettings):
 if TYPE_CHECKING:
 
     @dataclass(frozen=True)
-    class CSRMSSettings(_Fixed):
+    class CSRMSSettings(_BesideWeights):
         """The section `method` of CSRMS, with a weight for each entry of TERMS."""
 
         def __init__(self, **values: Any) -> None: ...
@@ -99,7 +101,7 @@ else:
             (f"weight_{name}", "float", setting(entry.weight, "[0, 100]", doc=f"weight of {entry.doc}"))
             for name, entry in TERMS.items()
         ],
-        bases=(_Fixed,),
+        bases=(_BesideWeights,),
         frozen=True,
         namespace={"__doc__": "The section `method` of CSRMS, with a weight for each entry of TERMS."},
     )

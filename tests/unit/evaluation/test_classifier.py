@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 
 from csrms_dist.datasets.image_source import in_memory
 from csrms_dist.datasets.image_table import ImageTable, write_image_table
+from csrms_dist.errors import RunDirectoryError
 from csrms_dist.evaluation.classifier import Classifier, Predictions
 from csrms_dist.labels import LabelSpace, single_labels
 from csrms_dist.methods.csrms.model import CSRMSModel
@@ -132,3 +134,11 @@ def test_a_fresh_model_is_a_function_of_card_and_seed(digits_run: Any) -> None:
         assert all(torch.equal(one[name], two[name]) for name in one)
         assert not any(torch.equal(one[name], other[name]) for name in one)
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_a_model_of_another_version_is_refused_in_a_sentence(digits_run: Any, tmp_path: Path) -> None:
+    save_model(tmp_path, digits_run.card, digits_run.stage_0)
+    card = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps(card | {"reading": "structural"}))
+    with pytest.raises(RunDirectoryError, match=r"got a model of another version of csrms-dist, .*; train it again"):
+        Classifier(tmp_path)
