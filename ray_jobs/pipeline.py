@@ -11,7 +11,6 @@ from typing import Any
 
 from csrms_dist.artefacts.names import METRICS, RECORD
 from csrms_dist.artefacts.run_directory import RunDirectory
-from csrms_dist.basics.lookup import own
 from csrms_dist.encoders.make import architecture_of
 from csrms_dist.errors import ConfigError, DataError, require
 from csrms_dist.evaluation.scores import check_metrics
@@ -69,8 +68,7 @@ def prepare(
         )
     if control and not settings.features.path:
         settings.method.check_control()
-    for name, place in settings.own_names():
-        own(place, name)  # a user's own that is not there is said now, not after an hour
+    settings.check_own()  # what is not there, or is something else, is said now, not after an hour
     check_metrics(settings.evaluate.more_metrics)
     if not settings.features.path:
         architecture_of(settings.encoder.name).check()

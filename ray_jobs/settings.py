@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -83,9 +83,9 @@ class RunSettings(Settings):
         """Plain nested values, as run.json keeps them."""
         return asdict(self)
 
-    def own_names(self) -> Iterator[tuple[str, str]]:
+    def check_own(self) -> None:
         for name in SECTIONS:
-            yield from getattr(self, name).own_names()
+            getattr(self, name).check_own()
 
     @property
     def recipe(self) -> Recipe:

@@ -10,7 +10,7 @@ from csrms_dist.art.settings import ALGORITHMS, ClusterSettings
 from csrms_dist.art.two_level.learner import Learner
 from csrms_dist.art.two_level.prepare import Given
 from csrms_dist.basics.arrays import F64, Matrix
-from csrms_dist.basics.lookup import chosen
+from csrms_dist.basics.lookup import Kind, chosen, takes
 
 
 class Algorithm(ABC):
@@ -46,3 +46,10 @@ def algorithm_of(name: str) -> Algorithm:
     """The algorithm that `cluster.algorithm` names. Raises ConfigError for a name that it does not take."""
     found: Algorithm = chosen(ALGORITHMS, name, "cluster.algorithm")()
     return found
+
+
+KIND = Kind(
+    "an Algorithm of {} (art/algorithm.py)",
+    lambda value: isinstance(value, type) and issubclass(value, Algorithm) and takes(value, 0),
+)
+"""An algorithm of a user's own."""

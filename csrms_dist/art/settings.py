@@ -26,7 +26,10 @@ ADAPTATIONS = {
 @dataclass(frozen=True)
 class ClusterSettings(Settings):
     algorithm: str = setting(
-        "spherical", words=tuple(ALGORITHMS), own=True, doc="spherical or Fuzzy ART; kmeans on the sphere"
+        "spherical",
+        words=tuple(ALGORITHMS),
+        own="csrms_dist.art.algorithm:KIND",
+        doc="spherical or Fuzzy ART; kmeans on the sphere",
     )
     n_patterns: int | str = setting("auto", "[1, 1000000]", words=("auto",), doc="patterns aimed at")
     vigilance: float | str = setting("auto", "[0, 1]", words=("auto",), doc="rho; auto: bisected for n_patterns")

@@ -9,15 +9,19 @@ from __future__ import annotations
 import difflib
 import re
 import sys
+import sysconfig
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from csrms_dist.errors import ConfigError
 
+PACKAGES = ("csrms_dist", "graphstore", "ray_jobs")
 OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 """The form of a user's own 'module:name'."""
 
@@ -91,6 +95,43 @@ def own(
         setting, got=f"'{place}'", expected=expected.format(module_name),
         remedy=f"the nearest is {module_name}:{found}" if found else "it has none",
     )  # fmt: skip
+
+
+class Kind(NamedTuple):
+    """What a user's own object must be. said: in words, {} stands for its module. fits: whether an object is one."""
+
+    said: str
+    fits: Callable[[Any], bool]
+
+
+def check(place: str, setting: str, kind: str) -> None:
+    """Raise ConfigError, which names the setting, unless 'module:name' is there and is of a `Kind`, named too."""
+    found: Kind = resolve(kind)
+    own(place, setting, fits=found.fits, expected=found.said)
+
+
+def takes(value: Any, n: int) -> bool:
+    """Whether something can be called with n arguments."""
+    try:
+        signature(value).bind(*range(n))
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def own_code(error: BaseException) -> str:
+    """Where in a user's own code an error was raised, 'my.py, line 17'; '' where it was raised in none.
+
+    A user's own is what lies neither in this project nor among installed packages.
+    """
+    ours = [Path(sys.modules[name].__path__[0]).resolve() for name in PACKAGES if name in sys.modules]
+    installed = [*ours, *(Path(path).resolve() for path in sysconfig.get_paths().values())]
+    found = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        path = Path(frame.filename).resolve()
+        if path.is_file() and not any(path.is_relative_to(folder) for folder in installed):
+            found = f"{path.name}, line {frame.lineno}"
+    return found
 
 
 def one_line(error: BaseException) -> str:

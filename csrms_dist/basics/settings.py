@@ -14,16 +14,17 @@ from dataclasses import dataclass, field, fields
 from numbers import Real
 from typing import Any, Self, TypeVar
 
-from csrms_dist.basics.lookup import OWN, nearest
+from csrms_dist.basics.lookup import OWN, check, nearest
 from csrms_dist.errors import ConfigError
 
 T = TypeVar("T")
 
 
-def setting(default: T, legal: str = "", *, words: Iterable[str] = (), own: bool = False, doc: str = "") -> T:
+def setting(default: T, legal: str = "", *, words: Iterable[str] = (), own: str = "", doc: str = "") -> T:
     """Declare one setting: its default, its legal interval and/or words, and one line of documentation.
 
-    own: a user's own 'module:name' is legal beside the words. A setting whose default is a mapping takes words (or own
+    own: a user's own 'module:name' is legal beside the words; the 'module:name' of the `lookup.Kind` that it must be,
+    imported when there is one to be checked. A setting whose default is a mapping takes words (or own
     names) to numbers in the interval.
     """
     metadata = {"legal": legal, "words": tuple(words), "own": own, "doc": doc}
@@ -54,7 +55,7 @@ def describe(spec: dataclasses.Field[Any]) -> str:
     """The legal values of a field as text: 'a whole number in [1, 64]', "a number in [0, 1] or 'auto'"."""
     legal, words, kind = spec.metadata["legal"], spec.metadata["words"], str(spec.type)
     if "Mapping" in kind:
-        names = [f"'{word}'" for word in words] + ["module:name of your own"] * spec.metadata["own"]
+        names = [f"'{word}'" for word in words] + ["module:name of your own"] * bool(spec.metadata["own"])
         return f"a mapping from {' or '.join(names)} to a number in {legal}"
     parts = []
     if legal:
@@ -126,14 +127,19 @@ class Settings:
                 value = check_value(type(self), spec.name, getattr(self, spec.name), f"{self.section()}.")
                 object.__setattr__(self, spec.name, value)
 
-    def own_names(self) -> Iterator[tuple[str, str]]:
-        """(setting, 'module:name') of everything here that is a user's own."""
+    def check_own(self) -> None:
+        """Raise ConfigError for a user's own 'module:name' here that is not there or is something else."""
+        for name, place, kind in self._own():
+            check(place, name, kind)
+
+    def _own(self) -> Iterator[tuple[str, str, str]]:
+        """(setting, 'module:name', its kind) of everything here that is a user's own."""
         for spec in fields(self):
             if spec.metadata.get("own"):
                 value = getattr(self, spec.name)
                 for name in value if isinstance(value, Mapping) else [value]:
                     if name not in spec.metadata["words"]:
-                        yield f"{self.section()}.{spec.name}", name
+                        yield f"{self.section()}.{spec.name}", name, spec.metadata["own"]
 
     @classmethod
     def section(cls) -> str:

@@ -11,7 +11,10 @@ from csrms_dist.datasets.layouts import LAYOUTS
 @dataclass(frozen=True)
 class DataSettings(Settings):
     dataset: str = setting(
-        "digits", words=LAYOUTS, own=True, doc="which images, or in which layout `data.path` holds them"
+        "digits",
+        words=LAYOUTS,
+        own="csrms_dist.datasets.layouts.layout_format:KIND",
+        doc="which images, or in which layout `data.path` holds them",
     )
     path: str = setting("", doc="the folder or file of the images; digits and digit_pairs need none")
     test_path: str = setting("", doc="the test images, where they lie apart; empty: found beside the training images")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from csrms_dist.basics.arrays import F32, I64
-from csrms_dist.basics.lookup import chosen
+from csrms_dist.basics.lookup import chosen, one_line, takes
+from csrms_dist.errors import ConfigError
 from csrms_dist.evaluation.classifier import Predictions
 from csrms_dist.labels import LabelSpace, Membership
 from csrms_dist.metrics import METRICS
@@ -27,7 +27,10 @@ def own_metrics(more: str) -> list[str]:
 def check_metrics(more: str) -> None:
     """Raise ConfigError for a name in `evaluate.more_metrics` that is no metric."""
     for name in own_metrics(more):
-        chosen(_PLACES, name, "evaluate.more_metrics")
+        chosen(
+            _PLACES, name, "evaluate.more_metrics",
+            fits=lambda value: takes(value, 3), expected="a function of {} that takes (scores, membership, unseen)",
+        )  # fmt: skip
 
 
 class Scores:
@@ -51,13 +54,26 @@ class Scores:
         """`of_head` by head."""
         return {head: self.of_head(values, membership) for head, values in predictions.heads.items()}
 
-    def more_of(self, predictions: Predictions, membership: Membership) -> dict[str, dict[str, float]]:
+    def more_of(self, predictions: Predictions, membership: Membership) -> dict[str, dict[str, float | None]]:
         """The further metrics by head and name."""
         return {head: self._named(self.more, values, membership) for head, values in predictions.heads.items()}
 
-    def _named(self, names: list[str], scores: F32, membership: Membership) -> dict[str, float]:
-        metrics: Mapping[str, Any] = {name: chosen(_PLACES, name, "evaluate.more_metrics") for name in names}
-        return {name: float(metric(scores, membership, self.unseen)) for name, metric in metrics.items()}
+    def _named(self, names: list[str], scores: F32, membership: Membership) -> dict[str, float | None]:
+        return {name: self._value(name, scores, membership) for name in names}
+
+    def _value(self, name: str, scores: F32, membership: Membership) -> float | None:
+        """A metric; None where it is not finite. Raises ConfigError for a user's own that fails."""
+        metric = chosen(_PLACES, name, "evaluate.more_metrics")
+        if name in METRICS:
+            return float(metric(scores, membership, self.unseen))
+        try:
+            found = float(metric(scores, membership, self.unseen))
+        except Exception as error:  # the code is the user's: whatever it raises is theirs to read
+            raise ConfigError(
+                f"evaluate.more_metrics: {name}", got=one_line(error), expected="one number",
+                remedy="correct it and run the same command again: only the evaluation is repeated",
+            ) from error  # fmt: skip
+        return found if np.isfinite(found) else None
 
     def by_class(self, scores: F32, membership: Membership) -> dict[str, Any]:
         """Accuracy and confusion matrix, or average precision; None where a class has no image."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from csrms_dist.basics.collective import Collective
+from csrms_dist.basics.lookup import Kind, takes
 from csrms_dist.losses.distance import RunningScale
 
 
@@ -90,6 +91,13 @@ class Term:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
+
+
+def _is_term(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, Term) and value.of is not Term.of and takes(value, 0)
+
+
+KIND = Kind("a losses.term.Term of {} that is made without arguments and says `of`", _is_term)
 
 
 class ScaledTerm(Term):

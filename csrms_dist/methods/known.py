@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from csrms_dist.basics.lookup import chosen, own
-from csrms_dist.methods.protocol import MethodSpec
+from csrms_dist.methods.protocol import KIND, MethodSpec
 
 if TYPE_CHECKING:
     from csrms_dist.methods.settings import MethodSettings
@@ -24,13 +24,13 @@ CONTROLS: Mapping[str, str] = {"plain": "csrms_dist.methods.plain:CONTROL"}
 
 def method(name: str) -> MethodSpec:
     """A method by name. Raises ConfigError for one that is not there."""
-    found: MethodSpec = chosen(METHODS, name, "method.name")
+    found: MethodSpec = chosen(METHODS, name, "method.name", fits=KIND.fits, expected=KIND.said)
     return found
 
 
 def control(name: str) -> MethodSpec:
     """A control by name. Raises ConfigError for one that is not there."""
-    found: MethodSpec = chosen(CONTROLS, name, "evaluate.control")
+    found: MethodSpec = chosen(CONTROLS, name, "evaluate.control", fits=KIND.fits, expected=KIND.said)
     return found
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from csrms_dist.basics.lookup import Kind
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -78,6 +80,10 @@ class MethodSpec:
     given_vector_stages: tuple[Stage, ...] = ()
     keep: str = ""
     trial: bool = True
+
+
+KIND = Kind("a MethodSpec of {}", lambda value: isinstance(value, MethodSpec))
+"""A method or a control of a user's own."""
 
 
 class Structure(Protocol):

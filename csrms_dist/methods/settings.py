@@ -15,7 +15,12 @@ from csrms_dist.sampling.settings import SamplingSettings
 class MethodSettings(Settings):
     """The section `method`. What follows from it is asked of it, so that nobody else knows a method's keys."""
 
-    name: str = setting(DEFAULT, words=METHODS, own=True, doc="the method; it decides which other keys there are here")
+    name: str = setting(
+        DEFAULT,
+        words=METHODS,
+        own="csrms_dist.methods.protocol:KIND",
+        doc="the method; it decides which other keys there are here",
+    )
 
     @classmethod
     def section(cls) -> str:

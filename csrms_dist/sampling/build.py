@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from csrms_dist.basics.arrays import F64, I64, Floats
 from csrms_dist.basics.lookup import chosen
-from csrms_dist.errors import DataError
+from csrms_dist.errors import ConfigError, DataError
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.labels import Membership
 from csrms_dist.sampling.candidates import Candidates, indptr_of
@@ -106,7 +107,25 @@ def of_type(
     else:
         strategy, size = chosen(NEGATIVES, settings.negatives, "sampling.negatives"), settings.n_negatives
     pieces = strategy(graph, features, queries, size, settings.pool)
-    return _joined(len(queries.rows), pieces, weighted=edge_type == POSITIVE and graph.multi_label)
+    checked = (_checked(piece, f"sampling.{edge_type}s", len(queries.rows), graph.n_rows) for piece in pieces)
+    return _joined(len(queries.rows), checked, weighted=edge_type == POSITIVE and graph.multi_label)
+
+
+def _checked(piece: Any, setting: str, n_queries: int, n_rows: int) -> Piece:
+    """A piece of a strategy. Raises ConfigError for what is none, as a user's own strategy may give."""
+    if not isinstance(piece, Piece):
+        raise ConfigError(
+            setting, got=f"a {type(piece).__name__}", expected="pieces (sampling.strategies.strategy.Piece)"
+        )
+    for name, values, n in (("query", piece.query, n_queries), ("neighbour", piece.neighbour, n_rows)):
+        array = np.asarray(values)
+        if array.ndim != 1 or array.dtype.kind not in "iu" or len(array) != len(piece.query):
+            got = f"{array.dtype} of shape {array.shape}"
+            raise ConfigError(f"{setting}: {name}", got=got, expected="whole numbers, as many as queries")
+        if array.size and not 0 <= int(array.min()) <= int(array.max()) < n:
+            got = f"{int(array.min())}..{int(array.max())}"
+            raise ConfigError(f"{setting}: {name}", got=got, expected=f"numbers in 0..{n - 1}")
+    return piece
 
 
 def queries_of(

@@ -11,10 +11,16 @@ from csrms_dist.sampling.strategies import NEGATIVES, POSITIVES
 @dataclass(frozen=True)
 class SamplingSettings(Settings):
     positives: str = setting(
-        "dominant_far_half", words=tuple(POSITIVES), own=True, doc="dominant_far is eq. 5 verbatim"
+        "dominant_far_half",
+        words=tuple(POSITIVES),
+        own="csrms_dist.sampling.strategies.strategy:KIND",
+        doc="dominant_far is eq. 5 verbatim",
     )
     negatives: str = setting(
-        "same_then_nearest", words=tuple(NEGATIVES), own=True, doc="nearest_dominated is eq. 6 verbatim"
+        "same_then_nearest",
+        words=tuple(NEGATIVES),
+        own="csrms_dist.sampling.strategies.strategy:KIND",
+        doc="nearest_dominated is eq. 6 verbatim",
     )
     n_positives: int = setting(10, "[1, 1000]", doc="n, positives of an anchor")
     n_negatives: int = setting(10, "[1, 1000]", doc="m, negatives of an anchor")

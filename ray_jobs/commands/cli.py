@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
+from csrms_dist.basics.lookup import one_line, own_code
 from csrms_dist.errors import ConfigError, CsrmsError
 from csrms_dist.methods.stages import GRAPH
 from ray_jobs.stages.table import commands as stages
@@ -116,6 +117,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if arguments.debug:
             raise
+        if place := own_code(error):
+            print(
+                f"csrms {arguments.command}: your own code in {place}: got {one_line(error)}; correct it",
+                file=sys.stderr,
+            )
+            return ConfigError.exit_code
         text = " ".join(str(error).split())
         print(f"csrms {arguments.command}: {type(error).__name__}: {text[:500]}; --debug shows where", file=sys.stderr)
         return 1

@@ -13,9 +13,10 @@ import torch
 
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.collective import Collective
+from csrms_dist.basics.lookup import one_line, own_code
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.encoders import has_batch_norm
-from csrms_dist.errors import ClusterError, CsrmsError, require
+from csrms_dist.errors import ClusterError, ConfigError, CsrmsError, require
 from csrms_dist.features.extraction import THREADS
 from csrms_dist.run_contents import RunContents
 from csrms_dist.sampling.dgl_sampler import DglSampler
@@ -98,6 +99,11 @@ def _worker(config: dict[str, Any]) -> None:
     except CsrmsError as error:
         # It would come again however often Ray tried: say it at once.
         ray.get(relay.fail.remote(error))
+        raise
+    except Exception as error:
+        if place_in_code := own_code(error):
+            said = ConfigError(f"your own code in {place_in_code}", got=one_line(error), remedy="correct it")
+            ray.get(relay.fail.remote(said))
         raise
 
 

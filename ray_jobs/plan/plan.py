@@ -59,6 +59,8 @@ def plan(
     record["stages"] = {item.stage: {"inputs": item.inputs, **asdict(item.estimate)} for item in planned}
     work.directory.write_json(PLAN, record)
     text = plan_text(planned, work.directory.uri, cores)
+    if unknown := [stage.name for stage in work.stages if not stage.estimate]:
+        text += f"\nnot in the plan, for there is no formula: {', '.join(unknown)}"
     compared = comparison_text(work.directory)
     return f"{text}\n\n{compared}" if compared else text
 

@@ -77,7 +77,7 @@ def test_a_method_of_the_users_own_runs_through_the_command_line_and_ray(beside:
     assert beside.json("train/model.json")["method"] == "toys:METHOD"
     planned = csrms("plan", CONFIG, *SMALL, *chosen, folder=beside.folder)
     assert planned.code == 0, planned.err
-    assert "centres" not in planned.out, "a stage without a formula is left out of the plan"
+    assert "not in the plan, for there is no formula: centres" in planned.out.splitlines()
     answers = pq.read_table(beside.path("evaluate/predictions.parquet"))
     assert set(answers.column_names) == {"id", "label", "plain", "plain_probability"}
 
@@ -85,12 +85,22 @@ def test_a_method_of_the_users_own_runs_through_the_command_line_and_ray(beside:
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("method.name=toys:NOTHING", ("method.name: got 'toys:NOTHING'", "a name that toys has", "METHOD")),
+        ("method.name=toys:NOTHING", ("method.name: got 'toys:NOTHING'", "a MethodSpec of toys", "METHOD")),
         ("method.name=nowhere:METHOD", ("method.name: got 'nowhere:METHOD'", "nowhere.py must lie in")),
         ("method.name=csrm", ("method.name: got 'csrm'", "'csrms' or module:name of your own")),
         ("method.terms={toys:Shrink: -1}", ("method.terms", "a number in [0, 100]")),
-        ("method.terms={toys:NOTHING: 1}", ("method.terms: got 'toys:NOTHING'", "a name that toys has")),
-        ("sampling.negatives=toys:nothing", ("sampling.negatives: got 'toys:nothing'", "a name that toys has")),
+        ("method.terms={toys:NOTHING: 1}", ("method.terms: got 'toys:NOTHING'", "a losses.term.Term of toys")),
+        ("sampling.negatives=toys:nothing", ("sampling.negatives: got 'toys:nothing'", "nearest is toys:next_other")),
+        ("method.name=toys:NUMBER", ("method.name: got 'toys:NUMBER', expected a MethodSpec of toys",)),
+        ("method.terms={toys:NUMBER: 1}", ("method.terms: got 'toys:NUMBER'", "a losses.term.Term of toys")),
+        ("method.terms={toys:NeedsMore: 1}", ("method.terms: got 'toys:NeedsMore'", "made without arguments")),
+        ("method.reading=toys:NUMBER", ("method.reading: got 'toys:NUMBER', expected a Reading of toys",)),
+        ("method.smoother=toys:NUMBER", ("method.smoother: got 'toys:NUMBER'", "torch.nn.Module of toys")),
+        ("sampling.negatives=toys:NUMBER", ("sampling.negatives: got 'toys:NUMBER'", "(graph, features, queries,")),
+        ("cluster.algorithm=toys:NUMBER", ("cluster.algorithm: got 'toys:NUMBER', expected an Algorithm of toys",)),
+        ("data.dataset=toys:NUMBER", ("data.dataset: got 'toys:NUMBER', expected a LayoutFormat of toys",)),
+        ("evaluate.control=toys:NUMBER", ("evaluate.control: got 'toys:NUMBER', expected a MethodSpec of toys",)),
+        ("evaluate.more_metrics=toys:NUMBER", ("evaluate.more_metrics: got 'toys:NUMBER'", "(scores, membership,")),
         ("evaluate.more_metrics=accuracyy", ("evaluate.more_metrics: got 'accuracyy'", "the nearest is accuracy")),
         ("encoder.name=toys:Nothing", ("encoder.name: got 'toys:Nothing'", "torch.nn.Module")),
     ],
@@ -104,6 +114,31 @@ def test_what_is_not_there_is_said_before_the_first_stage(
         run(ROOT / CONFIG, tmp_path / "run", (override,))
     assert all(word in str(said.value) for word in words), str(said.value)
     assert not (tmp_path / "run").exists()
+
+
+@ROOM
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        (
+            "method.terms={toys:Failing: 1}",
+            r"your own code in toys.py, line \d+: got 'ZeroDivisionError: the user's own'",
+        ),
+        ("sampling.negatives=toys:out_of_range", r"sampling.negatives: neighbour: got 1295..1295, expected .*0..1294"),
+        ("evaluate.more_metrics=toys:failing_metric", "evaluate.more_metrics: toys:failing_metric: got 'ZeroDivision"),
+    ],
+)
+def test_a_part_that_fails_is_named_in_a_sentence(beside: Run, override: str, sentence: str) -> None:
+    said = beside.run("--set", override, "--no-control")
+    assert said.code == 2, said.err
+    assert re.search(sentence, said.sentences[-1]), said.err
+    assert "Traceback" not in said.err
+
+
+def test_a_metric_that_is_no_number_is_null(beside: Run) -> None:
+    said = beside.run("--set", "evaluate.more_metrics=toys:no_number", "--no-control")
+    assert said.code == 0, said.err
+    assert beside.json("metrics.json")["more"]["test"]["plain"] == {"toys:no_number": None}
 
 
 def test_without_the_method_the_rest_imports(tmp_path: Path) -> None:

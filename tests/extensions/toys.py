@@ -27,6 +27,39 @@ class Shrink(Term):
         return view.features.square().sum(dim=1).sum() / view.reducer.size(len(view.features))
 
 
+class Failing(Term):
+    """Raises in the training worker."""
+
+    def of(self, view: View) -> Tensor:
+        raise ZeroDivisionError("the user's own")
+
+
+class NeedsMore(Term):
+    """Cannot be made without an argument."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def of(self, view: View) -> Tensor:
+        return view.features.sum() * self.size
+
+
+NUMBER = 3
+
+
+def failing_metric(scores: Any, membership: Any, unseen: Any) -> float:
+    raise ZeroDivisionError("the user's own")
+
+
+def no_number(scores: Any, membership: Any, unseen: Any) -> float:
+    return float("nan")
+
+
+def out_of_range(graph: Any, features: Any, queries: Any, m: int, pool: int) -> Iterator[Piece]:
+    """Names a row that is not there."""
+    yield Piece(np.array([0]), np.array([graph.n_rows]), 1)
+
+
 def next_other(graph: Any, features: Any, queries: Any, m: int, pool: int) -> Iterator[Piece]:
     """The m rows after the anchor that have another label, going round."""
     labels = graph.membership.indices

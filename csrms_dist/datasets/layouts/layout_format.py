@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from csrms_dist.basics.arrays import I64
+from csrms_dist.basics.lookup import Kind
 from csrms_dist.datasets.decoding import Stored
 from csrms_dist.datasets.image_source import TEST, TRAIN, VAL, Reader
 from csrms_dist.datasets.settings import DataSettings
@@ -70,3 +71,7 @@ class ImageFiles:
     def __call__(self, rows: I64) -> Iterator[Stored]:
         for row in rows.tolist():
             yield self.root / self.names[row].as_py()[self.skip :]
+
+
+KIND = Kind("a LayoutFormat of {}", lambda value: isinstance(value, LayoutFormat))
+"""A layout of a user's own."""

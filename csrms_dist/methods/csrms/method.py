@@ -8,12 +8,23 @@ from typing import Any
 from torch import Tensor
 
 from csrms_dist.basics.collective import Collective
+from csrms_dist.errors import ConfigError
 from csrms_dist.losses.classification import top_hits
 from csrms_dist.losses.objective import Objective
 from csrms_dist.losses.term import Reducer, Term, View
 from csrms_dist.methods.csrms.model import CSRMSModel
 from csrms_dist.methods.csrms.relations import Relations, neighbours
 from csrms_dist.methods.protocol import Batch, BatchOutcome
+
+
+def _number(name: str, value: Any) -> Tensor:
+    """The value of a loss term. Raises ConfigError for a user's own that gives something else."""
+    if not isinstance(value, Tensor) or value.ndim:
+        got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        raise ConfigError(
+            f"the loss term {name}", got=got, expected="a tensor of one number", remedy="correct what its `of` returns"
+        )
+    return value
 
 
 class CSRMS:
@@ -50,7 +61,7 @@ class CSRMS:
 
         heads = {"plain": plain, "graph": graph}
         view = View(features, heads, smoothed, batch.membership, draw, Reducer(size, collective))
-        terms = {name: term.of(view) for name, term in self.terms.items()}
+        terms = {name: _number(name, term.of(view)) for name, term in self.terms.items()}
         self.relations.bank.write(batch.global_rows, collective.gather_rows(features, size))
         return BatchOutcome(terms, {name: top_hits(logits, batch.membership) for name, logits in heads.items()})
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass
 from typing import TYPE_CHECKING, Any
 
-from csrms_dist.basics.lookup import chosen, resolve
+from csrms_dist.basics.lookup import check, chosen, resolve
 from csrms_dist.basics.settings import setting
 from csrms_dist.errors import ConfigError
 from csrms_dist.losses.terms import PLACES, TERMS
@@ -23,12 +23,22 @@ if TYPE_CHECKING:
 class _BesideWeights(MethodSettings):
     """The keys that stand beside the weights of the loss terms."""
 
-    reading: str = setting("structural", words=READINGS, own=True, doc="structural is leak-free; paper: verbatim")
+    reading: str = setting(
+        "structural",
+        words=READINGS,
+        own="csrms_dist.methods.csrms.readings.reading:KIND",
+        doc="structural is leak-free; paper: verbatim",
+    )
     prototypes: int = setting(8, "[1, 1000]", doc="nearest pattern prototypes that enter the graph head (structural)")
     smoother: str = setting(
-        "auto", words=("auto", *SMOOTHERS), own=True, doc="how the graph head smooths; auto: as the reading does"
+        "auto",
+        words=("auto", *SMOOTHERS),
+        own="csrms_dist.models.smoothing.gcn:KIND",
+        doc="how the graph head smooths; auto: as the reading does",
     )
-    terms: Mapping[str, float] = setting({}, "[0, 100]", own=True, doc="loss terms of your own and their weights")
+    terms: Mapping[str, float] = setting(
+        {}, "[0, 100]", own="csrms_dist.losses.term:KIND", doc="loss terms of your own and their weights"
+    )
 
     @classmethod
     def recipes(cls) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
@@ -39,6 +49,8 @@ class _BesideWeights(MethodSettings):
         reading = given.get("reading", "structural")
         found: Mapping[str, Mapping[str, Any]] = {}
         if isinstance(reading, str) and (reading in READINGS or ":" in reading):
+            if reading not in READINGS:
+                check(reading, "method.reading", "csrms_dist.methods.csrms.readings.reading:KIND")
             found = chosen(READINGS, reading, "method.reading").recipe
         return found
 
@@ -58,8 +70,9 @@ class _BesideWeights(MethodSettings):
             wanted.update(term.edge_types)
         if strange := sorted(wanted - {POSITIVE, NEGATIVE}):
             raise ConfigError(
-                "edge types of the loss terms", got=", ".join(strange), expected=f"{POSITIVE}, {NEGATIVE}"
-            )
+                "method.terms: edge types", got=", ".join(strange), expected=f"{POSITIVE} or {NEGATIVE}",
+                remedy="correct its edge_types",
+            )  # fmt: skip
         return tuple(kind for kind in (POSITIVE, NEGATIVE) if kind in wanted)
 
     def model_options(self, sampling: SamplingSettings) -> dict[str, Any]:

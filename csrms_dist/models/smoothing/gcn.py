@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from csrms_dist.basics.lookup import Kind, takes
+
 
 class GCN(nn.Module):
     """Two graph convolutions, d -> h -> d: A ReLU(A X W1) W0 (eq. 10).
@@ -24,3 +26,10 @@ class GCN(nn.Module):
         hidden = torch.relu(self.inner(adjacency @ nodes))
         smoothed: Tensor = self.outer((adjacency[:, :1] @ hidden).squeeze(1))
         return smoothed.softmax(dim=1) if self.softmax else smoothed
+
+
+KIND = Kind(
+    "a torch.nn.Module of {} that is made with the dimension alone",
+    lambda value: isinstance(value, type) and issubclass(value, nn.Module) and takes(value, 1),
+)
+"""A smoother of a user's own."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from csrms_dist.basics.arrays import F32, F64, I32, I64, Bools, Floats
+from csrms_dist.basics.lookup import Kind, takes
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.labels import Membership
 from csrms_dist.sampling.distances import EXCLUDED, positions
@@ -59,3 +60,7 @@ def share_a_label(a: Membership, b: Membership) -> Bools:
 def labels_in_common(a: Membership, b: Membership) -> I32:
     """Memberships (R, K) and (S, K) -> (R, S): how many labels the two have in common."""
     return np.asarray((a.astype(np.int32) @ b.astype(np.int32).T).toarray())
+
+
+KIND = Kind("a function of {} that takes (graph, features, queries, size, pool)", lambda value: takes(value, 5))
+"""A strategy of a user's own."""

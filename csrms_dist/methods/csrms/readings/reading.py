@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from csrms_dist.basics.arrays import F32
+from csrms_dist.basics.lookup import Kind, takes
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.methods.csrms.relations import Relations
 from csrms_dist.methods.model import LeakCase
@@ -51,3 +52,9 @@ class Reading:
         None where no label chooses anything: the head then answers as it does for unseen images.
         """
         return None
+
+
+KIND = Kind(
+    "a Reading of {} (methods/csrms/readings/reading.py)",
+    lambda value: isinstance(value, type) and issubclass(value, Reading) and takes(value, 2),
+)
