@@ -103,7 +103,10 @@ class Neo4jStore(Backend):
         values = {name: os.environ.get(f"NEO4J_{name}", "") for name in ("URI", "USERNAME", "PASSWORD", "DATABASE")}
         for name in ("URI", "PASSWORD"):
             if not values[name]:
-                raise ConfigError(f"the variable NEO4J_{name}", got="nothing", expected="a value for the Neo4j server")
+                raise ConfigError(
+                    f"the variable NEO4J_{name}", got="nothing", expected="a value for the Neo4j server",
+                    remedy="set it, or unset NEO4J_URI for the embedded store",
+                )  # fmt: skip
         return cls(
             values["URI"],
             values["USERNAME"] or "neo4j",
