@@ -47,10 +47,6 @@ class NeedsMore(Term):
 NUMBER = 3
 
 
-def failing_metric(scores: Any, membership: Any, unseen: Any) -> float:
-    raise ZeroDivisionError("the user's own")
-
-
 def no_number(scores: Any, membership: Any, unseen: Any) -> float:
     return float("nan")
 
