@@ -21,8 +21,6 @@ from tests.end_to_end.harness import CONFIG, ROOM, SMALL, Run, csrms
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("csrms_dist", "graphstore", "ray_jobs")
 
-METRIC = "evaluate.more_metrics=toys:no_number"
-
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 for package in sys.argv[1:]:
