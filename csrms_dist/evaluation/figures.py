@@ -23,6 +23,7 @@ from csrms_dist.training.budget import Passes
 from csrms_dist.training.recipe import CONTROL, PRETRAIN, TRAIN
 
 SCHEMA = 2
+PLAIN = "plain"
 TEST, VAL = "test", "val"
 
 Answers = Mapping[tuple[str, str], Predictions]
@@ -125,6 +126,8 @@ def figures(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any]:
         metrics["control"] = {
             split: scores.of_head(answers[CONTROL, split].plain, labels[split]) for split in (TEST, VAL)
         }
+        if asked.evaluate.control != PLAIN:
+            metrics["control"]["name"] = asked.evaluate.control
         metrics["passes"]["control"] = _passes(run, (PRETRAIN, CONTROL))
         metrics["difference"] = {"value": gained.value, "low": gained.low, "high": gained.high}
     return metrics

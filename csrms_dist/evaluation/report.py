@@ -43,7 +43,8 @@ def accuracy_lines(metrics: Mapping[str, Any]) -> list[str]:
     measured = "Accuracy" if not dataset["multi_label"] else "mAP, P@1, P@5, R@5"
     lines = [f"{measured} on {dataset['test']:,} test images ({of})"]
     if "control" in metrics:
-        lines.append(f"  plain control             {_score(metrics['control']['test'])}   {_passes(passes['control'])}")
+        name = f"{metrics['control'].get('name', 'plain')} control"
+        lines.append(f"  {name:<26}{_score(metrics['control']['test'])}   {_passes(passes['control'])}")
     lines.append(f"  method, plain head        {_score(test['plain'])}   {_passes(passes['method'])}")
     for head, figures in test.items():
         if head != "plain":

@@ -97,3 +97,21 @@ def test_classes_that_look_alike_name_the_patterns_they_share() -> None:
 
 def test_percent() -> None:
     assert [percent(value) for value in (0, 0.9743, 1)] == ["0.00 %", "97.43 %", "100.00 %"]
+
+
+def test_a_control_of_the_users_own_is_not_called_plain() -> None:
+    [usual] = [
+        line for line in accuracy_lines(metrics(control={"test": 0.9})) if " control " in line and "minus" not in line
+    ]
+    assert usual.startswith("  plain control             90.00 %")
+    lines = accuracy_lines(metrics(control={"test": 0.9, "name": "mine:CONTROL"}))
+    [own] = [line for line in lines if " control " in line and "minus" not in line]
+    assert own.startswith("  mine:CONTROL control      90.00 %")
+    assert not any("plain control" in line for line in lines)
+
+
+def test_another_method_has_its_name_its_heads_and_no_leak_check() -> None:
+    given = {key: value for key, value in metrics(test={"plain": 0.9}).items() if key not in ("reading", "leak_check")}
+    lines = accuracy_lines(given | {"method": "mine:METHOD"})
+    assert lines[0] == "Accuracy on 1,360 test images (method mine:METHOD, seed 3)"
+    assert not any(word in line for line in lines for word in ("graph head", "mean of the two", "leak check"))
