@@ -44,6 +44,7 @@ _IN_RUN = """
 UNWIND $keys AS key
 MATCH (i:Instance {key: key})-[:IN_PATTERN]->(:Pattern {run: $run})
 RETURN i.source_id AS source_id
+ORDER BY source_id
 LIMIT 1
 """
 _LABELS = """

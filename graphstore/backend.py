@@ -15,7 +15,7 @@ from csrms_dist.hierarchy.graph import HierarchyGraph
 from graphstore.cypher import reading
 from graphstore.queries import NamedQuery
 from graphstore.read_back import Columns, read_additions, read_hierarchy, read_instance
-from graphstore.schema import SCHEMA_VERSION, Schema
+from graphstore.schema import Schema
 from graphstore.store import ROW_LIMIT, TIMEOUT_S, TRUNCATED, AdditionInfo, GraphStore, RunInfo, dataset_of
 
 RUNS = ("run", "other")
@@ -173,11 +173,11 @@ def columns_of_one_name() -> StoreError:
     return StoreError("the query", got="two columns of one name", expected="distinct names", remedy="use AS")
 
 
-def check_version(place: str, found: int) -> None:
+def check_version(place: str, found: int, newest: int) -> None:
     """Raise StoreError when a newer version of this package wrote the graph."""
-    if found > SCHEMA_VERSION:
+    if found > newest:
         raise StoreError(
-            f"the graph in {place}", got=f"schema version {found}", expected=f"{SCHEMA_VERSION} or lower",
+            f"the graph in {place}", got=f"schema version {found}", expected=f"{newest} or lower",
             remedy="a newer csrms-dist wrote it: upgrade this one",
         )  # fmt: skip
 

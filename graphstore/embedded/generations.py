@@ -111,7 +111,7 @@ class Generations:
         """The generation that the pointer names. Raises StoreError when it is damaged or of a newer version."""
         try:
             facts = json.loads((self.folder / POINTER).read_text())
-            check_version(str(self.folder), facts["schema_version"])
+            check_version(str(self.folder), facts["schema_version"], self.schema.version)
             runs = tuple(_stored_run(run, facts["schema_version"]) for run in facts.pop("runs"))
             return Generation(runs=runs, **facts)
         except (FileNotFoundError, NotADirectoryError):

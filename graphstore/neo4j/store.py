@@ -281,7 +281,7 @@ class Neo4jStore(Backend):
         """Whether the database holds a data set; refuses one that a newer version wrote. Asked until it does."""
         if not self._checked:
             version = self.connection.first(_VERSION, {}, write=False)["version"]
-            check_version(self.location, version or 0)
+            check_version(self.location, version or 0, self.schema.version)
             self._checked = version is not None
         return self._checked
 
