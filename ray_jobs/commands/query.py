@@ -12,9 +12,10 @@ import pyarrow as pa
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.errors import ConfigError, StoreError
 from graphstore.cypher import parameters as parameters_of
+from graphstore.predictions import KIND as PREDICTIONS
 from graphstore.queries import named_query
 from graphstore.store import ROW_LIMIT, TIMEOUT_S, GraphStore
-from ray_jobs.commands.catalogue import TOP, shown
+from ray_jobs.commands.catalogue import FILLED, TOP, shown
 from ray_jobs.places import store_of
 
 LISTED = 10
@@ -57,7 +58,8 @@ def query(
 ) -> pa.Table:
     """Answer a named query or a Cypher text as an Arrow table of at most `limit` rows (None: 10,000), in at most 10 s.
 
-    $run is what the run directory published unless given; $top of a query for the first ones is `limit` (None: 100).
+    $run is what the run directory published unless given, $addition what it added to that, or else the newest; $top of
+    a query for the first ones is `limit` (None: 100).
     The parameter `id` of a query about one image is the user's own id.
 
     Raises ConfigError for an unknown query or a parameter that is unknown, missing or of the wrong kind, and names a
@@ -81,6 +83,8 @@ def query(
         if named:
             _check_runs(store, chosen)
             _check_classes(store, given)
+            if "addition" in wanted:
+                given["addition"] = _predictions(run, store, given)
         if "instance" in wanted and "id" in given:
             key = given.get("run") or published_run(run, store)
             given["instance"] = store.resolve_instance(str(given.pop("id")), key)
@@ -110,11 +114,26 @@ def published_run(run: RunDirectory, store: GraphStore) -> str:
     return str(stamp["facts"]["run"])
 
 
+def _predictions(run: RunDirectory, store: GraphStore, given: Mapping[str, Any]) -> str:
+    """The key of the predictions that are asked about: those given, else the run directory's own, else the newest."""
+    keys = [info.key for info in store.additions(given["run"]) if (info.kind, info.status) == (PREDICTIONS, "ready")]
+    if not keys:
+        raise StoreError(
+            f"run {given['run']}", got="no predictions that were added to it",
+            remedy="run `csrms evaluate CONFIG` first, or name another run with --param run=KEY",
+        )  # fmt: skip
+    key = given.get("addition")
+    if key and key not in keys:
+        raise ConfigError("parameter addition", got=repr(key), expected="one of " + _listed(keys))
+    own = (run.stamp("evaluate") or {"facts": {}})["facts"].get("addition")
+    return str(key or (own if own in keys else keys[-1]))
+
+
 def _check_names(wanted: Sequence[str], given: Mapping[str, Any]) -> None:
     known = shown(wanted)
     for name in wanted:
         said = "id" if name == "instance" else name
-        if name != "run" and name not in given and said not in given:
+        if name not in FILLED and name not in given and said not in given:
             raise ConfigError(
                 f"parameter {said}", got="no value", expected=f"values for {', '.join(known)}",
                 remedy=f"add --param {said}=...",
@@ -123,7 +142,7 @@ def _check_names(wanted: Sequence[str], given: Mapping[str, Any]) -> None:
         if name not in (*wanted, *known):
             raise ConfigError(
                 f"unknown parameter {name}",
-                expected=" or ".join([*known, "run"] if "run" in wanted else known) or "none",
+                expected=" or ".join([*known, *(name for name in FILLED if name in wanted)]) or "none",
             )
 
 
