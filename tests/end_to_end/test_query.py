@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,8 +23,10 @@ from csrms_dist.errors import StoreError
 from csrms_dist.hierarchy import snapshot
 from graphstore.embedded.store import EmbeddedStore
 from graphstore.queries import named_queries
+from ray_jobs.commands.catalogue import FILLED
 from ray_jobs.commands.cli import main
 from ray_jobs.commands.query import published_run
+from ray_jobs.stages.predictions import is_held
 from tests.end_to_end.harness import CLI, CONFIG, ROOM, SMALL, Run, csrms
 
 pytestmark = ROOM
@@ -105,10 +108,36 @@ def test_every_named_query_answers(ask: Ask, finished: Run, name: str) -> None:
     [live] = ask("runs", "--format", "json").rows
     given = {"instance": f"id={rows_of(finished)['id'][0]}", "a": "a=1", "b": "b=8", "class": "class=3"}
     given |= {"pattern": "pattern=0", "other": f"other={live['key']}"}
-    wanted = [given[parameter] for parameter in named_queries()[name].parameters if parameter not in ("run", "top")]
+    wanted = [given[parameter] for parameter in named_queries()[name].parameters if parameter not in (*FILLED, "top")]
     answer = ask(name, "--format", "csv", *(word for pair in wanted for word in ("--param", pair)))
     assert answer.code == 0, answer.err
     assert tuple(next(csv.reader(io.StringIO(answer.out)))) == named_queries()[name].columns
+
+
+def test_the_predictions_of_the_run_are_in_its_graph(finished: Run, ask: Ask) -> None:
+    answers = pq.read_table(finished.path("evaluate/predictions.parquet"))
+    pairs = Counter(zip(answers["label"].to_pylist(), answers["plain"].to_pylist(), strict=True))
+    found = ask("confusions", "--format", "json").rows
+    assert {(row["class"], row["other"]): row["n"] for row in found} == {
+        (a, b): n for (a, b), n in pairs.items() if a != b
+    }
+    key = finished.facts("evaluate")["addition"]
+    assert ask("confusions", "--param", f"addition={key}", "--format", "json").rows == found
+    other = ask("mistakes", "--param", "addition=x")
+    assert (other.code, f"got 'x', expected one of {key}" in other.err) == (2, True)
+
+
+def test_an_addition_that_is_gone_is_not_held(finished: Run, tmp_path: Path) -> None:
+    assert is_held(RunDirectory(finished.directory))
+    folder = RunDirectory(tmp_path / "run")
+    shutil.copytree(finished.path("store"), tmp_path / "run" / "store")
+    for key, held in ((finished.facts("evaluate")["addition"], True), ("", True), ("digits@0:1:predictions:2", False)):
+        with folder.writing("evaluate", "inputs", {"addition": key}):
+            pass
+        assert is_held(folder) is held
+    with folder.writing("evaluate", "inputs", {}):  # of an older version
+        pass
+    assert not is_held(folder)
 
 
 def test_the_catalogue_names_every_query(ask: Ask) -> None:

@@ -15,7 +15,7 @@ from graphstore.schema import SCHEMA
 from ray_jobs.commands.query import _CLASS_NAMES
 
 NAMES = [
-    "changed_instances", "confused_classes", "dominance", "hardest", "instance", "label_suspects", "largest_patterns",
+    "changed_instances", "confused_classes", "confusions", "dominance", "hardest", "instance", "label_suspects", "largest_patterns", "mistakes",
     "mixed_patterns", "moved_patterns", "outliers", "pattern_neighbours", "r_id", "r_id_pairs", "r_is",
     "r_is_pairs", "r_mc", "r_mc_pairs", "representativeness", "runs", "shared_patterns",
 ]  # fmt: skip
