@@ -10,8 +10,8 @@ import numpy as np
 
 from csrms_dist.basics.arrays import I64
 from csrms_dist.evaluation.classifier import Classifier, Predictions
-from csrms_dist.evaluation.leak_check import GRAPH, blank_image_accuracy
-from csrms_dist.evaluation.scores import Scores, cannot_answer, largest_share
+from csrms_dist.evaluation.leak_check import GRAPH, blank_answers, judged
+from csrms_dist.evaluation.scores import Scores, cannot_answer
 from csrms_dist.evaluation.settings import EvaluateSettings
 from csrms_dist.hierarchy.difficulty import LEVEL_NAMES, difficulty_levels
 from csrms_dist.hierarchy.dominance import fallback_classes
@@ -56,15 +56,18 @@ def leak_of(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any] 
     if GRAPH not in answers[TRAIN, VAL].heads:
         return None
     table, val = run.train_images, rows_of(run)[VAL]
-    leak, chance = None, None
+    several, check = table.label_space.multi_label, None
     if len(val):
-        labels = table.membership[val]
-        classifier = Classifier(run.artefact(TRAIN))
-        leak = blank_image_accuracy(classifier, labels, run.hierarchy, run.bank, asked.sampling, asked.seed)
-        chance = largest_share(labels)
+        labels, classifier = table.membership[val], Classifier(run.artefact(TRAIN))
+        scores = blank_answers(classifier, labels, run.hierarchy, run.bank, asked.sampling, asked.seed)
+        check = judged(scores, labels, several, asked.seed)
     return {
-        "blank_image_accuracy": leak,
-        "largest_class_share": chance,
+        "images": len(val),
+        "one_answer": check and check.one_answer,
+        "blank_image_mAP" if several else "blank_image_accuracy": check and check.found.score,
+        "chance": check and check.found.chance,
+        "p_value": check and check.found.p_value,
+        "visible": check and check.found.visible,
         "graph_head_training_accuracy": run.facts(TRAIN)["history"][-1]["graph_accuracy"],
     }
 

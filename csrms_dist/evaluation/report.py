@@ -6,6 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from csrms_dist.metrics.chance import LEVEL
+
+COARSE = 0.25
+"""Blank images that a leak of more than this share of the labels need not show in cannot tell."""
+
 
 @dataclass(frozen=True)
 class LookAlike:
@@ -58,7 +63,7 @@ def accuracy_lines(metrics: Mapping[str, Any]) -> list[str]:
     if "difference" in metrics:
         lines.append(f"  plain head minus control  {difference_line(metrics['difference'])}")
     if "leak_check" in metrics:
-        lines.append(f"  leak check                {leak_line(metrics['leak_check'])}")
+        lines.append(f"  leak check                {leak_line(metrics['leak_check'], what)}")
     return lines
 
 
@@ -68,13 +73,34 @@ def _score(figures: float | Mapping[str, float]) -> str:
     return percent(figures)
 
 
-def leak_line(leak_check: Mapping[str, float | None]) -> str:
-    """Whether the graph head answers from a blank image: far above the share of the largest class, it does."""
-    leak, chance = leak_check["blank_image_accuracy"], leak_check["largest_class_share"]
-    if leak is None or chance is None:
+def leak_line(leak: Mapping[str, Any], what: str) -> str:
+    """Whether the graph head answers blank images better than by chance, how sure that is, or that nobody can tell.
+
+    what: the reading, or the method, in words.
+    """
+    if not leak["images"]:
         return "not measured: there are no validation images (data.val_fraction is 0)"
-    verdict = "its graph gives the label away" if leak > (1 + chance) / 2 else "nothing leaks through its graph"
-    return f"{percent(leak)} of blank images answered by the graph head (chance {percent(chance)}): {verdict}"
+    images, chance, several = f"{leak['images']:,} blank images", leak["chance"], "blank_image_mAP" in leak
+    score = leak["blank_image_mAP" if several else "blank_image_accuracy"]
+    right = f"mAP {percent(score)} on {images}" if several else f"{percent(score)} of {images}"
+    if leak["one_answer"]:
+        return f"{right} by the graph head, one answer for all: nothing leaks through its graph ({what})"
+    line = f"{right} by the graph head, by chance {percent(chance)}: "
+    if leak["p_value"] <= LEVEL:
+        luck = f"luck does that at most once in {int(1 / max(leak['p_value'], 1e-4)):,} checks"
+        told = percent(_told(score, chance))
+        return f"{line}its graph gives the label away ({what}), as if it told {told} of the labels; {luck}"
+    if leak["visible"] is None:
+        return f"{line}cannot tell, for so few images, or so few classes among them, show no leak at all"
+    smallest = percent(_told(leak["visible"], chance))
+    if _told(leak["visible"], chance) > COARSE:
+        return f"{line}cannot tell, for so few images show a leak only from {smallest} of the labels on"
+    return f"{line}no leak to be seen ({what}); one of {smallest} of the labels would be"
+
+
+def _told(score: float, chance: float) -> float:
+    """The share of labels which, if known, lifts a score from chance to `score`."""
+    return (score - chance) / (1 - chance)
 
 
 def _passes(passes: Mapping[str, int]) -> str:
