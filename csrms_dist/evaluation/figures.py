@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from csrms_dist.basics.arrays import I64
+from csrms_dist.basics.arrays import F32, I64
 from csrms_dist.evaluation.classifier import Classifier, Predictions
 from csrms_dist.evaluation.leak_check import GRAPH, blank_answers, judged
 from csrms_dist.evaluation.scores import Scores, cannot_answer
@@ -34,11 +34,13 @@ Answers = Mapping[tuple[str, str], Predictions]
 class Asked:
     """The settings that decide the figures.
 
-    seed: of the run. frozen: the encoder was not trained. epochs: of `train`. difficulty_threshold: rho_1 of eq. 7.
+    seed: of the run. frozen: the encoder was not trained. control_is_plain_head: it was not trained twice. epochs: of
+    `train`. difficulty_threshold: rho_1 of eq. 7.
     """
 
     seed: int
     frozen: bool
+    control_is_plain_head: bool
     epochs: int
     difficulty_threshold: float
     evaluate: EvaluateSettings
@@ -122,17 +124,24 @@ def figures(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any]:
         metrics["leak_check"] = leak
     if scores.more:
         metrics["more"] = {split: scores.more_of(answers[TRAIN, split], labels[split]) for split in (TEST, VAL)}
-    if (CONTROL, TEST) in answers:
-        control = answers[CONTROL, TEST].plain
-        samples, plain = asked.evaluate.bootstrap_samples, answers[TRAIN, TEST].plain
-        gained = scores.difference(plain, control, labels[TEST], samples, asked.seed)
+    plain = answers[TRAIN, TEST].plain
+
+    def gained(a: F32, b: F32) -> dict[str, float]:
+        return asdict(scores.difference(a, b, labels[TEST], asked.evaluate.bootstrap_samples, asked.seed))
+
+    if asked.control_is_plain_head:
+        metrics["control"] = {split: metrics[split]["plain"] for split in (TEST, VAL)} | {"same_as_plain_head": True}
+        metrics["passes"]["control"] = metrics["passes"]["method"]
+        heads = {head: values for head, values in answers[TRAIN, TEST].heads.items() if head != PLAIN}
+        metrics["against_plain_head"] = {head: gained(values, plain) for head, values in heads.items()}
+    elif (CONTROL, TEST) in answers:
         metrics["control"] = {
             split: scores.of_head(answers[CONTROL, split].plain, labels[split]) for split in (TEST, VAL)
         }
         if asked.evaluate.control != PLAIN:
             metrics["control"]["name"] = asked.evaluate.control
         metrics["passes"]["control"] = _passes(run, (PRETRAIN, CONTROL))
-        metrics["difference"] = {"value": gained.value, "low": gained.low, "high": gained.high}
+        metrics["difference"] = gained(plain, answers[CONTROL, TEST].plain)
     return metrics
 
 

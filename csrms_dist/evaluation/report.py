@@ -8,6 +8,9 @@ from typing import Any
 
 from csrms_dist.metrics.chance import LEVEL
 
+SAME_TRAINING = "with a frozen encoder it is the same training as the plain head, so that comparing them says nothing"
+"""The reason why a control is not run (Recipe.control_is_plain_head)."""
+
 COARSE = 0.25
 """Blank images that a leak of more than this share of the labels need not show in cannot tell."""
 
@@ -49,7 +52,10 @@ def accuracy_lines(metrics: Mapping[str, Any]) -> list[str]:
     lines = [f"{measured} on {dataset['test']:,} test images ({of})"]
     if "control" in metrics:
         name = f"{metrics['control'].get('name', 'plain')} control"
-        lines.append(f"  {name:<26}{_score(metrics['control']['test'])}   {_passes(passes['control'])}")
+        if metrics["control"].get("same_as_plain_head"):
+            lines.append(f"  {name:<26}not run: {SAME_TRAINING}")
+        else:
+            lines.append(f"  {name:<26}{_score(metrics['control']['test'])}   {_passes(passes['control'])}")
     lines.append(f"  method, plain head        {_score(test['plain'])}   {_passes(passes['method'])}")
     for head, figures in test.items():
         if head != "plain":
@@ -62,6 +68,8 @@ def accuracy_lines(metrics: Mapping[str, Any]) -> list[str]:
         lines.append(f"  counted as wrong          images of classes that are only in the test set: {names}")
     if "difference" in metrics:
         lines.append(f"  plain head minus control  {difference_line(metrics['difference'])}")
+    for head, difference in metrics.get("against_plain_head", {}).items():
+        lines.append(f"  {f'{head} minus plain head':<26}{difference_line(difference)}")
     if "leak_check" in metrics:
         lines.append(f"  leak check                {leak_line(metrics['leak_check'], what)}")
     return lines

@@ -83,6 +83,24 @@ def test_several_labels_are_reported_by_their_own_measures() -> None:
     assert any(line.endswith("only in the test set: owl") for line in lines)
 
 
+def test_a_control_that_is_the_plain_head_is_not_compared_with_it() -> None:
+    gained = {"graph": {"value": 0.02, "low": 0.01, "high": 0.03}, "mean": {"value": 0.0, "low": -0.01, "high": 0.01}}
+    control = {"test": 0.9743, "same_as_plain_head": True}
+    lines = accuracy_lines(metrics(frozen_encoder=True, control=control, against_plain_head=gained))
+    assert lines[1:-1] == [
+        "  plain control             not run: with a frozen encoder it is the same training as the plain head, so that "
+        "comparing them says nothing",
+        "  method, plain head        97.43 %   31,000 encoder passes",
+        "  method, graph head        95.00 %",
+        "  method, mean of the two   97.00 %",
+        "  graph minus plain head    +2.00 points, 95 % interval [+1.00, +3.00]: better on these images, with this one "
+        "seed",
+        "  mean minus plain head     +0.00 points, 95 % interval [-1.00, +1.00]: within noise",
+    ]
+    trained = "\n".join(accuracy_lines(metrics(frozen_encoder=True, control={"test": 0.9, "name": "mine:CONTROL"})))
+    assert "not run" not in trained
+
+
 def test_without_a_control_nothing_is_compared() -> None:
     text = "\n".join(accuracy_lines(metrics()))
     assert "control" not in text
