@@ -17,6 +17,7 @@ from csrms_dist.hierarchy.difficulty import LEVEL_NAMES, difficulty_levels
 from csrms_dist.hierarchy.dominance import fallback_classes
 from csrms_dist.methods.settings import MethodSettings
 from csrms_dist.metrics.classification import imbalance
+from csrms_dist.metrics.resolution import is_constant
 from csrms_dist.run_contents import RunContents
 from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.budget import Passes
@@ -115,6 +116,7 @@ def figures(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any]:
             "fallback_classes": [names[k] for k in fallback_classes(graph)],
         },
         **{split: scores.of(answers[TRAIN, split], labels[split]) for split in (TEST, VAL)},
+        "constant_heads": [head for head, values in answers[TRAIN, TEST].heads.items() if is_constant(values)],
         "classes": scores.by_class(answers[TRAIN, TEST].plain, labels[TEST]),
         "passes": {"method": _passes(run, (PRETRAIN, "features", TRAIN))},
         "epochs": {"pretrain": len(run.facts(PRETRAIN)["history"]), "train": asked.epochs},

@@ -61,6 +61,11 @@ def accuracy_lines(metrics: Mapping[str, Any]) -> list[str]:
         if head != "plain":
             name = "mean of the two" if head == "mean" and len(test) == 3 else f"{head} head"
             lines.append(f"  {f'method, {name}':<26}{_score(figures)}")
+    lines += [
+        f"  constant                  the {head} head answers the same for every image: it has learnt nothing"
+        for head in metrics["constant_heads"]
+        if head != "mean"
+    ]
     if dataset["rejected"]:
         lines.append(f"  set aside                 {dataset['rejected']:,} unreadable images (images/rejected.parquet)")
     if dataset["test_only_classes"]:

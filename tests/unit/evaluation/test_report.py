@@ -39,6 +39,7 @@ def metrics(**changes: Any) -> dict[str, Any]:
     return {
         "dataset": {"test": 1360, "multi_label": False, "rejected": 0, "test_only_classes": []},
         "frozen_encoder": False,
+        "constant_heads": [],
         "reading": "structural",
         "seed": 3,
         "patterns": 120,
@@ -99,6 +100,13 @@ def test_a_control_that_is_the_plain_head_is_not_compared_with_it() -> None:
     ]
     trained = "\n".join(accuracy_lines(metrics(frozen_encoder=True, control={"test": 0.9, "name": "mine:CONTROL"})))
     assert "not run" not in trained
+
+
+def test_a_head_that_answers_the_same_for_every_image_is_named() -> None:
+    said = "the graph head answers the same for every image: it has learnt nothing"
+    assert any(line.endswith(said) for line in accuracy_lines(metrics(constant_heads=["graph"])))
+    assert "the plain head answers" in "\n".join(accuracy_lines(metrics(constant_heads=["plain", "graph", "mean"])))
+    assert not any("learnt nothing" in line for line in accuracy_lines(metrics()))
 
 
 def test_without_a_control_nothing_is_compared() -> None:
