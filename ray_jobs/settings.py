@@ -24,7 +24,6 @@ from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.recipe import Recipe
 from csrms_dist.training.settings import PretrainSettings, TrainSettings
 
-
 FEW_ROWS, FEW_IMAGES = 50_000, 5_000
 """Below these `auto` takes one: starting Ray takes longer than the work."""
 DEFAULT_ACTORS = 2

@@ -160,7 +160,6 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         return 0
     from ray_jobs.commands.closing import closing_text
     from ray_jobs.pipeline import run
-    from ray_jobs.plan.text import comparison_text
 
     until = arguments.until if arguments.command == "run" else arguments.command
     result = run(
@@ -168,8 +167,6 @@ def _dispatch(arguments: argparse.Namespace) -> int:
     )
     if until is None:
         print(closing_text(result))
-        if compared := comparison_text(result.run):
-            print(compared)
     else:
         state = "done" if until in result.done else "was done already"
         print(f"{until}: {state}, {result.run.uri}/{until}")

@@ -26,7 +26,7 @@ def execute(context: StageContext) -> None:
         run.writing("cluster", context.inputs, facts) as folder,
         executor_of(hands(settings.actors, len(table), FEW_ROWS), context.ray_slots) as executor,
     ):
-        with Progress("cluster", total=len(PHASES), unit="phases") as progress:
+        with Progress("cluster", total=len(PHASES), unit="phases", steady=False) as progress:
 
             def show(phase: str, done: int, total: int) -> None:
                 share = done / total if total else 1.0

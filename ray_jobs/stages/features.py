@@ -1,4 +1,4 @@
-"""Stage features: the stage-0 encoder over the training images, in this process or with Ray Data, or the user's own vectors."""
+"""Stage features: the stage-0 encoder over the training images (here or in Ray Data), or the user's own vectors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def import_vectors(context: StageContext) -> None:
 
 
 class _Encoder:
-    """This process, or one Ray Data actor: opens table and encoder once, encodes ranges of UNIT images in batches of `size`."""
+    """This process or a Ray Data actor: opens table and encoder once, encodes ranges of UNIT images."""
 
     def __init__(self) -> None:
         self._opened: dict[str, tuple[Classifier, ImageTable, Any]] = {}
@@ -80,7 +80,7 @@ def unit_of(size: int) -> int:
 
 def execute(context: StageContext) -> None:
     """Write features/: un-augmented training features, rows in the order of the image table."""
-    run, size = context.run, context.settings.features.batch_size
+    run = context.run
     table = context.contents.train_images
     indices = table.indices("train")
     dimension = int(Classifier(context.contents.artefact(PRETRAIN)).model.encoder.dimension)

@@ -64,8 +64,9 @@ def test_two_late_starts_are_one_sentence(failing: Any) -> None:
         pass
     assert raised.value.exit_code == 6
     assert str(raised.value) == (
-        "Ray on this machine: got 'The current node timed out during startup.', expected a running Ray; the machine may "
-        "be busy: run the same command again, which goes on, or set every actors and workers to 1, which needs no Ray"
+        "Ray on this machine: got 'The current node timed out during startup.', expected a running Ray; the machine "
+        "may be busy: run the same command again, which goes on, or set every actors and workers to 1, which needs "
+        "no Ray"
     )
     assert [process.wait(10) for process in ray.left] == [-9, -9]
 
@@ -73,9 +74,9 @@ def test_two_late_starts_are_one_sentence(failing: Any) -> None:
 def test_a_cluster_that_is_not_there_is_said_at_once(failing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     ray = failing(ConnectionError("no answer"), ConnectionError("no answer"))
-    with pytest.raises(ClusterError, match=r"Ray on 10.0.0.1:6379: got 'no answer', .* unset RAY_ADDRESS"):
-        with ray_session(2):
-            pass
+    said = r"Ray on 10.0.0.1:6379: got 'no answer', .* unset RAY_ADDRESS"
+    with pytest.raises(ClusterError, match=said), ray_session(2):
+        pass
     assert len(ray.failures) == 1
     ray.left[0].wait(10)
 
