@@ -142,7 +142,8 @@ def _start(ray: Any, options: dict[str, Any], attempts: int) -> None:
                 f"Ray on {place}", got=f"'{said}'" if said else type(error).__name__, expected="a running Ray",
                 remedy=(
                     "the machine may be busy: run the same command again, which goes on, or set every actors and "
-                    "workers to 1, which needs no Ray" if attempts > 1 else "start it or unset RAY_ADDRESS"
+                    "workers to 1, which needs no Ray" if attempts > 1
+                    else "start it, check RAY_AUTH_MODE and its token, or unset RAY_ADDRESS"
                 ),
             ) from error  # fmt: skip
 

@@ -54,8 +54,8 @@ def test_a_ray_job_writes_to_no_folder_that_ray_throws_away(
         assert said.code == 2
         named = "mine" if arguments else "runs/digits"
         assert said.err == (
-            f"csrms run: the run directory: got {named} in a Ray job, whose current folder Ray throws away, expected an "
-            "absolute path; set CSRMS_RUNS to a folder that all nodes share, or name it in full\n"
+            f"csrms run: the run directory: got {named} in a Ray job, whose current folder Ray throws away, expected "
+            "an absolute path; set CSRMS_RUNS to a folder that all nodes share, or name it in full\n"
         )
     assert sorted(path.name for path in here.iterdir()) == ["examples"]
     assert run_directory(here / "mine").path == here / "mine"
@@ -70,5 +70,5 @@ def test_the_run_that_was_written_last_is_found(here: Path, monkeypatch: pytest.
     assert find_run("runs/a").path == here / "runs" / "a"
     monkeypatch.setenv(ROOT, str(here / "shared"))
     assert find_run(None).path == find_run("runs/b").path == here / "shared" / "b"
-    with pytest.raises(RunDirectoryError, match="shared/a: got no run.json in it"):
+    with pytest.raises(RunDirectoryError, match=r"shared/a: got no run.json in it"):
         find_run("runs/a")
