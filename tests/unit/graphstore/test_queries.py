@@ -3,28 +3,50 @@
 from __future__ import annotations
 
 import re
+from types import ModuleType
 
 import pyarrow as pa
 import pytest
 
 from csrms_dist.errors import ConfigError, StoreError
+from graphstore import added_images, additions, predictions
 from graphstore.cypher import parameters, reading, tokens
 from graphstore.queries import NamedQuery, named_queries, named_query, parse
-from graphstore.read_back import COVERS, FIRST_INSTANCE, HAS_LABEL, IN_PATTERN, INSTANCE_BY_ID, PATTERNS, RUNS
+from graphstore.read_back import (
+    ADDITIONS,
+    COVERS,
+    FIRST_INSTANCE,
+    HAS_LABEL,
+    IN_PATTERN,
+    INSTANCE_BY_ID,
+    PATTERNS,
+    RUNS,
+)
 from graphstore.schema import SCHEMA
 from ray_jobs.commands.query import _CLASS_NAMES
 
 NAMES = [
-    "changed_instances", "confused_classes", "confusions", "dominance", "hardest", "instance", "label_suspects", "largest_patterns", "mistakes",
-    "mixed_patterns", "moved_patterns", "outliers", "pattern_neighbours", "r_id", "r_id_pairs", "r_is",
-    "r_is_pairs", "r_mc", "r_mc_pairs", "representativeness", "runs", "shared_patterns",
+    "changed_instances", "confused_classes", "confusions", "dominance", "hardest", "instance", "label_suspects",
+    "largest_patterns", "mistakes", "mixed_patterns", "moved_patterns", "outliers", "pattern_neighbours", "r_id",
+    "r_id_pairs", "r_is", "r_is_pairs", "r_mc", "r_mc_pairs", "representativeness", "runs", "shared_patterns",
 ]  # fmt: skip
+
+
+def texts_of(module: ModuleType) -> list[str]:
+    """The Cypher texts that a module keeps under names of its own."""
+    found = [value for name, value in vars(module).items() if re.fullmatch("_[A-Z_]+", name)]
+    assert found
+    return [text for text in found if isinstance(text, str) and "MATCH" in text]
+
+
 COLUMNS = [IN_PATTERN, HAS_LABEL, COVERS, PATTERNS]
 INTERNAL = [
     RUNS,
+    ADDITIONS,
     FIRST_INSTANCE,
     INSTANCE_BY_ID,
     _CLASS_NAMES,
+    *(text for module in (added_images, additions, predictions) for text in texts_of(module)),
     *(text for c in COLUMNS for text in (c.by_rows, c.by_lists)),
 ]
 
@@ -38,7 +60,7 @@ UNPORTABLE = {
     "an index or a slice of a list": r"[\w)\]]\[[^:]*(\d|\.\.)",
     "two labels": r":\w+:\w+",
     "a label expression": r":\w+\s*[|&!]",
-    "WITH ... ORDER BY": r"\bWITH\b(?:(?!RETURN).)*ORDER BY",
+    "WITH ... ORDER BY without LIMIT": r"\bWITH\b(?:(?!RETURN).)*ORDER BY(?:(?!LIMIT).)*\b(MATCH|RETURN|WITH)\b",
     "a path of many steps": r"-\[[^\]]*\*",
     "arithmetic in 32 bits where 1.0 * would make it 64": r"(?<!1\.0\*)\b\w+\.(score|difficulty)\s?[-+*/]",
     "CASE whose first value is whole and another is not": r"\bTHEN -?\d+ (?:WHEN|ELSE)\b[^A-Z]*\d\.\d",
