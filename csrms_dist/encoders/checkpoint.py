@@ -29,7 +29,7 @@ _UNSUPPORTED = re.compile(r"(?:GLOBAL|unsupported class|Unsupported class|unsupp
 
 
 def _inert() -> Iterator[Any]:
-    """What trainers keep beside their tensors and what runs nothing when it is made: arguments, paths, NumPy's numbers."""
+    """What trainers keep beside their tensors, and what runs nothing when made: arguments, paths, numbers of NumPy."""
     yield from (argparse.Namespace, pathlib.PosixPath, np.ndarray, np.dtype)
     yield from {type(np.dtype(code)) for code in "?bBhHiIlLqQefd"}
     for core in ("core", "_core"):

@@ -56,5 +56,5 @@ def test_a_file_in_any_unicode(encoding: str, tmp_path: Path) -> None:
 
 
 def test_a_repeated_key_in_an_override() -> None:
-    with pytest.raises(ConfigError, match="--set train: got '{epochs: 1, epochs: 2}', expected a YAML value"):
+    with pytest.raises(ConfigError, match=r"--set train: got '\{epochs: 1, epochs: 2\}', expected a YAML value"):
         load_settings(None, ["train={epochs: 1, epochs: 2}"])

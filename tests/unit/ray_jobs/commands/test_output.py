@@ -50,5 +50,5 @@ def test_lists_in_csv_are_such_json_too() -> None:
 
 @pytest.mark.parametrize("word", ["NaN", "-Infinity", "{", "[" * 100_000])
 def test_a_parameter_that_is_no_json(word: str) -> None:
-    with pytest.raises(ConfigError, match="--param x: got .*, expected a JSON value"):
+    with pytest.raises(ConfigError, match=r"--param x: got .*, expected a JSON value"):
         parse_parameters([f"x:={word}"])
