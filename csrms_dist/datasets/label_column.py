@@ -58,6 +58,7 @@ class LabelColumn:
         self.multi_label = column == "labels"
         self._kind = ""
         self._text = ClassNames()
+        self._known: dict[int, str] = {}
         self._names: dict[int, str] = {}
         self._tags_fit = True
         self._width = 0
@@ -71,8 +72,7 @@ class LabelColumn:
 
     def learn(self, metadata: dict[bytes, bytes] | None) -> None:
         """Take the classes' names from a file's metadata."""
-        for k, name in names_in_metadata(self.name, metadata).items():
-            self._names.setdefault(k, name)
+        self._known = names_in_metadata(self.name, metadata) or self._known
 
     def read(self, batch: pa.RecordBatch, file: str, row_name: Callable[[int], str]) -> LabelRows:
         """The labels of a record batch; the indices of texts and of 0/1 vectors are final after `final`.
@@ -112,6 +112,8 @@ class LabelColumn:
             self._learn_names(indices, batch, counts, ~missing, file)
         if self._width > 0:
             indices = indices.astype(np.uint8)  # 0 and 1 alone
+        elif len(indices) and abs(indices).max() <= np.iinfo(np.int32).max:
+            indices = indices.astype(np.int32)
         return LabelRows(np.concatenate([[0], np.cumsum(counts)]), indices, missing)
 
     def _indices(self, values: pa.Array, kind: pa.DataType, what: str) -> I64:
@@ -180,14 +182,19 @@ class LabelColumn:
     @property
     def n_classes(self) -> int:
         """How many classes the column itself tells of; 0: as many as the highest index says."""
-        return self._width if self.is_vector else 0
+        return len(self._text.names) if self._kind == "text" else self._width if self.is_vector else 0
+
+    @property
+    def n_known(self) -> int:
+        """How many classes the metadata name, with or without a row; 0: they name none."""
+        return len(self._known)
 
     @property
     def names(self) -> dict[int, str]:
         """The classes' names by final index, of those that have one."""
         if self._kind == "text":
             return self._text.names
-        return self._names if self._tags_fit else {}
+        return self._known | (self._names if self._tags_fit else {})
 
     @property
     def notes(self) -> list[str]:
