@@ -41,7 +41,9 @@ def membership_from_csr(
 
 
 def _class_indices(label: Any) -> list[int]:
-    """A class index or a list of them as a list. Raises TypeError for anything but whole numbers."""
+    """A class index, a list of them or None as a list. Raises TypeError for anything but whole numbers."""
+    if label is None:
+        return []
     try:
         return [operator.index(label)]
     except TypeError:
@@ -50,7 +52,10 @@ def _class_indices(label: Any) -> list[int]:
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """The classes, in the order of their index, and whether an image may have several of them."""
+    """The classes, in the order of their index, and whether an image may have several of them.
+
+    No classes at all are those of a data set in which nothing has a label.
+    """
 
     class_names: tuple[str, ...]
     multi_label: bool = False
@@ -59,11 +64,11 @@ class LabelSpace:
     def n_classes(self) -> int:
         return len(self.class_names)
 
-    def membership(self, labels: Iterable[int | Sequence[int]], ids: Sequence[str] | None = None) -> Membership:
-        """Labels of N instances (class indices, or lists of them) -> membership (N, K).
+    def membership(self, labels: Iterable[int | Sequence[int] | None], ids: Sequence[str] | None = None) -> Membership:
+        """Labels of N instances (class indices, lists of them, or None where nobody gave any) -> membership (N, K).
 
-        Raises DataError, naming the instance, when a label is outside 0..K-1, or when a single-label instance has not
-        exactly one label.
+        Raises DataError, naming the instance, when a label is outside 0..K-1, or when a single-label instance has
+        several labels or an empty list of them.
         """
         rows = []
         for n, label in enumerate(labels):
@@ -80,7 +85,7 @@ class LabelSpace:
                     f"label of {name}", got=str(bad[0]), expected=f"a class index in 0..{self.n_classes - 1}",
                     remedy="correct the label or the list of classes",
                 )  # fmt: skip
-            if not self.multi_label and len(row) != 1:
+            if label is not None and not self.multi_label and len(row) != 1:
                 got = f"{len(row)} labels"
                 raise DataError(f"labels of {name}", got=got, expected="one label", remedy="use the column `labels`")
             rows.append(row)

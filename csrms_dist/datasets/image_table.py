@@ -24,7 +24,7 @@ from scipy import sparse
 from csrms_dist.basics.arrays import I32, I64, U8, Bools
 from csrms_dist.basics.hashing import texts
 from csrms_dist.datasets.decoding import Shape, Stored, Unreadable, decode, encode_png, in_threads, load, stored_size
-from csrms_dist.datasets.image_source import SPLITS, TRAIN, ImageSource
+from csrms_dist.datasets.image_source import SPLITS, TRAIN, UNLABELLED, ImageSource
 from csrms_dist.datasets.kernels import channel_sums, gather
 from csrms_dist.errors import DataError
 from csrms_dist.labels import LabelSpace, Membership
@@ -153,14 +153,14 @@ def write_image_table(
 ) -> Written:
     """Write an image table in one pass, a record batch at a time; images that cannot be read are left out.
 
-    Raises DataError for images that do not fit the ids, a split without a readable image, and a class that had
-    training images, none of them readable.
+    Raises DataError for images that do not fit the ids, a split with labels without a readable image, and a class that
+    had training images, none of them readable.
 
-    source: its ids are unique.
+    source: its ids are unique; without a row it makes an empty table, if `shape` is given.
     shape: of the images where the source does not say it.
     on_images: hears how many more images have been read.
     """
-    if not len(source):
+    if not len(source) and shape is None:
         raise DataError(source.name, got="no images", expected="at least one")
     shape = source.shape or shape
     totals = np.zeros((len(SPLITS), 2, 3), np.int64)
@@ -184,6 +184,8 @@ def write_image_table(
                     content.update(_hashed(image.content))
             on_images(len(items))
         _refuse_emptied(source, rejected)
+        if not len(source) and shape is not None:
+            writer = _Writer(path, shape)
         if writer is None or shape is None:
             raise DataError(source.name, got="no readable image", expected="at least one")
     finally:
@@ -335,7 +337,7 @@ def _refuse_emptied(source: ImageSource, rejected: list[tuple[int, str]]) -> Non
     kept[[row for row, _ in rejected]] = False
     for code, split in enumerate(SPLITS):
         of_split = source.split == code
-        if of_split.any() and not (of_split & kept).any():
+        if code != UNLABELLED and of_split.any() and not (of_split & kept).any():
             expected = f"a readable image in the split {split}"
             raise DataError(source.name, got=why, expected=expected, remedy="repair or replace them")
     training = source.split == TRAIN
