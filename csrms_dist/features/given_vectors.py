@@ -1,4 +1,4 @@
-"""A user's own vectors: Parquet of id, vector and labels -> a feature table."""
+"""A user's own vectors: Parquet of id, vector, labels and split -> a feature table."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from csrms_dist.artefacts.files import NpyWriter
-from csrms_dist.basics.arrays import F32, I32
+from csrms_dist.basics.arrays import F32, I32, U8, Bools
 from csrms_dist.basics.arrow import is_list
 from csrms_dist.basics.hashing import Texts, repeated_ids, text_at
+from csrms_dist.datasets.image_source import SPLITS, TRAIN, UNLABELLED
 from csrms_dist.errors import DataError
 from csrms_dist.features.feature_table import FeatureTable
 from csrms_dist.features.vector_column import VECTOR, first_misfit, holds_numbers, open_vectors
 from csrms_dist.labels import MAX_CLASSES, LabelSpace, Membership, membership_from_csr
 
+SPLIT = "split"
 _ROWS = 4096  # of the user's file in memory at once
 _READABLE = "a Parquet file of id and vector"
 
@@ -32,12 +34,15 @@ def read_vectors(path: str | Path, folder: Path | None = None) -> FeatureTable:
     """Import a user's Parquet of `id`, `vector` and, if there are labels, `label` or `labels` (`labels` wins).
 
     With `folder` the vectors go to its vectors.npy while the file is read, a few thousand rows at a time, and are
-    memory-mapped from there; `save` to the same folder adds the rest.
+    memory-mapped from there; `save_divided` to the same folder adds the rest.
+
+    A column `split` says train, val, test or unlabelled. A row without a label (null, or -1 in `label`) is of the split
+    unlabelled; where no row has any, the table has no labels, and unlabelled rows are rows of training.
 
     `label_space` in the schema's metadata (JSON with `class_names`, as in rows.arrow) or the column `class_name`
     (beside `label`) names the classes; otherwise their index does. Raises DataError for a missing file or column,
-    repeated ids, vectors of unequal width, values that float32 cannot hold, and labels that are no class index, naming
-    the row.
+    repeated ids, vectors of unequal width, values that float32 cannot hold, labels that are no class index and other
+    splits, naming the row, and a table without a training row.
     """
     path = Path(path)
     if not path.is_file():
@@ -50,10 +55,12 @@ def read_vectors(path: str | Path, folder: Path | None = None) -> FeatureTable:
 class VectorFacts:
     """The size of a user's file of vectors. labels: how many in all rows. id_bytes: of the first id.
 
-    n_classes: one more than the highest class index; None without labels.
+    held_out: rows that are not of the split train. n_classes: one more than the highest class index; None without
+    labels.
     """
 
     rows: int
+    held_out: int
     dimension: int
     id_bytes: float
     labels: int
@@ -74,6 +81,7 @@ def vector_facts(path: Path) -> VectorFacts:
         count, highest = _count_labels(file, column) if column else (0, -1)
         return VectorFacts(
             rows=int(file.metadata.num_rows),
+            held_out=_count_held_out(file, column if highest >= 0 else None),
             dimension=len(first[VECTOR][0].as_py() or ()),
             id_bytes=float(len(str(first["id"][0].as_py()))),
             labels=count,
@@ -85,11 +93,31 @@ def _label_column(names: Sequence[str]) -> str | None:
     return next((name for name in ("labels", "label") if name in names), None)
 
 
+def _count_held_out(file: pq.ParquetFile, label: str | None) -> int:
+    """The rows that another split is given for, or that lack the label."""
+    columns = [name for name in (SPLIT, label) if name in file.schema_arrow.names]
+    count = 0
+    for batch in file.iter_batches(columns=columns) if columns else ():
+        other = np.zeros(len(batch), np.bool_)
+        if SPLIT in columns:
+            other |= np.asarray(pc.fill_null(pc.not_equal(batch[SPLIT], SPLITS[TRAIN]), True))
+        if label:
+            other |= np.asarray(batch[label].is_null())
+            if label == "label":
+                other |= np.asarray(pc.fill_null(pc.equal(batch[label], -1), True))
+        count += int(other.sum())
+    return count
+
+
 def _count_labels(file: pq.ParquetFile, column: str) -> tuple[int, int]:
     """How many labels there are, and the highest; -1: none."""
     count, highest = 0, -1
+    if pa.types.is_null(file.schema_arrow.field(column).type):
+        return count, highest
     for batch in file.iter_batches(columns=[column]):
         values = pc.list_flatten(batch[column]) if column == "labels" else batch[column]
+        if column == "label":
+            values = values.filter(pc.not_equal(values, -1))
         count += len(values) - values.null_count
         highest = max(highest, pc.max(values).as_py() if len(values) > values.null_count else -1)
     return count, highest
@@ -120,9 +148,53 @@ class _Reader:
                 stack.callback((folder / ".ids").unlink)  # what is mapped stays readable
             ids = self._ids(spool)
             vectors = self._vectors(ids, folder)
-            space, membership = self._labels(ids)
+            space, membership, missing = self._labels(ids)
+            split = self._split(ids)
+        if space is None and split is not None:
+            split[split == UNLABELLED] = TRAIN  # so are all
+        if space is not None and missing.any():
+            split = np.full(self.n, TRAIN, np.uint8) if split is None else split
+            split[missing] = UNLABELLED
+        self._check_split(ids, split, membership)
         part = np.zeros(self.n, np.int32)
-        return FeatureTable(vectors, np.arange(self.n, dtype=np.int64), part, ids, membership, space)
+        return FeatureTable(vectors, np.arange(self.n, dtype=np.int64), part, ids, membership, space, split)
+
+    def _split(self, ids: Texts) -> U8 | None:
+        """The column `split` as codes; None without one."""
+        if SPLIT not in self.schema.names:
+            return None
+        codes = np.zeros(self.n, np.uint8)
+        for first, batch in self._batches(SPLIT):
+            words = batch.column(0)
+            if not (pa.types.is_string(words.type) or pa.types.is_large_string(words.type)):
+                raise DataError(f"{self.path}: column split", got=str(words.type), expected=", ".join(SPLITS))
+            found = pc.index_in(words.cast(pa.string()), pa.array(SPLITS))
+            if found.null_count:
+                row = int(np.argmax(np.asarray(found.is_null())))
+                word = words[row].as_py()
+                raise DataError(
+                    f"{self.path}: split of '{text_at(ids, first + row)}'", got=f"'{word}'" if word else "nothing",
+                    expected=f"one of {', '.join(SPLITS)}", remedy="correct it",
+                )  # fmt: skip
+            codes[first : first + len(batch)] = found.to_numpy()
+        return codes
+
+    def _check_split(self, ids: Texts, split: U8 | None, membership: Membership | None) -> None:
+        """Raise DataError without a training row, and for a label in a row of the split unlabelled."""
+        if split is None:
+            return
+        if not (split == TRAIN).any():
+            raise DataError(
+                str(self.path), got="no row of the split train", expected="rows to learn the patterns from",
+                remedy="label some rows, or leave all labels out",
+            )  # fmt: skip
+        if membership is not None:
+            told = np.flatnonzero((split == UNLABELLED) & (np.diff(membership.indptr) > 0))
+            if len(told):
+                raise DataError(
+                    f"{self.path}: split of '{text_at(ids, int(told[0]))}'", got="unlabelled, and a label",
+                    expected="one of them", remedy="correct the split, or leave the label out",
+                )  # fmt: skip
 
     def _batches(self, *columns: str) -> Iterator[tuple[int, pa.RecordBatch]]:
         """(first row, record batch) of some columns."""
@@ -215,10 +287,11 @@ class _Reader:
             remedy="give every row the same width",
         )  # fmt: skip
 
-    def _labels(self, ids: Texts) -> tuple[LabelSpace | None, Membership | None]:
-        column = _label_column(self.schema.names)
-        if column is None:
-            return None, None
+    def _labels(self, ids: Texts) -> tuple[LabelSpace | None, Membership | None, Bools]:
+        """The classes, (N, K) labels and (N,) whether a row has none at all; None, None where no row has any."""
+        column, missing = _label_column(self.schema.names), np.zeros(self.n, np.bool_)
+        if column is None or pa.types.is_null(self.schema.field(column).type):
+            return None, None, ~missing
         what, multi_label, kind = f"{self.path}: column {column}", column == "labels", self.schema.field(column).type
         if multi_label != is_list(kind) or not pa.types.is_integer(kind.value_type if multi_label else kind):
             expected = "lists of class indices" if multi_label else "class indices (names go into class_name)"
@@ -227,14 +300,18 @@ class _Reader:
         parts: list[I32] = []
         for first, batch in self._batches(column):
             values = batch.column(0)
-            nothing = np.asarray(values.is_null())
+            nothing = np.zeros(len(values), np.bool_)
+            absent = np.asarray(values.is_null())
             if multi_label:
                 lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
                 owner = np.repeat(np.arange(len(values)), lengths)
                 values = values.flatten()
                 nothing[owner[np.asarray(values.is_null())]] = True
             else:
-                lengths, owner = np.ones(len(values), np.int64), np.arange(len(values))
+                absent = absent | np.asarray(pc.fill_null(pc.equal(values, -1), False))
+                owner = np.flatnonzero(~absent)
+                lengths, values = (~absent).astype(np.int64), values.filter(pa.array(~absent))
+            missing[first : first + len(absent)] = absent
             if nothing.any():
                 name = text_at(ids, first + int(np.argmax(nothing)))
                 raise DataError(
@@ -252,6 +329,8 @@ class _Reader:
             parts.append(classes.astype(np.int32))
         indices = np.concatenate(parts)
         n_classes = 1 + int(indices.max(initial=-1))
+        if missing.all():
+            return None, None, missing
         if n_classes == 0:
             raise DataError(what, got="no label at all", expected="at least one class", remedy="drop the column")
         space = LabelSpace(self._class_names(n_classes), multi_label)
@@ -263,7 +342,7 @@ class _Reader:
                 expected=f"a class index in 0..{space.n_classes - 1}",
                 remedy="correct the label or the list of classes",
             )  # fmt: skip
-        return space, membership_from_csr(indptr, indices, space.n_classes)
+        return space, membership_from_csr(indptr, indices, space.n_classes), missing
 
     def _class_names(self, n_classes: int) -> tuple[str, ...]:
         if stored := (self.schema.metadata or {}).get(b"label_space"):
@@ -273,7 +352,7 @@ class _Reader:
             for _, batch in self._batches("label", "class_name"):
                 pairs = pa.Table.from_batches([batch]).group_by(batch.schema.names, use_threads=False).aggregate([])
                 for k, name in zip(pairs["label"].to_pylist(), pairs["class_name"].to_pylist(), strict=True):
-                    if name is not None and found.setdefault(k, str(name)) != str(name):
+                    if k is not None and name is not None and found.setdefault(k, str(name)) != str(name):
                         got = f"'{found[k]}' and '{name}' for class {k}"
                         raise DataError(f"{self.path}: column class_name", got=got, expected="one name a class")
         return tuple(found.get(k, str(k)) for k in range(n_classes))

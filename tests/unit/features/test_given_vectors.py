@@ -100,6 +100,53 @@ def test_several_labels_win_over_one(tmp_path: Path, kind: Any) -> None:
     assert label_lists(table.membership) == [[1, 3], [], [3]]
 
 
+@pytest.mark.parametrize(
+    ("columns", "split", "labels"),
+    [
+        ({"label": pa.array([1, None, -1])}, ["train", "unlabelled", "unlabelled"], [[1], [], []]),
+        ({"labels": pa.array([[0, 1], None, []])}, ["train", "unlabelled", "train"], [[0, 1], [], []]),
+        (
+            {"label": pa.array([1, None, 0]), "split": pa.array(["train", "test", "val"])},
+            ["train", "unlabelled", "val"],
+            [[1], [], [0]],
+        ),
+        ({"label": pa.array([None, -1, None])}, ["train"] * 3, [[], [], []]),
+        ({"label": pa.array([None, None, None])}, ["train"] * 3, [[], [], []]),
+        ({"labels": pa.array([None, None, None], pa.list_(pa.int64()))}, ["train"] * 3, [[], [], []]),
+        ({"split": pa.array(["train", "unlabelled", "test"])}, ["train", "train", "test"], [[], [], []]),
+    ],
+)
+def test_rows_have_a_split_and_those_without_a_label_are_unlabelled(
+    tmp_path: Path, columns: dict[str, Any], split: list[str], labels: list[list[int]]
+) -> None:
+    table = read_vectors(parquet(tmp_path, **columns))
+    assert table.split_names.to_pylist() == split
+    assert label_lists(table.labels) == labels
+    assert table.classes.n_classes == (1 + max(k for row in labels for k in row) if any(labels) else 0)
+
+
+def test_rows_of_other_splits_are_written_beside_those_of_training(tmp_path: Path) -> None:
+    split = pa.array(["train", "test", "train"])
+    path = parquet(tmp_path, label=pa.array([1, 0, None]), split=split)
+    for name in ("alone", "streamed", "whole"):
+        (tmp_path / name).mkdir()
+    assert read_vectors(path, tmp_path / "streamed").save_divided(tmp_path / "streamed") == 2
+    assert read_vectors(path).save_divided(tmp_path / "whole") == 2
+    train, others = (FeatureTable.load(tmp_path / "streamed" / part) for part in (".", "held_out"))
+    assert (train.instance.tolist(), train.id_list(), train.split) == ([0], ["a"], None)
+    assert (others.instance.tolist(), others.id_list()) == ([1, 2], ["b", "c"])
+    assert others.split_names.to_pylist() == ["test", "unlabelled"]
+    assert (train.vectors.tolist(), others.vectors.tolist()) == (VECTORS[:1], VECTORS[1:])
+    assert (label_lists(train.labels), label_lists(others.labels)) == ([[1]], [[0], []])
+    only = {"id": pa.array(IDS[:1]), "vector": pa.array(VECTORS[:1], F32_LIST), "label": pa.array([1])}
+    assert read_vectors(parquet(tmp_path, **only)).save_divided(tmp_path / "alone") == 0
+    for name in ("rows.arrow", "vectors.npy"):
+        files = [(tmp_path / folder / name).read_bytes() for folder in ("alone", "streamed", "whole")]
+        assert files[0] == files[1] == files[2]
+    assert sorted(file.name for file in (tmp_path / "alone").iterdir()) == ["rows.arrow", "vectors.npy"]
+    assert sorted(file.name for file in (tmp_path / "streamed").iterdir()) == ["held_out", "rows.arrow", "vectors.npy"]
+
+
 def test_what_was_read_can_be_saved(tmp_path: Path) -> None:
     table = read_vectors(parquet(tmp_path, labels=pa.array([[1], [], [0]], pa.list_(pa.int64()))))
     table.save(tmp_path)
@@ -171,21 +218,26 @@ NAN, INF = float("nan"), float("inf")
         ({"vector": pa.array([[1.0], [None], [2]], F32_LIST)}, "vector of 'b': got nan"),
         ({"vector": pa.array([[1], [None], [2]], pa.list_(pa.int64()))}, "vector of 'b': got nan"),
         ({"vector": pa.array([[1.0], [2], [1e300]])}, "vector of 'c': got inf, expected finite float32 numbers"),
-        ({"label": pa.array([0, None, 1])}, "label of 'b': got nothing, expected a label; fill it in"),
-        ({"label": pa.array([0, 1, -1])}, r"label of 'c': got \[-1\], expected class indices in 0\.\."),
+        ({"label": pa.array([0, 1, -2])}, r"label of 'c': got \[-2\], expected class indices in 0\.\."),
         ({"label": pa.array([0, 1, 2**40])}, rf"label of 'c': got \[{2**40}\], expected class indices in 0\.\."),
         ({"label": pa.array([0.0, 1.5, 2.0])}, "column label: got double, expected class indices"),
         ({"label": pa.array([0.0, NAN, INF])}, "column label: got double"),
         ({"label": pa.array(["cat", "dog", "cat"])}, r"column label: got string, .*names go into class_name"),
         ({"label": pa.array([True, False, True])}, "column label: got bool"),
         ({"label": pa.array([[0], [1], [2]])}, "column label: got list"),
-        ({"label": pa.array([None, None, None])}, "column label: got null"),
         ({"labels": pa.array([0, 1, 2])}, "column labels: got int64, expected lists of class indices"),
-        ({"labels": pa.array([[0], None, [1]])}, "labels of 'b': got nothing"),
         ({"labels": pa.array([[0], [1, None], [1]])}, "labels of 'b': got nothing"),
         ({"labels": pa.array([[0], [1, -2], [1]])}, r"labels of 'b': got \[1, -2\]"),
         ({"labels": pa.array([["x"], ["y"], ["z"]])}, "column labels: got list<.*string>"),
         ({"labels": pa.array([[], [], []], pa.list_(pa.int64()))}, "column labels: got no label at all"),
+        ({"split": pa.array(["train", "dev", "test"])}, "split of 'b': got 'dev', expected one of train, val, test, "),
+        ({"split": pa.array(["train", None, "test"])}, "split of 'b': got nothing, expected one of train, val, test, "),
+        ({"split": pa.array([0, 1, 2])}, "column split: got int64, expected train, val, test, unlabelled"),
+        ({"split": pa.array(["val", "test", "test"])}, "got no row of the split train"),
+        (
+            {"split": pa.array(["train", "unlabelled", "test"]), "label": pa.array([0, 1, 0])},
+            "'b': got unlabelled, and",
+        ),
         (
             {"label": pa.array([0, 1, 0]), "class_name": pa.array(["cat", "dog", "cow"])},
             "column class_name: got 'cat' and 'cow' for class 0, expected one name a class",
@@ -227,17 +279,23 @@ def test_a_parquet_without_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "labels", "n_classes"),
+    ("columns", "labels", "n_classes", "held_out"),
     [
-        ({}, 0, None),
-        ({"label": pa.array([4, None, 0])}, 2, 5),
-        ({"labels": pa.array([[2], [], [0, 6]])}, 3, 7),
-        ({"labels": pa.array([[], [], []], pa.list_(pa.int64()))}, 0, None),
+        ({}, 0, None, 0),
+        ({"label": pa.array([4, None, 0])}, 2, 5, 1),
+        ({"label": pa.array([4, -1, 0]), "split": pa.array(["train", "train", "val"])}, 2, 5, 2),
+        ({"label": pa.array([None, None, None])}, 0, None, 0),
+        ({"labels": pa.array([[2], [], [0, 6]])}, 3, 7, 0),
+        ({"labels": pa.array([[2], None, [0, 6]])}, 3, 7, 1),
+        ({"labels": pa.array([[], [], []], pa.list_(pa.int64()))}, 0, None, 0),
     ],
 )
-def test_a_file_is_counted(tmp_path: Path, columns: dict[str, Any], labels: int, n_classes: int | None) -> None:
+def test_a_file_is_counted(
+    tmp_path: Path, columns: dict[str, Any], labels: int, n_classes: int | None, held_out: int
+) -> None:
     found = vector_facts(parquet(tmp_path, **columns))
-    assert found == VectorFacts(rows=3, dimension=2, id_bytes=1.0, labels=labels, n_classes=n_classes)
+    facts = {"rows": 3, "dimension": 2, "id_bytes": 1.0}
+    assert found == VectorFacts(**facts, held_out=held_out, labels=labels, n_classes=n_classes)
 
 
 def test_a_file_that_cannot_be_counted_is_refused(tmp_path: Path) -> None:
