@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from csrms_dist.basics.arrays import Matrix
-from csrms_dist.basics.arrow import is_list
+from csrms_dist.basics.arrow import is_list, plain, stored_type
 from csrms_dist.basics.parquet import batches, open_parquet
 from csrms_dist.errors import DataError
 from csrms_dist.features.vector_column import VECTOR, first_misfit, holds_numbers
@@ -70,7 +70,7 @@ class ParquetRows:
         for file in files:
             opened, first = open_parquet(file, _READABLE, (VECTOR,)), 0
             if opened.metadata.num_rows:
-                self._check_type(file, opened.schema_arrow.field(VECTOR).type)
+                self._check_type(file, stored_type(opened.schema_arrow.field(VECTOR).type))
             for group in range(opened.metadata.num_row_groups):
                 self._groups.append((file, group, first))
                 first += opened.metadata.row_group(group).num_rows
@@ -140,7 +140,7 @@ class ParquetRows:
             for _, batch in batches(file, opened, READ, [VECTOR], row_groups=[group]):
                 low, high = max(start, first), min(stop, first + len(batch))
                 if low < high:
-                    yield self._matrix(batch.column(0).slice(low - first, high - low), file, low - before, width)
+                    yield self._matrix(plain(batch.column(0)).slice(low - first, high - low), file, low - before, width)
                 first += len(batch)
                 if first >= stop:
                     return

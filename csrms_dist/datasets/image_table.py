@@ -70,7 +70,8 @@ class ImageTable:
         rows = pa.ipc.open_file(pa.memory_map(str(_rows_file(path)))).get_batch(0)
         self.ids: pa.StringArray = rows["id"]
         """(N,), memory-mapped."""
-        self._split: U8 = rows["split"].to_numpy()
+        self.split: U8 = rows["split"].to_numpy()
+        """(N,) index into SPLITS, memory-mapped."""
         labels = rows["labels"]
         self.membership: Membership = _mapped_membership(
             labels.offsets.to_numpy(), labels.values.to_numpy(), self.label_space.n_classes
@@ -83,7 +84,7 @@ class ImageTable:
 
     def indices(self, split: str) -> I64:
         """The dense indices of a split, ascending."""
-        return np.flatnonzero(self._split == SPLITS.index(split)).astype(np.int64)
+        return np.flatnonzero(self.split == SPLITS.index(split)).astype(np.int64)
 
     def pixels(self, indices: npt.NDArray[np.integer]) -> U8:
         """(B,) dense indices -> (B, H, W, 3) uint8, a copy. Raises IndexError for an index that the table has not."""
@@ -107,7 +108,7 @@ class ImageTable:
     def channel_statistics(self, split: str = "train") -> tuple[list[float], list[float]]:
         """Mean and standard deviation of each channel of a split, in 0..1, from exact integer sums."""
         total, squares = (np.array(sums, np.float64) for sums in self._sums[split])
-        count = max(1, int((self._split == SPLITS.index(split)).sum()) * self.shape[0] * self.shape[1])
+        count = max(1, int((self.split == SPLITS.index(split)).sum()) * self.shape[0] * self.shape[1])
         mean = total / count
         std = np.sqrt(np.maximum(squares / count - mean * mean, 0.0))
         return (mean / 255).tolist(), (np.maximum(std, 1e-3) / 255).tolist()

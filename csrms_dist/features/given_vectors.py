@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, overload
 
@@ -22,19 +22,18 @@ from csrms_dist.datasets.label_column import COLUMNS, LabelColumn
 from csrms_dist.datasets.splits import split_of
 from csrms_dist.errors import DataError
 from csrms_dist.features.feature_table import FeatureTable
-from csrms_dist.features.settings import FeaturesSettings
+from csrms_dist.features.settings import READABLE, FeaturesSettings
 from csrms_dist.features.vector_column import first_misfit, holds_numbers
 from csrms_dist.features.vector_files import SUFFIXES, Columns, open_columns
 from csrms_dist.labels import LabelRows, LabelSpace, Membership, checked_labels, membership_from_csr
 
 _ROWS = 4096  # of the user's file in memory at once
-_READABLE = "a Parquet, .npy or .npz file of vectors"
 
 
 def read_vectors(
     path: str | Path, folder: Path | None = None, settings: FeaturesSettings | None = None
 ) -> FeatureTable:
-    """Import a user's `vector`s and, where they are there, their `id`, `split`, and `label` or `labels` (`labels` wins).
+    """Import a user's `vector`s with, where they are there, `id`, `split`, and `label` or `labels` (`labels` wins).
 
     settings: the names of the columns, and the table of the rows of a .npy; `path` is not read from it. With `folder`
     the vectors go to its vectors.npy while the file is read, a few thousand rows at a time, and are memory-mapped from
@@ -74,17 +73,10 @@ def vector_facts(path: str | Path, settings: FeaturesSettings | None = None) -> 
 
 
 def _opened(path: str | Path, settings: FeaturesSettings | None) -> _Reader:
-    path, settings = Path(path), settings or FeaturesSettings()
+    settings = replace(settings or FeaturesSettings(), path=str(path))
+    settings.check_paths()
     rows_path = Path(settings.rows_path) if settings.rows_path else None
-    for key, file in (("features.path", path), ("features.rows_path", rows_path)):
-        if file is not None and not file.is_file():
-            raise DataError(key, got=f"{file}, which is not a file", expected=_READABLE)
-    if rows_path is not None and path.suffix.lower() != ".npy":
-        raise DataError(
-            "features.rows_path", got=f"{rows_path} beside {path}", expected="nothing, unless features.path is a .npy",
-            remedy="put ids, labels and splits into the columns of the file",
-        )  # fmt: skip
-    return _Reader(path, open_columns(path, rows_path, settings.vector_column, _READABLE), settings)
+    return _Reader(Path(path), open_columns(Path(path), rows_path, settings.vector_column, READABLE), settings)
 
 
 class _Reader:
@@ -264,20 +256,14 @@ class _Reader:
             remedy="give every row the same width",
         )  # fmt: skip
 
-    def _label_rows(self) -> Iterator[tuple[int, LabelRows]]:
-        """(first row, labels) of every block, not final."""
-        if self.labels is None:
-            return
-        self.labels.learn(self.schema.metadata)
-        for first, batch in self._batches(*self.labels.columns(self.schema.names)):
-            yield first, self.labels.read(batch, str(self.file.path), _RowName(first))
-
     def _labels(self, ids: Texts) -> tuple[LabelSpace | None, Membership | None, Bools]:
         """The classes, (N, K) labels, and (N,) which rows have no label; None, None where no row has any."""
         column, path = self.labels, str(self.file.path)
-        found = LabelRows.joined([rows for _, rows in self._label_rows()])
-        if column is None or found.unlabelled.all():
+        if column is None:
             return None, None, np.ones(self.n, np.bool_)
+        column.learn(self.schema.metadata)
+        blocks = self._batches(*column.columns(self.schema.names))
+        found = LabelRows.joined([column.read(batch, path, _RowName(ids, first)) for first, batch in blocks])
         found = column.final(found, path)
         rows = checked_labels(
             path, ids, found.offsets, found.indices, found.unlabelled, column.multi_label, column.n_known
@@ -306,7 +292,8 @@ class _Reader:
                 row = int(np.argmax(found == len(SPLITS)))
                 word = batch.column(0)[row].as_py()
                 raise DataError(
-                    f"{self.file.path}: split of '{text_at(ids, first + row)}'", got="nothing" if word is None else f"'{word}'",
+                    f"{self.file.path}: split of '{text_at(ids, first + row)}'",
+                    got="nothing" if word is None else f"'{word}'",
                     expected=f"one of {', '.join(SPLITS)}", remedy="correct it",
                 )  # fmt: skip
             codes[first : first + len(batch)] = found
@@ -349,9 +336,10 @@ class _Numbers(Sequence[str]):
 
 @dataclass(frozen=True)
 class _RowName:
-    """How sentences name a row of a block."""
+    """How sentences name a row of the block that begins at `first`."""
 
+    ids: Texts
     first: int
 
     def __call__(self, row: int) -> str:
-        return f"row {self.first + row:,}"
+        return f"'{text_at(self.ids, self.first + row)}'"

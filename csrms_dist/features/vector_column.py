@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from csrms_dist.basics.arrow import is_list
+from csrms_dist.basics.arrow import is_list, stored_type
 
 VECTOR = "vector"
 
 
 def holds_numbers(kind: pa.DataType) -> bool:
     """Whether a column of this type holds lists of numbers."""
+    kind = stored_type(kind)
     return is_list(kind) and bool(pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type))
 
 

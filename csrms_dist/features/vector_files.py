@@ -64,7 +64,7 @@ class ArrayColumns:
         if array.dtype.kind not in "biufUS" or array.ndim not in (1, 2) or (array.ndim == 2 and not array.shape[1]):
             raise DataError(
                 f"{self.path}" + (f": {name}" if len(self._arrays) > 1 else ""),
-                got=f"{array.dtype} of shape {array.shape}", expected="a matrix of numbers, or one number or text a row",
+                got=f"{array.dtype} of shape {array.shape}", expected="a matrix of numbers, or a number or text a row",
             )  # fmt: skip
         block = np.ascontiguousarray(array[start:stop])
         if not block.dtype.isnative:
@@ -124,7 +124,7 @@ def _table(path: Path, expected: str) -> Columns:
     if path.suffix.lower() != ".npz":
         return ParquetColumns(path, expected)
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:  # NumPy leaves a file open that is none
             return ArrayColumns(path, {name: arrays[name] for name in arrays.files})
     except (MemoryError, DataError):
         raise
@@ -136,15 +136,11 @@ def _table(path: Path, expected: str) -> Columns:
 def open_npy(path: Path) -> npt.NDArray[Any]:
     """A .npy file, mapped. Raises DataError when it is none."""
     try:
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="r")
+        array: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     except MemoryError:
         raise
     except (ValueError, OSError, EOFError, AttributeError, SyntaxError) as error:
         got = f"'{error.strerror}'" if isinstance(error, OSError) and error.strerror else "a file that is no whole .npy"
         expected, remedy = "a matrix of numbers", "write it with numpy.save"
         raise DataError(f"{path}", got=got, expected=expected, remedy=remedy) from error
-    if not isinstance(array, np.ndarray):  # a .npz under another name
-        raise DataError(
-            f"{path}", got="a file of several arrays", expected="a matrix of numbers", remedy="call it .npz"
-        )
     return array

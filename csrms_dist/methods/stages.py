@@ -14,6 +14,7 @@ IMAGES = Stage(
     settings=("data",),
     outside=f"{_JOBS}.outside:images",
     estimate=f"{_ESTIMATES}:images",
+    format=3,
 )
 PRETRAIN = Stage(
     "pretrain",
@@ -31,6 +32,7 @@ FEATURES = Stage(
     requires=("images", "pretrain"),
     settings=("encoder", "features"),
     estimate=f"{_ESTIMATES}:features",
+    format=3,
     needs_ray=True,
 )
 GIVEN_FEATURES = Stage(
@@ -39,6 +41,7 @@ GIVEN_FEATURES = Stage(
     settings=("features",),
     outside=f"{_JOBS}.outside:vectors",
     estimate=f"{_ESTIMATES}:given_vectors",
+    format=3,
 )
 CLUSTER = Stage(
     "cluster",
@@ -46,6 +49,7 @@ CLUSTER = Stage(
     requires=("features",),
     settings=("cluster",),
     estimate=f"{_ESTIMATES}:cluster",
+    format=3,
     needs_ray=True,
 )
 GRAPH = Stage(
@@ -56,7 +60,7 @@ GRAPH = Stage(
     held=f"{_JOBS}.graph:is_held",
     estimate=f"{_ESTIMATES}:graph",
     beside=("store",),
-    needs_labels=True,
+    format=3,
 )
 TRAIN = Stage(
     "train",
@@ -67,6 +71,7 @@ TRAIN = Stage(
     format=3,
     beside=("candidates",),
     needs_ray=True,
+    needs_labels=True,
 )
 CONTROL = Stage(
     "control",
@@ -76,6 +81,7 @@ CONTROL = Stage(
     estimate=f"{_ESTIMATES}:control",
     format=3,
     needs_ray=True,
+    needs_labels=True,
 )
 EVALUATE = Stage(
     "evaluate",
@@ -84,6 +90,7 @@ EVALUATE = Stage(
     settings=("seed", "evaluate", "graph", "sampling", "method"),
     estimate=f"{_ESTIMATES}:evaluate",
     needs_ray=True,
+    needs_labels=True,
 )
 
 CLASSIFICATION = (IMAGES, PRETRAIN, FEATURES, CLUSTER, GRAPH, TRAIN, CONTROL, EVALUATE)

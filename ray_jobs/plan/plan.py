@@ -17,9 +17,10 @@ import pyarrow.compute as pc
 
 from csrms_dist.artefacts.names import PLAN
 from csrms_dist.basics.progress import warn
-from csrms_dist.datasets.image_source import TRAIN, VAL, Layout
+from csrms_dist.datasets.image_source import TRAIN, UNLABELLED, VAL, Layout
 from csrms_dist.datasets.layouts.choose import open_layout
 from csrms_dist.features.given_vectors import vector_facts
+from csrms_dist.features.settings import FeaturesSettings
 from csrms_dist.methods.protocol import Stage
 from ray_jobs.pipeline import Work, is_done, prepare
 from ray_jobs.plan.estimates import SESSION_S, Facts, Rates, estimates
@@ -51,7 +52,7 @@ def plan(
     record = {"schema": SCHEMA, "cores": cores, "facts": earlier.get("facts"), "rates": earlier.get("rates")}
     if missing:
         facts, rates = survey(work.settings)
-        if not facts.labels and not facts.shape:
+        if not facts.n_classes:
             missing = [stage for stage in missing if not stage.needs_labels]
         record |= {"facts": asdict(facts), "rates": asdict(rates)}
         kept |= _fresh(missing, done, facts, rates, work, cores)
@@ -68,10 +69,12 @@ def plan(
 def survey(settings: RunSettings) -> tuple[Facts, Rates]:
     """Count what the configuration names, without decoding more than a sample, and measure rates on it."""
     if settings.features.path:
-        return _vector_facts(Path(settings.features.path)), NO_IMAGES
+        return _vector_facts(settings.features), NO_IMAGES
     layout = open_layout(settings.data)
     for note in layout.notes:
         warn(note)
+    if not layout.label_space.n_classes:
+        settings = settings.without_labels()
     with sampled(layout.train) as sample:
         encoder, parameters = encoder_facts(settings, sample.table.shape)
         facts = _image_facts(layout, sample.table.shape, sample.stored_bytes, int(encoder.dimension), parameters)
@@ -85,22 +88,24 @@ def _image_facts(layout: Layout, shape: tuple[int, ...], stored_bytes: float, di
         train=int((train.split == TRAIN).sum()),
         val=int((train.split == VAL).sum()),
         test=len(test),
-        n_classes=layout.label_space.n_classes,
+        n_classes=layout.label_space.n_classes or None,
         labels=float(train.membership.nnz / max(len(train), 1)),
         id_bytes=float(ids or 0),
         shape=tuple(shape),
         stored_bytes=stored_bytes,
         dimension=dimension,
         parameters=parameters,
+        unlabelled=int((train.split == UNLABELLED).sum()),
     )
 
 
-def _vector_facts(path: Path) -> Facts:
+def _vector_facts(settings: FeaturesSettings) -> Facts:
     """The facts of a run on given vectors. Raises DataError for a file that holds none."""
-    found = vector_facts(path)
+    found = vector_facts(settings.path, settings)
     return Facts(
-        train=found.rows, val=0, test=0, n_classes=found.n_classes, labels=found.labels / found.rows,
-        id_bytes=found.id_bytes, shape=(), stored_bytes=0.0, dimension=found.dimension, parameters=0,
+        train=found.rows - found.held_out, val=0, test=found.held_out, n_classes=found.n_classes,
+        labels=found.labels / found.rows, id_bytes=found.id_bytes, shape=(), stored_bytes=0.0,
+        dimension=found.dimension, parameters=0,
     )  # fmt: skip
 
 

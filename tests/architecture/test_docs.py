@@ -47,11 +47,11 @@ REMAKE = "python -m tests.architecture.test_docs"
 
 def query_table() -> Iterator[str]:
     kinds = {arrow: kind for kind, arrow in ANSWERS.items()}
-    yield "| name | answers | parameters | columns | cost |"
-    yield "|---|---|---|---|---|"
+    yield "| name | answers | of the splits | parameters | columns | cost |"
+    yield "|---|---|---|---|---|---|"
     for name, item in named_queries().items():
         columns = ", ".join(f"`{field.name}` {kinds[field.type]}" for field in item.schema)
-        yield f"| `{name}` | {item.purpose} | {item.meaning} | {columns} | {item.cost} |"
+        yield f"| `{name}` | {item.purpose} | {item.splits} | {item.meaning} | {columns} | {item.cost} |"
 
 
 def schema_tables() -> Iterator[str]:
