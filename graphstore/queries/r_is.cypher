@@ -6,7 +6,8 @@
 // cost: the instances of its pattern
 MATCH (a:Instance {key: $instance})-[:IN_PATTERN]->(p:Pattern {run: $run, dominated: true})
 MATCH (p)<-[:IN_PATTERN]-(b:Instance)
-WHERE b.idx <> a.idx AND b.split = 'train' AND a.split <> 'unlabelled'
+WHERE b.idx <> a.idx AND b.split = 'train'
+  AND (a.split IN ['train', 'val', 'test'] OR EXISTS { MATCH (a)-[:HAS_LABEL]->(:Class) })
   AND NOT EXISTS { MATCH (a)-[:HAS_LABEL]->(:Class)<-[:HAS_LABEL]-(b) }
 RETURN b.key AS key, b.idx AS idx, b.source_id AS source_id
 ORDER BY idx

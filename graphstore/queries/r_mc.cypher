@@ -7,7 +7,8 @@
 MATCH (:Run {key: $run})-[:OF_DATASET]->(s:Dataset)
 MATCH (a:Instance {key: $instance})-[:IN_PATTERN]->(p:Pattern {run: $run, dominated: false})
 MATCH (p)<-[:IN_PATTERN]-(b:Instance)
-WHERE b.idx <> a.idx AND b.split = 'train' AND a.split <> 'unlabelled' AND s.n_classes > 0
+WHERE b.idx <> a.idx AND b.split = 'train'
+  AND (a.split IN ['train', 'val', 'test'] OR EXISTS { MATCH (a)-[:HAS_LABEL]->(:Class) }) AND s.n_classes > 0
   AND NOT EXISTS { MATCH (a)-[:HAS_LABEL]->(:Class)<-[:HAS_LABEL]-(b) }
 RETURN b.key AS key, b.idx AS idx, b.source_id AS source_id
 ORDER BY idx

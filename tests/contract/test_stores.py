@@ -26,6 +26,7 @@ from graphstore.embedded.store import EmbeddedStore
 from graphstore.neo4j.store import Neo4jStore
 from graphstore.queries import named_queries
 from graphstore.read_back import cached_snapshot
+from graphstore.schema import SCHEMA_VERSION
 from graphstore.store import GraphStore, HeldOut, dataset_of, is_truncated
 from tests.contract.hierarchies import (
     HOSTILE_NAMES,
@@ -85,6 +86,7 @@ def test_a_run_is_described_as_it_was_published(store: GraphStore) -> None:
         "n_patterns": 8,
         "n_classes": 4,
         "multi_label": False,
+        "schema_version": SCHEMA_VERSION,
     }
 
 

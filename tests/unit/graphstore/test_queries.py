@@ -15,9 +15,10 @@ from graphstore.schema import SCHEMA
 from ray_jobs.commands.query import _CLASS_NAMES
 
 NAMES = [
-    "changed_instances", "confused_classes", "dominance", "hardest", "instance", "label_suspects", "largest_patterns",
-    "members", "mixed_patterns", "moved_patterns", "outliers", "pattern_neighbours", "patterns", "r_id", "r_id_pairs",
-    "r_is", "r_is_pairs", "r_mc", "r_mc_pairs", "representativeness", "runs", "shared_patterns",
+    "changed_instances", "confused_classes", "confusions", "dominance", "hardest", "instance", "label_suspects",
+    "largest_patterns", "members", "mistakes", "mixed_patterns", "moved_patterns", "outliers", "pattern_neighbours",
+    "patterns", "r_id", "r_id_pairs", "r_is", "r_is_pairs", "r_mc", "r_mc_pairs", "representativeness", "runs",
+    "shared_patterns",
 ]  # fmt: skip
 COLUMNS = [IN_PATTERN, HAS_LABEL, COVERS, PATTERNS]
 INTERNAL = [
