@@ -74,7 +74,7 @@ def _parts(run: RunContents) -> tuple[_Part, ...]:
 
 
 class _Encoder:
-    """This process or a Ray Data actor: opens tables and encoder once, encodes ranges of images in batches of `size`."""
+    """This process or a Ray Data actor: opens tables and encoder once, encodes ranges in batches of `size`."""
 
     def __init__(self) -> None:
         self._opened: dict[str, tuple[Classifier, tuple[_Part, ...]]] = {}
