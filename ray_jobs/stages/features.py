@@ -1,4 +1,4 @@
-"""Stage features: the stage-0 encoder over the images of all splits (here or in Ray Data), or given vectors."""
+"""Stage features: the stage-0 encoder over all images (here or in Ray Data), or the user's own vectors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def import_vectors(context: StageContext) -> None:
         Progress("features", unit="rows") as progress,
         context.run.writing("features", context.inputs, facts) as folder,
     ):
-        table = read_vectors(path, folder, context.settings.features)
+        table = read_vectors(path, folder)
         held_out = table.save_divided(folder)
         facts.update(rows=len(table) - held_out, held_out=held_out, dimension=table.dimension)
         facts["labelled"] = table.membership is not None
@@ -74,7 +74,7 @@ def _parts(run: RunContents) -> tuple[_Part, ...]:
 
 
 class _Encoder:
-    """This process or a Ray Data actor: opens tables and encoder once, encodes ranges in batches of `size`."""
+    """This process or a Ray Data actor: opens tables and encoder once, encodes ranges of UNIT images."""
 
     def __init__(self) -> None:
         self._opened: dict[str, tuple[Classifier, tuple[_Part, ...]]] = {}
@@ -88,7 +88,7 @@ class _Encoder:
         return {"part": rows["part"], "first": rows["first"], "vectors": [some.tobytes() for some in encoded]}
 
     def encode(self, uri: str, size: int, part: int, first: int) -> F32:
-        """(n, D) features of the images of a part from `first` on, as many as a range has."""
+        """(n, D) features of a part's images from `first` on, as many as a range has."""
         if uri not in self._opened:
             torch.set_num_threads(THREADS)
             run = RunContents(RunDirectory(uri))
