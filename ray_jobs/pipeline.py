@@ -24,6 +24,7 @@ from ray_jobs.places import RUNS, run_directory
 from ray_jobs.settings import RunSettings, load_settings
 from ray_jobs.stages.context import StageContext
 from ray_jobs.stages.graph import write_bundle
+from ray_jobs.stages.needs import check_needs
 from ray_jobs.stages.table import fingerprints, needed_for, stages_of
 from ray_jobs.stages.versions import versions
 
@@ -85,6 +86,7 @@ def prepare(
         raise ConfigError(
             "--out", got=directory.uri, expected="a local or shared folder, because the graph database lies in it"
         )
+    check_needs([stage for stage in stages if not directory.is_done(stage.name, inputs[stage.name])], settings)
     return Work(settings, directory, stages, inputs)
 
 

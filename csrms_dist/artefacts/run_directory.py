@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from csrms_dist.artefacts.files import disk_errors, full_disk, write_whole
+from csrms_dist.artefacts.names import MADE_BY
 from csrms_dist.errors import RunDirectoryError
 
 STAMP = "stamp.json"
@@ -178,12 +179,17 @@ class RunDirectory:
 
     def _whole(self, artefact: str) -> dict[str, Any]:
         stamp = self.stamp(artefact)
-        if stamp is None:
-            raise RunDirectoryError(
-                f"{self.uri} has no artefact '{artefact}'",
-                remedy=f"run `csrms {artefact} CONFIG` or `csrms run CONFIG` first",
-            )
-        return stamp
+        if stamp is not None:
+            return stamp
+        stage = MADE_BY.get(artefact, artefact)
+        command = f"`csrms {stage} CONFIG`"
+        if stage != artefact:  # a stage that is done would not make it again
+            remedy = f"delete {self.uri}/{stage}, if it is there, and run {command}, which makes both"
+        else:
+            remedy = f"run {command} or `csrms run CONFIG` first"
+        if self._fs.get_file_info(f"{self.root}/{artefact}").type == pafs.FileType.NotFound:
+            raise RunDirectoryError(f"{self.uri} has no artefact '{artefact}'", remedy=remedy)
+        raise RunDirectoryError(f"{self.uri}/{artefact}", got="an artefact that is not whole", remedy=remedy)
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a small JSON file at the top of the run, whole or not at all, keys sorted."""

@@ -17,11 +17,22 @@ from csrms_dist.encoders import ENCODERS
 from csrms_dist.encoders.encoder import Encoder
 from csrms_dist.encoders.make import architecture_of
 from csrms_dist.encoders.settings import EncoderSettings
-from csrms_dist.errors import ConfigError, DataError
+from csrms_dist.errors import ConfigError, DataError, check_installed
 
 PRETRAINED = "pretrained"
 SUFFIXES = (".safetensors", ".pth", ".pt")
 _SHOWN = 3
+
+
+def check_weights(settings: EncoderSettings) -> None:
+    """Raise, before there are images, what `load_initial_weights` would raise of what is not there."""
+    if settings.weights == PRETRAINED:
+        architecture = architecture_of(settings.name)
+        _refuse_none(settings.name)
+        if architecture.package:
+            check_installed(architecture.package, PRETRAINED)
+    elif settings.weights:
+        _refuse_other_file(Path(settings.weights).expanduser())
 
 
 def load_initial_weights(encoder: Encoder, settings: EncoderSettings) -> None:
@@ -37,15 +48,9 @@ def load_initial_weights(encoder: Encoder, settings: EncoderSettings) -> None:
     if settings.weights != PRETRAINED:
         path = Path(settings.weights).expanduser()
         found, what = _own(read_weights(path), encoder, architecture.classifier()), str(path)
-    elif architecture.has_pretrained:
-        found, what = architecture.pretrained(encoder), f"the pretrained weights of {settings.name}"
     else:
-        named = [name for name, place in ENCODERS.items() if resolve(place).has_pretrained]
-        raise ConfigError(
-            "encoder.weights", got=f"'{PRETRAINED}' with {settings.name}",
-            expected=f"{', '.join(named)} or timm:<model>, the encoders with pretrained weights",
-            remedy="name a weights file or leave it empty",
-        )  # fmt: skip
+        _refuse_none(settings.name)
+        found, what = architecture.pretrained(encoder), f"the pretrained weights of {settings.name}"
     _refuse_unfit(found, encoder, what)
     encoder.load_state_dict(found)
 
@@ -55,11 +60,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
     Raises ConfigError when it is not there or its name has another ending, DataError when it holds no named tensors.
     """
-    if path.suffix not in SUFFIXES or not path.is_file():
-        raise ConfigError(
-            "encoder.weights", got=f"'{path}'" + ("" if path.is_file() else ", which is not there"),
-            expected=f"'{PRETRAINED}' or an existing file that ends in {', '.join(SUFFIXES)}",
-        )  # fmt: skip
+    _refuse_other_file(path)
     try:
         if path.suffix == ".safetensors":
             found: Any = load_file(path)
@@ -79,6 +80,27 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             remedy="write it with torch.save(module.state_dict(), ...)",
         )  # fmt: skip
     return {str(name): value for name, value in found.items()}
+
+
+def _refuse_none(name: str) -> None:
+    """Raise ConfigError for an encoder without pretrained weights."""
+    if architecture_of(name).has_pretrained:
+        return
+    named = [word for word, place in ENCODERS.items() if resolve(place).has_pretrained]
+    raise ConfigError(
+        "encoder.weights", got=f"'{PRETRAINED}' with {name}",
+        expected=f"{', '.join(named)} or timm:<model>, the encoders with pretrained weights",
+        remedy="name a weights file or leave it empty",
+    )  # fmt: skip
+
+
+def _refuse_other_file(path: Path) -> None:
+    """Raise ConfigError for a file that is not there, or whose name has another ending."""
+    if path.suffix not in SUFFIXES or not path.is_file():
+        raise ConfigError(
+            "encoder.weights", got=f"'{path}'" + ("" if path.is_file() else ", which is not there"),
+            expected=f"'{PRETRAINED}' or an existing file that ends in {', '.join(SUFFIXES)}",
+        )  # fmt: skip
 
 
 def _own(found: dict[str, Tensor], encoder: Encoder, heads: Sequence[str]) -> dict[str, Tensor]:

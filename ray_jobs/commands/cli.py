@@ -42,7 +42,12 @@ def _parser() -> argparse.ArgumentParser:
         )
     )
     predict = commands.add_parser("predict", help="classify unseen images with a trained run")
-    predict.add_argument("path", help="an image, a folder of images, or Parquet with a column `image` of encoded bytes")
+    predict.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="images, folders of them, Parquet with a column `image` of bytes",
+    )
     predict.add_argument("--run", metavar="DIR", help="run directory (default: the last one below runs/)")
     _output(predict)
     query = commands.add_parser("query", help="ask the graph database; without a name, list the named queries")
@@ -234,7 +239,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     from ray_jobs.places import find_run
 
     check_out(arguments)
-    table, rejected = predict(find_run(arguments.run), arguments.path)
+    table, rejected = predict(find_run(arguments.run), *arguments.paths)
     for item in rejected:
         print(f"csrms predict: {item.id} was set aside: {item.reason}", file=sys.stderr)
     write(table, arguments)

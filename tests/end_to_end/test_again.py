@@ -46,12 +46,16 @@ def test_the_number_of_actors_redoes_nothing(copied: Run) -> None:
         ("method.weight_plain=0.5", ("train", "control", "evaluate")),
         ("graph.dominance_threshold=0.7", ("graph", "train", "evaluate")),
         ("cluster.n_patterns=50", ("cluster", "graph", "train", "evaluate")),
-        ("encoder.weights=pretrained.pt", ("pretrain", "features", "cluster", "graph", "train", "control", "evaluate")),
+        ("encoder.weights=start.pt", ("pretrain", "features", "cluster", "graph", "train", "control", "evaluate")),
         ("data.val_fraction=0.2", STAGES),
         ("evaluate.actors=3", ()),
     ],
 )
-def test_a_change_redoes_what_depends_on_it(finished: Run, change: str, redone: tuple[str, ...]) -> None:
+def test_a_change_redoes_what_depends_on_it(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, redone: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "start.pt").touch()
     overrides = (*(word for word in SMALL if word != "--set"), change)
     work = pipeline.prepare(finished.folder / CONFIG, finished.directory, overrides, control=True)
     found = [
