@@ -108,8 +108,9 @@ def run(
     done = []
     with directory.lock(), shared_session():
         started = _begin(directory, settings)
+        waiting = to_do(work, until)
         for stage in stages:
-            if is_done(directory, stage, inputs[stage.name]):
+            if stage.name not in waiting:
                 continue
             if stage.needs_labels and not RunContents(directory).has_labels:
                 if until == stage.name:
@@ -149,6 +150,19 @@ def bundle(
 
 def _no_labels() -> DataError:
     return DataError("the feature table", got="no labels", expected="a column label or labels for the graph")
+
+
+def to_do(work: Work, until: str | None = None) -> set[str]:
+    """The stages that are not done, and those whose files were discarded and are needed again: by a stage that is not
+    done, or because `until` names them."""
+    waiting: set[str] = set()
+    needed = {until}
+    for stage in reversed(work.stages):
+        done = is_done(work.directory, stage, work.inputs[stage.name])
+        if not done or (stage.name in needed and work.directory.is_discarded(stage.name)):
+            waiting.add(stage.name)
+            needed.update(stage.requires)
+    return waiting
 
 
 def is_done(directory: RunDirectory, stage: Stage, inputs: str) -> bool:

@@ -169,9 +169,7 @@ def test_a_run_on_given_vectors_has_no_model(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "mine")
     with run.writing("features", "f"):
         pass
-    with pytest.raises(
-        RunDirectoryError, match="got a run on given vectors, which trains nothing, expected one on images"
-    ):
+    with pytest.raises(RunDirectoryError, match="got a run on given vectors, which trains nothing, expected one"):
         predict(run, tmp_path)
 
 
