@@ -78,6 +78,7 @@ EVALUATE = Stage(
     requires=("images", "pretrain", "features", "cluster", "graph", "train", "control"),
     settings=("seed", "evaluate", "graph", "sampling", "method"),
     estimate=f"{_ESTIMATES}:evaluate",
+    format=3,
 )
 
 CLASSIFICATION = (IMAGES, PRETRAIN, FEATURES, CLUSTER, GRAPH, TRAIN, CONTROL, EVALUATE)

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from csrms_dist.basics.progress import warn
 from csrms_dist.datasets.image_source import TRAIN, VAL, Layout
 from csrms_dist.datasets.layouts.choose import open_layout
+from csrms_dist.evaluation.report import SAME_TRAINING
 from csrms_dist.features.given_vectors import vector_facts
 from ray_jobs.pipeline import Work, is_done, prepare
 from ray_jobs.plan.estimates import SESSION_S, Facts, Rates, estimates
@@ -42,6 +43,8 @@ def plan(
     text = plan_text(planned, work.directory.uri, cores)
     if unknown := [stage.name for stage in work.stages if not stage.estimate]:
         text += f"\nnot in the plan, for there is no formula: {', '.join(unknown)}"
+    if not work.settings.features.path and work.settings.recipe.control_is_plain_head:
+        text += f"\ncontrol is not run: {SAME_TRAINING}"
     compared = comparison_text(work.directory, planned)
     return f"{text}\n\n{compared}" if compared else text
 

@@ -14,6 +14,7 @@ from ray_jobs.plan.estimates import Estimate
 from ray_jobs.plan.plan import survey
 from ray_jobs.plan.text import Planned, plan_text, size
 from ray_jobs.settings import settings_from
+from tests.end_to_end.harness import STAGES
 from tests.unit.ray_jobs.conftest import Cli
 
 CONFIG = "examples/digits.yaml"
@@ -31,7 +32,8 @@ def vectors(path: Path, **labels: object) -> Path:
 
 def stages(out: str) -> list[str]:
     """The stages of a printed plan."""
-    return [line.split()[0] for line in out.splitlines()[2:] if line.split()[0] in ("features", "cluster", "graph")]
+    table = out.partition("\nto do ")[0].splitlines()[2:]
+    return [line.split()[0] for line in table]
 
 
 def test_vectors_are_counted_without_reading_them(cli: Cli, tmp_path: Path) -> None:
@@ -75,6 +77,13 @@ def test_what_cannot_run_cannot_be_planned(cli: Cli, tmp_path: Path, text: str, 
     assert found.err.startswith(f"csrms plan: {said}")
     assert found.err.count("\n") == 1
     assert not (tmp_path / "planned").exists()
+
+
+def test_a_control_that_is_the_plain_head_is_not_in_the_plan(cli: Cli, tmp_path: Path) -> None:
+    said = cli("plan", CONFIG, "--set", "encoder.frozen=true", "--out", "planned")
+    assert said.code == 0, said.err
+    assert stages(said.out) == [stage for stage in STAGES if stage != "control"]
+    assert "control is not run: with a frozen encoder it is the same training as the plain head" in said.out
 
 
 def test_the_last_line_adds_up_what_is_left() -> None:
