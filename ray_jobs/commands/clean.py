@@ -9,7 +9,8 @@ from pathlib import Path
 from csrms_dist.artefacts.names import CANDIDATES, CHECKPOINTS
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.methods.stages import EVALUATE, IMAGES, TRAIN
-from ray_jobs.plan.text import MB, size
+from ray_jobs.plan.estimates import MB
+from ray_jobs.plan.text import size
 
 
 @dataclass(frozen=True)
