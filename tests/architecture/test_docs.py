@@ -33,7 +33,7 @@ from ray_jobs.commands.cli import _parser, main
 from ray_jobs.commands.predict import predict
 from ray_jobs.commands.query import query
 from ray_jobs.pipeline import run as run_stages
-from ray_jobs.places import find_run
+from ray_jobs.places import RAY_JOB, find_run, run_directory
 from ray_jobs.settings import load_settings, settings_from
 from tests.architecture import module_table
 from tests.end_to_end.harness import Run
@@ -300,6 +300,12 @@ def without_runs() -> None:
         find_run(None)
 
 
+def in_a_ray_job() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(RAY_JOB, "{}")
+        run_directory("runs/digits")
+
+
 def command(*words: str) -> None:
     """What the command line raises for these words."""
     main([*words, "--debug"])
@@ -336,9 +342,10 @@ MADE: list[Callable[[], Any]] = [
     lambda: refuse_divergence(float("nan"), 3),
     lambda: find_run("nowhere"),
     without_runs,
-    lambda: predict(new_run(), "nowhere.png"),
+    lambda: predict(new_run(), "v.parquet"),
     writes_twice,
     lambda: RunDirectory(parquet("v.parquet", id=["a"]).name).write_json("run.json", {}),
+    in_a_ray_job,
     lambda: new_run() and asked("dominance", run="runs/new"),
     lambda: asked("nothing"),
     lambda: asked(cypher="MATCH (p:Pattern) DELETE p"),
