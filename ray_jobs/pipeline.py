@@ -63,12 +63,7 @@ def prepare(
     stages = stages_of(settings, control=control)
     if until is not None:
         stages = needed_for(until, stages)
-    if settings.features.path and not Path(settings.features.path).is_file():
-        raise DataError(
-            "features.path",
-            got=f"{settings.features.path}, which is not a file",
-            expected="a Parquet file of id and vector",
-        )
+    settings.features.check_paths()
     if control and not settings.features.path:
         settings.method.check_control()
     settings.check_own()  # what is not there, or is something else, is said now, not after an hour

@@ -65,7 +65,7 @@ TRAIN = Stage(
     requires=("images", "pretrain", "features", "graph"),
     settings=(*_TRAIN_SETTINGS, "sampling", "method"),
     estimate=f"{_ESTIMATES}:train",
-    format=3,
+    format=4,
     beside=("candidates",),
     needs_labels=True,
 )

@@ -17,6 +17,7 @@ from csrms_dist.datasets.image_source import TRAIN, UNLABELLED, VAL, Layout
 from csrms_dist.datasets.layouts.choose import open_layout
 from csrms_dist.evaluation.report import SAME_TRAINING
 from csrms_dist.features.given_vectors import vector_facts
+from csrms_dist.features.settings import FeaturesSettings
 from ray_jobs.pipeline import Work, is_done, prepare
 from ray_jobs.plan.estimates import SESSION_S, Facts, Rates, estimates
 from ray_jobs.plan.text import Planned, comparison_text, plan_text
@@ -64,7 +65,7 @@ def forecast(work: Work, cores: int) -> list[Planned]:
 def survey(settings: RunSettings) -> tuple[Facts, Rates]:
     """Count what the configuration names, without decoding more than a sample, and measure rates on it."""
     if settings.features.path:
-        return _vector_facts(Path(settings.features.path)), NO_IMAGES
+        return _vector_facts(settings.features), NO_IMAGES
     layout = open_layout(settings.data)
     for note in layout.notes:
         warn(note)
@@ -94,9 +95,9 @@ def _image_facts(layout: Layout, shape: tuple[int, ...], stored_bytes: float, di
     )
 
 
-def _vector_facts(path: Path) -> Facts:
+def _vector_facts(settings: FeaturesSettings) -> Facts:
     """The facts of a run on given vectors. Raises DataError for a file that holds none."""
-    found = vector_facts(path)
+    found = vector_facts(settings.path, settings)
     return Facts(
         train=found.rows - found.held_out, val=0, test=found.held_out, n_classes=found.n_classes,
         labels=found.labels / found.rows, id_bytes=found.id_bytes, shape=(), stored_bytes=0.0,
