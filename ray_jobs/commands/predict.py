@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.arrays import U8
+from csrms_dist.basics.parquet import batches, texts_of
 from csrms_dist.basics.progress import Progress
 from csrms_dist.datasets.decoding import SUFFIXES, Stored, Unreadable, decode, in_threads
+from csrms_dist.datasets.folder_walk import shown, walk
+from csrms_dist.datasets.image_column import IMAGE, open_images, stored_images
 from csrms_dist.datasets.image_table import Rejected
 from csrms_dist.errors import DataError, RunDirectoryError
 from csrms_dist.evaluation.classifier import Classifier
@@ -41,7 +43,9 @@ def predict(run: RunDirectory, *paths: str | Path) -> tuple[pa.Table, list[Rejec
     _refuse_untrained(run)
     for path in map(Path, paths):
         if not path.exists():
-            raise DataError(f"{path}", got="nothing there", expected="an image, a folder of images or a Parquet file")
+            raise DataError(
+                shown(str(path)), got="nothing there", expected="an image, a folder of images or a Parquet file"
+            )
     classifier = Classifier(RunContents(run).artefact(TRAIN))
     rejected: list[Rejected] = []
     parts: list[pa.Table] = []
@@ -119,27 +123,20 @@ def _blocks(
 def _sources(path: Path, *, several: bool) -> Iterator[tuple[str, Stored]]:
     """(id, image) of each image below a path, one of several."""
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-        yield from ((str(file if several else file.relative_to(path)), file) for file in files)
-    elif path.suffix == ".parquet" and path.is_file():
-        yield from ((f"{path}/{name}" if several else name, image) for name, image in _parquet(path))
+        for below, entry in walk(path):
+            if Path(entry.name).suffix.lower() in SUFFIXES:
+                yield shown(entry.path if several else below), Path(entry.path)
+    elif path.suffix.lower() == ".parquet" and path.is_file():
+        yield from ((shown(f"{path}/{name}") if several else name, image) for name, image in _parquet(path))
     else:
-        yield str(path) if several else path.name, path
+        yield shown(str(path) if several else path.name), path
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, Stored]]:
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}", got=f"'{error}'", expected="a Parquet file") from error
+    """(id, image) of each row; a row without an id goes by its number."""
+    file = open_images(path, "a Parquet file of images")
     names = file.schema_arrow.names
-    if "image" not in names:
-        raise DataError(f"{path}", got=f"the columns {', '.join(names)}", expected="a column 'image' of encoded bytes")
-    row = 0
-    for batch in file.iter_batches(BLOCK, columns=[name for name in ("id", "image") if name in names]):
-        ids = batch["id"].to_pylist() if "id" in names else [f"row {row + n}" for n in range(len(batch))]
-        row += len(batch)
-        images = batch["image"]
-        if pa.types.is_struct(images.type):  # Hugging Face's {'bytes': ..., 'path': ...}
-            images = images.field("bytes")
-        yield from zip(map(str, ids), images.to_pylist(), strict=True)
+    for first, batch in batches(path, file, BLOCK, [name for name in ("id", IMAGE) if name in names]):
+        ids = texts_of(path, "id", batch["id"], first).to_pylist() if "id" in names else [None] * len(batch)
+        for row, (name, image) in enumerate(zip(ids, stored_images(batch[IMAGE]), strict=True), first):
+            yield f"row {row}" if name is None else name, image

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from csrms_dist.art import cluster
 from csrms_dist.art.calibration import calibrate
 from csrms_dist.art.two_level.plan import PHASES
+from csrms_dist.artefacts.names import HELD_OUT, PATTERN, SCORE
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.evaluation.report import method_of
 from ray_jobs.on_ray.actors import executor_of
@@ -17,10 +20,11 @@ FAR = 0.2
 
 
 def execute(context: StageContext) -> None:
-    """Write cluster/: the pattern of each row, the frozen prototypes and the scaling. No label is read."""
+    """Write cluster/: the pattern of each row, the frozen prototypes and the scaling; below cluster/held_out/ the
+    patterns of the other splits' rows, which are placed when all is frozen. No label is read."""
     settings, run = context.settings.cluster, context.run
     table = context.contents.features
-    n_classes = table.label_space.n_classes if table.label_space else None
+    n_classes = table.classes.n_classes or None
     facts: dict[str, object] = {}
     with (
         run.writing("cluster", context.inputs, facts) as folder,
@@ -57,6 +61,11 @@ def execute(context: StageContext) -> None:
                 f"{len(table):,} rows and cluster.min_size {settings.min_size} allow"
             )
         clustering.save(folder)
+        if held_out := context.contents.held_out:
+            beside = folder / HELD_OUT
+            beside.mkdir()
+            for name, values in zip((PATTERN, SCORE), clustering.predict(held_out.vectors), strict=True):
+                np.save(beside / name, values)
         facts.update(
             patterns=clustering.n_patterns, vigilance=clustering.vigilance, outliers=int(clustering.outlier.sum())
         )
