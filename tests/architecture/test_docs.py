@@ -11,6 +11,7 @@ import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -32,6 +33,7 @@ from ray_jobs.commands import configuration_reference
 from ray_jobs.commands.cli import _parser, main
 from ray_jobs.commands.predict import predict
 from ray_jobs.commands.query import query
+from ray_jobs.on_ray import session
 from ray_jobs.pipeline import run as run_stages
 from ray_jobs.places import RAY_JOB, find_run, run_directory
 from ray_jobs.settings import load_settings, settings_from
@@ -306,6 +308,21 @@ def in_a_ray_job() -> None:
         run_directory("runs/digits")
 
 
+def late() -> None:
+    """Ray's start, which takes longer than Ray waits."""
+    __import__("ray")  # brings psutil
+
+    def init(**options: Any) -> None:
+        raise TimeoutError("The current node timed out during startup.")
+
+    ray = SimpleNamespace(init=init, shutdown=lambda: None, is_initialized=lambda: False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAY_ADDRESS", raising=False)
+        patch.setattr(session, "require", lambda name: ray if name == "ray" else require(name))
+        with session.ray_session(2):
+            pass
+
+
 def command(*words: str) -> None:
     """What the command line raises for these words."""
     main([*words, "--debug"])
@@ -360,6 +377,7 @@ MADE: list[Callable[[], Any]] = [
     lambda: Neo4jStore("bolt://me:hush@localhost", "me", "hush"),
     lambda: from_environment(NEO4J_URI="bolt://127.0.0.1:1"),
     lambda: runs_of(from_environment(NEO4J_URI="bolt://127.0.0.1:1", NEO4J_PASSWORD="hush")),  # noqa: S106
+    late,
     lambda: require("nothing_like_it"),
 ]
 
