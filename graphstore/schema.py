@@ -203,8 +203,21 @@ SCHEMA = Schema(
         EdgeType("OF_DATASET", "Run", "Dataset"),
         EdgeType("OF_DATASET", "Class", "Dataset"),
         EdgeType("HAS_LABEL", "Instance", "Class"),
-        EdgeType("IN_PATTERN", "Instance", "Pattern", _columns("score FLOAT, difficulty FLOAT")),
+        EdgeType(
+            "IN_PATTERN",
+            "Instance",
+            "Pattern",
+            _columns(
+                "score FLOAT, difficulty FLOAT, distance FLOAT, outlier BOOL, support FLOAT, doubted STRING, "
+                "suggested STRING, suggested_share FLOAT"
+            ),
+        ),
         EdgeType("COVERS", "Pattern", "Class", _columns("n INT64, share DOUBLE, role STRING")),
-        EdgeType("LOOKS_LIKE", "Class", "Class", _columns("run STRING, weight DOUBLE")),
+        EdgeType(
+            "LOOKS_LIKE",
+            "Class",
+            "Class",
+            _columns("run STRING, weight DOUBLE, reverse DOUBLE, lift DOUBLE, images INT64, bound DOUBLE"),
+        ),
     ),
 )

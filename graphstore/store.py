@@ -24,6 +24,7 @@ import pyarrow as pa
 from csrms_dist.artefacts.fingerprints import fingerprint
 from csrms_dist.basics.progress import Progress
 from csrms_dist.hierarchy.graph import HierarchyGraph
+from graphstore.figures import Figures
 from graphstore.queries import NamedQuery
 
 ROW_LIMIT = 10_000
@@ -72,6 +73,7 @@ class Publication:
     features_uri, prototypes_uri: where the vectors lie.
     created_ms: since 1970.
     extra: rows of another method's types by `table` name.
+    figures: what else is known of the instances; None where nothing was measured.
     """
 
     dataset: str
@@ -88,6 +90,7 @@ class Publication:
     prototypes_uri: str
     created_ms: int
     extra: Mapping[str, pa.Table] = field(default_factory=dict)
+    figures: Figures | None = None
 
     @property
     def dataset_key(self) -> str:

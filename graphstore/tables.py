@@ -19,10 +19,11 @@ import pyarrow.compute as pc
 from csrms_dist.artefacts.fingerprints import canonical_json
 from csrms_dist.hierarchy.csr import stored_rows
 from csrms_dist.hierarchy.graph import ROLE_NAMES
+from csrms_dist.hierarchy.look_alikes import look_alikes
 from csrms_dist.hierarchy.pattern_counts import pattern_shares, top_shares
-from csrms_dist.hierarchy.relations import looks_like
 from csrms_dist.hierarchy.snapshot import fingerprint_of
 from graphstore.checks import check_publication, check_tables, refused
+from graphstore.figures import Figures
 from graphstore.rows import Rows, Tables, repeated, strings, text_blocks
 from graphstore.schema import SCHEMA_VERSION, Schema
 from graphstore.store import INSTANCE_DIGITS, Publication
@@ -98,7 +99,8 @@ def _rows(publication: Publication) -> dict[str, Columns]:
     graph, dataset, run = publication.hierarchy, publication.dataset_key, publication.run_key
     classes = _numbered(dataset, np.arange(graph.n_classes))
     patterns = _numbered(run, np.arange(graph.n_patterns))
-    alike = looks_like(graph)
+    alike = look_alikes(graph)
+    figures = publication.figures or Figures.none(graph.n_rows)
     counts, labels = graph.counts, graph.membership
 
     def instances(start: int, stop: int) -> dict[str, Any]:
@@ -124,6 +126,7 @@ def _rows(publication: Publication) -> dict[str, Columns]:
             "to": patterns.take(pa.array(graph.pattern[start:stop])),
             "score": graph.score[start:stop],
             "difficulty": graph.difficulty[start:stop],
+            **figures.columns(start, stop, publication.class_names),
         }
 
     return {
@@ -178,9 +181,13 @@ def _rows(publication: Publication) -> dict[str, Columns]:
             role=pa.array(ROLE_NAMES).take(pa.array(graph.role.data)),
         ),
         "Class.LOOKS_LIKE.Class": _whole(
-            from_=classes.take(pa.array(stored_rows(alike))),
-            to=classes.take(pa.array(alike.indices)),
-            run=repeated(run, alike.nnz),
-            weight=alike.data,
+            from_=classes.take(pa.array(alike.source)),
+            to=classes.take(pa.array(alike.target)),
+            run=repeated(run, len(alike)),
+            weight=alike.weight,
+            reverse=alike.reverse,
+            lift=alike.lift,
+            images=alike.images,
+            bound=alike.bound,
         ),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.labels import LabelSpace
+from graphstore.figures import Figures
 from graphstore.queries import named_query
 from graphstore.schema import SCHEMA
 from graphstore.store import TIMEOUT_S, GraphStore, Publication
@@ -59,6 +61,21 @@ def reclustered(base: HierarchyGraph, other: HierarchyGraph, dominance_threshold
         other.pattern, other.score, base.membership, base.instance,
         dominance_threshold=dominance_threshold, n_positives=3, multi_label=False,
     )  # fmt: skip
+
+
+def figures(graph: HierarchyGraph, seed: int = 0) -> Figures:
+    """Figures of any instances: drawn from few values, so that there are ties, and -1 where there is no class."""
+    rng = np.random.default_rng(seed)
+    n = graph.n_rows
+    first = np.array([graph.membership.indices[a] if a < b else -1 for a, b in pairwise(graph.membership.indptr)])
+    return Figures(
+        distance=rng.choice(np.float32([0, 0.25, 0.7, 1.1]), n),
+        outlier=rng.random(n) < 0.2,
+        support=np.where(first >= 0, rng.choice(np.float32([0, 0.1, 0.6]), n), np.float32(0)),
+        doubted=first.astype(np.int64),
+        suggested=(first + 1) % graph.n_classes if graph.n_classes > 1 else np.full(n, -1),
+        suggested_share=rng.choice(np.float32([0.05, 0.3, 0.9]), n),
+    )
 
 
 def hostile_names() -> tuple[HierarchyGraph, dict[str, list[str]]]:

@@ -14,11 +14,12 @@ from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.hierarchy.dominance import largest_dominated_pattern
 from csrms_dist.hierarchy.graph import ROLE_NAMES, HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import pattern_shares, top_shares
-from csrms_dist.hierarchy.relations import looks_like, r_id, r_is, r_mc
+from csrms_dist.hierarchy.look_alikes import look_alikes
+from csrms_dist.hierarchy.relations import r_id, r_is, r_mc
 from csrms_dist.labels import label_lists
 from graphstore.queries import named_queries
 from graphstore.store import GraphStore
-from tests.contract.hierarchies import ask, hierarchy, publication
+from tests.contract.hierarchies import ask, figures, hierarchy, publication
 
 Row = dict[str, Any]
 DOMINATES = ROLE_NAMES.index("dominates")
@@ -76,7 +77,7 @@ def library(request: pytest.FixtureRequest, filled: GraphStore) -> Library:
     )  # fmt: skip
     name = "beasts" + " with labels" * multi
     other = filled.publish(publication(other_graph, f"other {multi}", dataset=name, created_ms=5))
-    run = filled.publish(publication(graph, f"run {multi}", dataset=name, vigilance=0.5))
+    run = filled.publish(publication(graph, f"run {multi}", dataset=name, vigilance=0.5, figures=figures(graph)))
     return Library(filled, graph, other_graph, run, other)
 
 
@@ -173,13 +174,16 @@ def test_a_class_that_dominates_nothing_has_no_largest_pattern(filled: GraphStor
 
 def test_which_classes_look_alike_and_why(library: Library) -> None:
     graph, counts, shares, roles = library.graph, library.counts, library.shares, library.roles
-    weights = looks_like(graph).toarray()
+    alike = look_alikes(graph)
+    both_ways = set(zip(alike.source.tolist(), alike.target.tolist(), strict=True))
     rows = [
-        {"class": f"class {a}", "other": f"class {b}", "weight": weights[a, b],
-         "strongest": max(weights[a, b], weights[b, a])}
-        for a in range(4) for b in range(4) if weights[a, b]
+        {"class": f"class {a}", "other": f"class {b}", "lift": alike.lift[e], "images": alike.images[e],
+         "bound": alike.bound[e], "weight": alike.weight[e], "reverse": alike.reverse[e]}
+        for e, (a, b) in enumerate(zip(alike.source.tolist(), alike.target.tolist(), strict=True))
+        if a < b or (b, a) not in both_ways
     ]  # fmt: skip
-    rows.sort(key=lambda r: (-r["strongest"], -r["weight"], r["class"], r["other"]))
+    rows.sort(key=lambda r: (-r["bound"], -r["lift"], r["class"], r["other"]))
+    assert len(rows) == 6
     equal_rows(library.ask("confused_classes"), rows)
     both = [k for k in range(graph.n_patterns) if counts[k, 0] and counts[k, 2]]
     shared = [
@@ -256,32 +260,43 @@ def test_an_instance_in_its_pattern(library: Library) -> None:
         equal_rows([dict(sorted(r.items())) for r in found], [dict(sorted((r | place | fit).items())) for r in rows])
 
 
-def test_outliers_and_hardest(library: Library) -> None:
-    graph = library.graph
-    rows = [
+def measured(library: Library) -> list[Row]:
+    """Every instance with all that is stored of it and its pattern."""
+    graph, given = library.graph, vars(figures(library.graph))
+    return [
         library.named(row)
         | {"pattern": graph.pattern[row], "score": graph.score[row], "difficulty": graph.difficulty[row]}
+        | {name: values[row] for name, values in given.items()}
         for row in range(graph.n_rows)
     ]
+
+
+def chosen(rows: Sequence[Row], *names: str) -> list[Row]:
+    return [{name: row[name] for name in ("key", "idx", "source_id", *names)} for row in rows]
+
+
+def test_outliers_and_hardest(library: Library) -> None:
+    rows = measured(library)
     for top in (9, 1000):
-        by_score = sorted(rows, key=lambda r: (r["score"], r["idx"]))
-        equal_rows(library.ask("outliers", top=top), by_score[:top])
-        by_difficulty = sorted(rows, key=lambda r: (-r["difficulty"], r["score"], r["idx"]))
-        equal_rows(library.ask("hardest", top=top), by_difficulty[:top])
+        far = sorted(rows, key=lambda r: (not r["outlier"], -r["distance"], r["idx"]))
+        equal_rows(library.ask("outliers", top=top), chosen(far[:top], "outlier", "distance", "pattern", "score"))
+        hard = sorted(
+            (r for r in rows if r["doubted"] >= 0), key=lambda r: (r["support"], -r["difficulty"], r["score"], r["idx"])
+        )
+        equal_rows(library.ask("hardest", top=top), chosen(hard[:top], "pattern", "support", "difficulty", "score"))
 
 
-def test_labels_that_their_patterns_contradict(library: Library) -> None:
-    graph, shares, roles = library.graph, library.shares, library.roles
+def test_labels_that_their_surroundings_contradict(library: Library) -> None:
     rows = [
-        library.named(row) | {"pattern": k, "suggested": f"class {c}", "share": shares[k, c], "score": graph.score[row]}
-        for row, k in enumerate(graph.pattern)
-        for c in np.flatnonzero(roles[k] == DOMINATES)
-        if not any(roles[k, own] == DOMINATES for own in library.labels[row])
+        row | {"label": f"class {row['doubted']}", "suggested": f"class {row['suggested']}"}
+        for row in measured(library)
+        if row["doubted"] >= 0 and row["suggested"] >= 0 and row["suggested_share"] > row["support"]
     ]
-    rows.sort(key=lambda r: (-r["share"], -r["score"], r["idx"], r["suggested"]))
-    assert len(rows) > 3
-    equal_rows(library.ask("label_suspects", top=1000), rows)
-    equal_rows(library.ask("label_suspects", top=3), rows[:3])
+    rows.sort(key=lambda r: (r["support"], -r["difficulty"], r["score"], r["idx"]))
+    names = ("pattern", "label", "support", "suggested", "suggested_share", "difficulty", "score")
+    assert 3 < len(rows) < library.graph.n_rows
+    equal_rows(library.ask("label_suspects", top=1000), chosen(rows, *names))
+    equal_rows(library.ask("label_suspects", top=3), chosen(rows[:3], *names))
 
 
 # -- between runs -----------------------------------------------------------------------------------------------------

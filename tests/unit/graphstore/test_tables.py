@@ -30,7 +30,8 @@ def test_the_rows_of_a_run() -> None:
         {"from": f"{run}#1", "to": "d@00000000#1", "n": 1, "share": 0.5, "role": "fallback"},
     ]
     assert tables["Instance.IN_PATTERN.Pattern"].to_pylist()[3] == {
-        "from": "d@00000000/000000000007", "to": f"{run}#1", "score": 0.25, "difficulty": 0.5,
+        "from": "d@00000000/000000000007", "to": f"{run}#1", "score": 0.25, "difficulty": 0.5, "distance": 0.0,
+        "outlier": False, "support": 0.0, "doubted": "", "suggested": "", "suggested_share": 0.0,
     }  # fmt: skip
     assert tables["Class.LOOKS_LIKE.Class"]["weight"].to_pylist() == pytest.approx([1 / 6, 0.5])
 
