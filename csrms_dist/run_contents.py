@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from csrms_dist.art.clustering import Clustering
+from csrms_dist.art.outliers import Outliers
 from csrms_dist.artefacts.names import CANDIDATES, SNAPSHOT, TEST_IMAGES, TRAIN_IMAGES
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.arrays import F32
@@ -69,6 +70,10 @@ class RunContents:
     @cached_property
     def clusters(self) -> Clustering:
         return Clustering.load(self.directory.open("cluster"))
+
+    @cached_property
+    def outliers(self) -> Outliers:
+        return Outliers.load(self.directory.open("cluster"))
 
     @cached_property
     def hierarchy(self) -> HierarchyGraph:

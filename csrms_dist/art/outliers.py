@@ -138,9 +138,9 @@ class Outliers:
 def find_outliers(vectors_path: Path, clustering: Clustering, executor: Executor | None = None) -> Outliers:
     """The outliers among the clustered rows.
 
-    vectors_path: the matrix (N, D) that was clustered, .npy or Parquet. executor: who runs the tasks, which are the same
-    whoever does. Every pattern takes part in time that is linear in its rows; beside results of about 40 bytes a row,
-    memory holds the rows of PATTERNS patterns, at most PATTERN_ROWS of each.
+    vectors_path: the matrix (N, D) that was clustered, .npy or Parquet. executor: who runs the tasks, which are the
+    same whoever does. Time is linear in the rows; beside about 70 bytes a row, memory holds the vectors of PATTERNS
+    patterns, at most PATTERN_ROWS of each.
     """
     path, executor, n = Path(vectors_path), executor or SerialExecutor(), len(clustering.pattern)
     parts = executor.map(row_hashes, [(path, start, stop) for start, stop in ranges(n)])
@@ -152,8 +152,7 @@ def find_outliers(vectors_path: Path, clustering: Clustering, executor: Executor
             distance[rows] = far
             near[rows] = np.where(places >= 0, candidates[places], -1)
     typical = np.concatenate(
-        [np.zeros(0, np.float32)]
-        + [_typical(near[a : a + BLOCK], np.arange(n), distance) for a in range(0, n, BLOCK)]
+        [np.zeros(0, np.float32)] + [_typical(near[a : a + BLOCK], np.arange(n), distance) for a in range(0, n, BLOCK)]
     )
     fences = Fences.of(distance, typical)
     return Outliers(distance, fences.exceeded(distance, typical), searched, fences)

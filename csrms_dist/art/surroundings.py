@@ -1,7 +1,7 @@
 """The patterns around a row, or around a pattern: those whose middles lie in the most similar directions.
 
-A middle is the frozen prototype (spherical), or the middle of the box (fuzzy). Directions are taken from the mean of all
-rows: prepared spherical rows are centred already, those of boxes are here.
+A middle is the frozen prototype (spherical), or the middle of the box (fuzzy). Directions are taken from the mean of
+all rows: prepared spherical rows are centred already, those of boxes are here.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class Surroundings:
 
     def __init__(self, clustering: Clustering) -> None:
         self._scaling = clustering.scaling
-        middles = clustering.prototypes.astype(np.float32)
+        middles: F32 = clustering.prototypes.astype(np.float32)
         self._centre = np.zeros(middles.shape[1], np.float32)
         if clustering.prototypes.dtype == np.uint8:  # boxes: lower corner, 255 - upper corner
             low, high = np.split(middles, 2, axis=1)
-            middles = (low + 255 - high) / 2
+            middles = ((low + 255 - high) / 2).astype(np.float32)
             self._centre = np.average(middles, axis=0, weights=clustering.sizes()).astype(np.float32)
-        self._middles = middles - self._centre
+        self._middles: F32 = middles - self._centre
         self._lengths = _lengths(self._middles)
         self._block = max(1, min(8192, _CELLS // max(1, len(middles))))
 
@@ -62,7 +62,7 @@ class Surroundings:
 
 
 def _lengths(rows: Matrix) -> F64:
-    lengths: F64 = np.sqrt(np.square(rows, dtype=np.float64).sum(axis=1))
+    lengths = np.sqrt(np.square(rows, dtype=np.float64).sum(axis=1))
     return np.where(lengths > 0, lengths, 1.0)
 
 

@@ -1,8 +1,8 @@
 """Which classes look alike: their images lie in the same patterns, more often than the sizes of the classes would make.
 
 For classes a and b, an image counts for a when it carries a and not b, and for b the other way round: with several
-labels an image that carries both is co-occurrence and says nothing of likeness. With n_ka, n_kb such images in pattern k
-of n_k, n_a and n_b in all, of N images::
+labels an image that carries both is co-occurrence and says nothing of likeness. With n_ka, n_kb such images in pattern
+k of n_k, n_a and n_b in all, of N images::
 
     together = sum_k n_ka n_kb / n_k
     weight(a -> b) = together / n_a     the chance to meet b, from a random image of a, at a random image of its pattern
@@ -10,9 +10,9 @@ of n_k, n_a and n_b in all, of N images::
     images = sum_k min(n_ka, n_kb)      what is seen: so many images of each lie together
     bound = lift q / images             the lift that this number of images supports
 
-where q is the lower limit of the mean of a Poisson variable of which `images` were counted (Garwood, 1936), at the level
-.05 divided by the number of pairs of classes (Bonferroni). Among thousands of pairs some rare ones meet by chance, with a
-huge lift; the division keeps them below pairs that are seen often.
+where q is the lower limit of the mean of a Poisson variable of which `images` were counted (Garwood, 1936), at the
+level .05 divided by the number of pairs of classes (Bonferroni). Among thousands of pairs some rare ones meet by
+chance, with a huge lift; the division keeps them below pairs that are seen often.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ _PAIRS = 1 << 16  # pairs of classes of one step
 
 @dataclass(frozen=True)
 class LookAlikes:
-    """E pairs of classes (source, target), ascending: of each class at most the KEPT pairs of largest bound, ties to the
-    lower target. source, target, images: (E,) int64. weight (source -> target), reverse (target -> source), lift, bound:
-    (E,) float64. A pair that is kept for both of its classes is there in both directions.
+    """E pairs of classes, ascending: of each source at most the KEPT of largest bound, ties to the lower target.
+
+    source, target, images: (E,) int64. weight (source -> target), reverse (target -> source), lift, bound: (E,)
+    float64. A pair that is kept for both of its classes is there in both directions.
     """
 
     source: I64
@@ -64,7 +65,7 @@ def look_alikes(graph: HierarchyGraph) -> LookAlikes:
     np.add.at(carried, place, n_both)
     images = _in_common(graph, a, b) - carried
     kept = images > 0
-    a, b, together, images, carried = (values[kept] for values in (a, b, together, images, carried))
+    a, b, together, images, carried = a[kept], b[kept], together[kept], images[kept], carried[kept]
     total = np.bincount(graph.membership.indices, minlength=graph.n_classes)
     of_a, of_b = total[a] - carried, total[b] - carried
     lift = np.round(graph.n_rows * together / of_a / of_b, _DIGITS)
@@ -84,7 +85,7 @@ def look_alikes(graph: HierarchyGraph) -> LookAlikes:
 
 
 def _together(graph: HierarchyGraph) -> tuple[I64, I64, F64]:
-    """Every pair a < b of classes that meet in a pattern, ascending, and sum_k n_ka n_kb / n_k over all their images."""
+    """Every pair a < b of classes that meet in a pattern, ascending, and sum_k n_ka n_kb / n_k of all their images."""
     shares = pattern_shares(graph.counts, graph.sizes)
     product = sparse.triu(graph.counts.astype(np.float64).T @ shares, k=1, format="csr")
     product.sort_indices()

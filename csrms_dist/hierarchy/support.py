@@ -1,12 +1,12 @@
 """Support: how much the patterns around an image agree with its labels; low support makes a label suspect.
 
-The share of class c around row i is its share in the N_AROUND patterns nearest to i, a pattern k counted by its rows and
-by the SHARPNESS-th power of its cosine (none below 0), row i itself left out:
+The share of class c around row i is its share in the N_AROUND patterns nearest to i, a pattern k counted by its rows
+and by the SHARPNESS-th power of its cosine (none below 0), row i itself left out::
 
     share_i(c) = sum_k w_ik (n_kc - [i in k][c is a label of i]) / sum_k w_ik (n_k - [i in k])
 
-Equation 7's difficulty looks into the own pattern alone, and counts the row itself; so a wrong label in a small pattern,
-or in one that no class dominates, looks as good as a right one.
+Equation 7's difficulty looks into the own pattern alone, and counts the row itself; so a wrong label in a small
+pattern, or in one that no class dominates, looks as good as a right one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from csrms_dist.basics.arrays import F32, F64, I64
+from csrms_dist.basics.arrays import F32, F64, I32, I64
 from csrms_dist.hierarchy.csr import stored_rows
 from csrms_dist.hierarchy.graph import Csr
 from csrms_dist.labels import Membership
@@ -33,7 +33,7 @@ class Support:
     """Of M rows. support: (M,) float32, the share of the own label that has least, 0 without a label.
 
     doubted: (M,) int64, that label. suggested: (M,) int64, the class of largest share among those that are no label of
-    the row, and suggested_share: (M,) float32, its share. NO_CLASS and 0 where there is none. Ties go to the lower class.
+    the row, and suggested_share: (M,) float32, its share. NO_CLASS and 0 where there is none; ties: the lower class.
     """
 
     support: F32
@@ -44,7 +44,7 @@ class Support:
 
 def support(
     around: Iterable[tuple[I64, F64]],
-    pattern: I64,
+    pattern: I32,
     membership: Membership,
     counts: Csr,
     sizes: I64,
@@ -74,14 +74,14 @@ def support(
             part = slice(first, first + step)
             stop = start + len(near[part])
             labels = membership[start:stop]
-            own = pattern[start:stop] if counted else np.full(stop - start, NO_CLASS)
+            own = pattern[start:stop] if counted else np.full(stop - start, NO_CLASS, np.int32)
             shares = _shares(near[part], cosine[part], own, labels, counts, sizes)
             _fill(found, slice(start, stop), shares, labels)
             start = stop
     return found
 
 
-def _shares(near: I64, cosine: F64, own: I64, labels: Membership, counts: Csr, sizes: I64) -> F64:
+def _shares(near: I64, cosine: F64, own: I32, labels: Membership, counts: Csr, sizes: I64) -> F64:
     """(B, K) the share of every class around each row; 0 where no other row is around."""
     weight = np.maximum(cosine, 0) ** SHARPNESS
     weight[weight.sum(axis=1) == 0] = 1  # nothing lies on the row's side: all patterns count alike

@@ -46,6 +46,7 @@ CLUSTER = Stage(
     requires=("features",),
     settings=("cluster",),
     estimate=f"{_ESTIMATES}:cluster",
+    format=3,
     needs_ray=True,
 )
 GRAPH = Stage(
@@ -56,6 +57,7 @@ GRAPH = Stage(
     held=f"{_JOBS}.graph:is_held",
     estimate=f"{_ESTIMATES}:graph",
     beside=("store",),
+    format=3,
     needs_labels=True,
 )
 TRAIN = Stage(

@@ -20,6 +20,7 @@ from csrms_dist.datasets.decoding import SUFFIXES, Stored, Unreadable, decode, i
 from csrms_dist.datasets.image_table import Rejected
 from csrms_dist.errors import DataError
 from csrms_dist.evaluation.classifier import Classifier
+from csrms_dist.evaluation.placement import Placement
 from csrms_dist.features.extraction import THREADS
 from csrms_dist.run_contents import RunContents
 from csrms_dist.training.recipe import TRAIN
@@ -31,17 +32,19 @@ LIKELY = 0.5
 def predict(run: RunDirectory, path: str | Path) -> tuple[pa.Table, list[Rejected]]:
     """Classify an image file, a folder of them (recursively) or a Parquet file of `image` bytes and, if there, `id`.
 
-    Images become RGB at the model's size (bilinear). Returns a table of id, class, probability, graph_class, mean_class
-    and nearest_pattern (in the trained features), and what could not be read; with several labels an image also classes
-    and probabilities, the lists of what is at least as likely as not. Raises DataError when there is no image.
+    Images become RGB at the model's size (bilinear). Returns a table of id, class, probability, graph_class, mean_class,
+    nearest_pattern, resemblance (to that pattern), distance and outlier (unlike all that was trained on), and what could
+    not be read; with several labels an image also classes and probabilities, the lists of what is at least as likely as
+    not. Raises DataError when there is no image.
     """
     torch.set_num_threads(THREADS)
-    classifier = Classifier(RunContents(run).artefact(TRAIN))
+    contents = RunContents(run)
+    classifier, placement = Classifier(contents.artefact(TRAIN)), Placement(contents)
     rejected: list[Rejected] = []
     parts: list[pa.Table] = []
     with Progress("predict", unit="images") as progress:
         for ids, pixels in _blocks(Path(path), classifier.card.image_shape, rejected):
-            parts.append(_table(classifier, ids, pixels))
+            parts.append(_table(classifier, placement, ids, pixels))
             progress.update(len(ids))
     if not parts:
         reason = (
@@ -55,7 +58,7 @@ def predict(run: RunDirectory, path: str | Path) -> tuple[pa.Table, list[Rejecte
     return pa.concat_tables(parts), rejected
 
 
-def _table(classifier: Classifier, ids: list[str], pixels: U8) -> pa.Table:
+def _table(classifier: Classifier, placement: Placement, ids: list[str], pixels: U8) -> pa.Table:
     features = classifier.features(pixels)
     found = classifier.predict_features(features)
     names = np.array(classifier.class_names)
@@ -74,10 +77,13 @@ def _table(classifier: Classifier, ids: list[str], pixels: U8) -> pa.Table:
     columns |= {
         f"{head}_class": names[values.argmax(axis=1)] for head, values in found.heads.items() if head != "plain"
     }
-    if classifier.model.prototypes is not None:
-        unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-        prototypes = torch.nn.functional.normalize(classifier.model.prototypes, dim=1).cpu().numpy()
-        columns["nearest_pattern"] = (unit @ prototypes.T).argmax(axis=1)
+    place = placement.place(pixels, features)
+    columns |= {
+        "nearest_pattern": place.pattern,
+        "resemblance": place.resemblance,
+        "distance": place.distance,
+        "outlier": place.outlier,
+    }
     return pa.table(columns)
 
 

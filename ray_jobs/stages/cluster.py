@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from csrms_dist.art import cluster
 from csrms_dist.art.calibration import calibrate
+from csrms_dist.art.outliers import find_outliers
 from csrms_dist.art.two_level.plan import PHASES
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.evaluation.report import method_of
@@ -17,7 +18,7 @@ FAR = 0.2
 
 
 def execute(context: StageContext) -> None:
-    """Write cluster/: the pattern of each row, the frozen prototypes and the scaling. No label is read."""
+    """Write cluster/: the pattern of each row, frozen prototypes, scaling and outliers. No label is read."""
     settings, run = context.settings.cluster, context.run
     table = context.contents.features
     n_classes = table.label_space.n_classes if table.label_space else None
@@ -54,8 +55,10 @@ def execute(context: StageContext) -> None:
                 f"cluster.n_patterns: asked for {settings.n_patterns}, got {clustering.n_patterns}, the nearest that "
                 f"{len(table):,} rows and cluster.min_size {settings.min_size} allow"
             )
+        outliers = find_outliers(context.contents.vectors_file, clustering, pool)
         pool.close()
         clustering.save(folder)
+        outliers.save(folder)
         facts.update(
-            patterns=clustering.n_patterns, vigilance=clustering.vigilance, outliers=int(clustering.outlier.sum())
+            patterns=clustering.n_patterns, vigilance=clustering.vigilance, outliers=int(outliers.outlier.sum())
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from csrms_dist.art.surroundings import Surroundings
 from csrms_dist.artefacts.fingerprints import fingerprint
 from csrms_dist.artefacts.names import SNAPSHOT
 from csrms_dist.artefacts.run_directory import RunDirectory
@@ -12,7 +13,11 @@ from csrms_dist.basics.progress import Progress
 from csrms_dist.features.feature_table import VECTORS
 from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.build import build_hierarchy
+from csrms_dist.hierarchy.graph import HierarchyGraph
+from csrms_dist.hierarchy.support import N_AROUND, support
+from csrms_dist.run_contents import RunContents
 from graphstore import bundle
+from graphstore.figures import Figures
 from graphstore.schema import SCHEMA
 from graphstore.store import Publication, Repeated
 from graphstore.tables import publication_tables
@@ -51,7 +56,15 @@ def publication_of(context: StageContext) -> Publication:
         features_uri=f"{run.uri}/features/{VECTORS}",
         prototypes_uri=f"{run.uri}/cluster/prototypes.npy",
         created_ms=int(time.time() * 1000),
+        figures=figures_of(context.contents, hierarchy),
     )
+
+
+def figures_of(contents: RunContents, hierarchy: HierarchyGraph) -> Figures:
+    """What stands beside the hierarchy of the run's training rows: outliers, and how well their labels are supported."""
+    around = Surroundings(contents.clusters).of_rows(contents.vectors, N_AROUND)
+    found = support(around, hierarchy.pattern, hierarchy.membership, hierarchy.counts, hierarchy.sizes)
+    return Figures(contents.outliers.distance, contents.outliers.outlier, **vars(found))
 
 
 def execute(context: StageContext) -> None:

@@ -13,8 +13,8 @@ import pytest
 from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.hierarchy.dominance import largest_dominated_pattern
 from csrms_dist.hierarchy.graph import ROLE_NAMES, HierarchyGraph
-from csrms_dist.hierarchy.pattern_counts import pattern_shares, top_shares
 from csrms_dist.hierarchy.look_alikes import look_alikes
+from csrms_dist.hierarchy.pattern_counts import pattern_shares, top_shares
 from csrms_dist.hierarchy.relations import r_id, r_is, r_mc
 from csrms_dist.labels import label_lists
 from graphstore.queries import named_queries
