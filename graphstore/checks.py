@@ -74,9 +74,7 @@ def check_publication(publication: Publication) -> None:
     _check_hierarchy(graph)
     for what, values in vars(publication.figures).items() if publication.figures else ():
         if len(values) != graph.n_rows or not np.isfinite(values).all():
-            raise refused(
-                f"figures.{what}", f"{len(values)} values", f"{graph.n_rows} finite ones, as in the hierarchy"
-            )
+            raise refused(f"figures.{what}", f"{len(values)} values", f"{graph.n_rows} finite ones")
         if values.dtype.kind == "i" and not (values.min(initial=0) >= -1 and values.max(initial=-1) < graph.n_classes):
             raise refused(f"figures.{what}", "a class that is not there", f"-1 to {graph.n_classes - 1}")
 

@@ -32,10 +32,10 @@ LIKELY = 0.5
 def predict(run: RunDirectory, path: str | Path) -> tuple[pa.Table, list[Rejected]]:
     """Classify an image file, a folder of them (recursively) or a Parquet file of `image` bytes and, if there, `id`.
 
-    Images become RGB at the model's size (bilinear). Returns a table of id, class, probability, graph_class, mean_class,
-    nearest_pattern, resemblance (to that pattern), distance and outlier (unlike all that was trained on), and what could
-    not be read; with several labels an image also classes and probabilities, the lists of what is at least as likely as
-    not. Raises DataError when there is no image.
+    Images become RGB at the model's size (bilinear). Returns a table of id, class, probability, graph_class,
+    mean_class, nearest_pattern, resemblance (to that pattern), distance and outlier (unlike all that was trained on),
+    and what could not be read; with several labels an image also classes and probabilities, the lists of what is at
+    least as likely as not. Raises DataError when there is no image.
     """
     torch.set_num_threads(THREADS)
     contents = RunContents(run)

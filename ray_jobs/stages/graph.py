@@ -61,7 +61,7 @@ def publication_of(context: StageContext) -> Publication:
 
 
 def figures_of(contents: RunContents, hierarchy: HierarchyGraph) -> Figures:
-    """What stands beside the hierarchy of the run's training rows: outliers, and how well their labels are supported."""
+    """What stands beside the hierarchy of the training rows: outliers, and how well their labels are supported."""
     around = Surroundings(contents.clusters).of_rows(contents.vectors, N_AROUND)
     found = support(around, hierarchy.pattern, hierarchy.membership, hierarchy.counts, hierarchy.sizes)
     return Figures(contents.outliers.distance, contents.outliers.outlier, **vars(found))
