@@ -85,6 +85,7 @@ EVALUATE = Stage(
     requires=("images", "pretrain", "features", "cluster", "graph", "train", "control"),
     settings=("seed", "evaluate", "graph", "sampling", "method"),
     estimate=f"{_ESTIMATES}:evaluate",
+    format=3,
     needs_ray=True,
 )
 

@@ -291,7 +291,8 @@ def evaluate(o: Outlook) -> Estimate:
     """Answers to test and validation images, and their figures."""
     f = o.facts
     # Method and control answer the test and the validation images, and the leak check the latter once more.
-    answers = 2 * (f.test + f.val) + f.val
+    models = 1 if o.settings.recipe.control_is_plain_head else 2
+    answers = models * (f.test + f.val) + f.val
     actors = o.settings.evaluate.actors
     seconds = START_S["evaluate"] + o.spread(answers, o.rates.forward, actors)
     seconds += o.settings.evaluate.bootstrap_samples * f.test * BOOTSTRAP_S

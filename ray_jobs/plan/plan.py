@@ -19,6 +19,7 @@ from csrms_dist.artefacts.names import PLAN
 from csrms_dist.basics.progress import warn
 from csrms_dist.datasets.image_source import TRAIN, VAL, Layout
 from csrms_dist.datasets.layouts.choose import open_layout
+from csrms_dist.evaluation.report import SAME_TRAINING
 from csrms_dist.features.given_vectors import vector_facts
 from csrms_dist.methods.protocol import Stage
 from ray_jobs.pipeline import Work, is_done, prepare
@@ -61,6 +62,8 @@ def plan(
     text = plan_text(planned, work.directory.uri, cores)
     if unknown := [stage.name for stage in work.stages if not stage.estimate]:
         text += f"\nnot in the plan, for there is no formula: {', '.join(unknown)}"
+    if not work.settings.features.path and work.settings.recipe.control_is_plain_head:
+        text += f"\ncontrol is not run: {SAME_TRAINING}"
     compared = comparison_text(work.directory)
     return f"{text}\n\n{compared}" if compared else text
 

@@ -10,8 +10,8 @@ import pytest
 
 from csrms_dist.errors import StoreError
 from graphstore.figures import Figures
-from graphstore.neo4j.load import UNIT, UNITS, AlreadyWrittenError, Loader, TooLargeError, content_of
-from graphstore.rows import Rows
+from graphstore.neo4j.load import UNIT, UNITS, AlreadyWrittenError, Loader, TooLargeError
+from graphstore.rows import Rows, content_of
 from graphstore.schema import SCHEMA
 
 

@@ -13,6 +13,7 @@ import pytest
 from csrms_dist.training.budget import Passes
 from ray_jobs.plan.estimates import Estimate
 from ray_jobs.plan.text import Planned, plan_text, size
+from tests.end_to_end.harness import STAGES
 from tests.unit.ray_jobs.conftest import Cli
 
 CONFIG = "examples/digits.yaml"
@@ -74,6 +75,13 @@ def test_what_cannot_run_cannot_be_planned(cli: Cli, tmp_path: Path, text: str, 
     assert found.err.startswith(f"csrms plan: {said}")
     assert found.err.count("\n") == 1
     assert not (tmp_path / "planned" / "plan.json").exists()
+
+
+def test_a_control_that_is_the_plain_head_is_not_in_the_plan(cli: Cli, tmp_path: Path) -> None:
+    said = cli("plan", CONFIG, "--set", "encoder.frozen=true", "--out", "planned")
+    assert said.code == 0, said.err
+    assert set(stages(tmp_path / "planned")) == set(STAGES) - {"control"}
+    assert "control is not run: with a frozen encoder it is the same training as the plain head" in said.out
 
 
 def test_the_last_line_adds_up_what_is_left() -> None:
