@@ -105,8 +105,10 @@ def test_an_image_in_its_pattern(finished: Run, ask: Ask) -> None:
 
 def test_outliers_are_as_many_as_the_account_says_and_come_first(ask: Ask, finished: Run) -> None:
     rows = ask("outliers", "--format", "json").rows
-    flagged = [row["outlier"] for row in rows]
-    assert flagged == sorted(flagged, reverse=True)
+    every = [row["outlier"] for row in rows]
+    assert every == sorted(every, reverse=True)
+    assert {row["split"] for row in rows} == {"train", "val", "test"}
+    flagged = [row["outlier"] for row in rows if row["split"] == "train"]
     assert sum(flagged) == finished.json("metrics.json")["hierarchy"]["outliers"]
     assert f"; {sum(flagged)} outlying images" in finished.said.out
     assert all(0 < row["distance"] <= 2 for row in rows)
@@ -123,7 +125,7 @@ def test_what_a_run_stores_of_labels_is_what_its_arrays_give(ask: Ask, finished:
     assert [row["support"] for row in rows] == pytest.approx(found.support[order].tolist())
     names = contents.train_images.label_space.class_names
     suspects = ask("label_suspects", "--limit", "10000", "--format", "json").rows
-    assert {row["idx"]: (row["label"], row["suggested"]) for row in suspects} == {
+    assert {row["idx"]: (row["label"], row["suggested"]) for row in suspects if row["split"] == "train"} == {
         int(graph.instance[row]): (names[found.doubted[row]], names[found.suggested[row]])
         for row in np.flatnonzero(found.suggested_share > found.support)
     }
@@ -153,15 +155,15 @@ def test_limit_cuts_the_answer_and_says_so(ask: Ask) -> None:
 
 
 def test_a_screen_says_what_it_leaves_out_and_a_file_gets_everything(ask: Ask, finished: Run, tmp_path: Path) -> None:
-    for name in ("hardest", "outliers"):
+    for name, n in (("hardest", 1295), ("outliers", 1797)):
         shown = ask(name, "--format", "json")
         assert len(shown.rows) == 100
-        assert shown.err == "csrms query: 100 of 1,797 rows; --out FILE writes all\n"
+        assert shown.err == f"csrms query: 100 of {n:,} rows; --out FILE writes all\n"
         said = ask(name, "--out", str(tmp_path / f"{name}.csv"))
-        assert (said.out, said.err) == (f"{tmp_path}/{name}.csv: 1,797 rows\n", "")
+        assert (said.out, said.err) == (f"{tmp_path}/{name}.csv: {n:,} rows\n", "")
         with (tmp_path / f"{name}.csv").open() as file:
             rows = list(csv.DictReader(file))
-        assert len({row["source_id"] for row in rows}) == 1797
+        assert len({row["source_id"] for row in rows}) == n
         assert [row["source_id"] for row in rows[:100]] == [row["source_id"] for row in shown.rows]
 
 
@@ -188,7 +190,7 @@ def test_a_query_for_the_first_ones_gives_as_many_as_the_limit(ask: Ask) -> None
     for words in (("--limit", "3"), ("--param", "top=3"), ("--param", "top:=3")):
         answer = ask("hardest", *words, "--format", "json")
         assert answer.rows == whole.rows[:3]
-        assert ("3 of 1,797 rows" in answer.err) == ("--limit" in words)
+        assert ("3 of 1,295 rows" in answer.err) == ("--limit" in words)
 
 
 def test_a_list_is_text_in_csv(ask: Ask) -> None:
@@ -229,7 +231,7 @@ def test_free_cypher_with_a_typed_parameter(ask: Ask, finished: Run) -> None:
     text = "MATCH (p:Pattern {run: $run}) WHERE p.idx < $n RETURN count(p.key) AS n"
     assert ask("--cypher", text, "--param", "n:=5", "--format", "json").rows == [{"n": 5}]
     count = ask("--cypher", "MATCH (i:Instance) RETURN count(i.key) AS n", "--format", "json").rows
-    assert count == [{"n": len(rows_of(finished))}]
+    assert count == [{"n": len(rows_of(finished)) + finished.facts("features")["held_out"]}]
 
 
 @pytest.mark.parametrize(
