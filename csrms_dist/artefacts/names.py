@@ -6,11 +6,13 @@ itself.
 
 from __future__ import annotations
 
-RECORD, METRICS, PLAN = "run.json", "metrics.json", "plan.json"
+RECORD, METRICS = "run.json", "metrics.json"
 TRAIN_IMAGES, TEST_IMAGES, REJECTED = "train.arrow", "test.arrow", "rejected.parquet"
 SNAPSHOT = "snapshot"
 HELD_OUT, PATTERN, SCORE = "held_out", "pattern.npy", "score.npy"
 CANDIDATES = "candidates"
+MADE_BY = {CANDIDATES: "train"}
+"""The stage of an artefact that has another name than its stage."""
 ENCODER = "encoder.safetensors"
 PREDICTIONS = "predictions.parquet"
 STORE, CHECKPOINTS, CURVES = "store", ".checkpoints", "tensorboard"

@@ -24,7 +24,6 @@ PRETRAIN = Stage(
     outside=f"{_JOBS}.outside:weights",
     estimate=f"{_ESTIMATES}:pretrain",
     format=3,
-    needs_ray=True,
 )
 FEATURES = Stage(
     "features",
@@ -33,7 +32,6 @@ FEATURES = Stage(
     settings=("encoder", "features"),
     estimate=f"{_ESTIMATES}:features",
     format=3,
-    needs_ray=True,
 )
 GIVEN_FEATURES = Stage(
     "features",
@@ -50,7 +48,6 @@ CLUSTER = Stage(
     settings=("cluster",),
     estimate=f"{_ESTIMATES}:cluster",
     format=3,
-    needs_ray=True,
 )
 GRAPH = Stage(
     "graph",
@@ -68,9 +65,8 @@ TRAIN = Stage(
     requires=("images", "pretrain", "features", "graph"),
     settings=(*_TRAIN_SETTINGS, "sampling", "method"),
     estimate=f"{_ESTIMATES}:train",
-    format=3,
+    format=4,
     beside=("candidates",),
-    needs_ray=True,
     needs_labels=True,
 )
 CONTROL = Stage(
@@ -80,7 +76,6 @@ CONTROL = Stage(
     settings=(*_TRAIN_SETTINGS, "evaluate.control"),
     estimate=f"{_ESTIMATES}:control",
     format=3,
-    needs_ray=True,
     needs_labels=True,
 )
 EVALUATE = Stage(
@@ -90,7 +85,6 @@ EVALUATE = Stage(
     settings=("seed", "evaluate", "graph", "sampling", "method"),
     estimate=f"{_ESTIMATES}:evaluate",
     format=3,
-    needs_ray=True,
     needs_labels=True,
 )
 

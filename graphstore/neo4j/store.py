@@ -314,7 +314,7 @@ class Neo4jStore(Backend):
     ) -> pa.Table:
         if not self._is_published():
             raise nothing_published(self.location)
-        if named and limit >= AS_LISTS:
+        if named and AS_LISTS <= limit <= ROW_LIMIT:  # one record of more would not fit in a transaction
             found = self._lists(text, params, named, limit, timeout_s)
             if found is not None:
                 return found

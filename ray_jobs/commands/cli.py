@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from csrms_dist.basics.lookup import one_line, own_code
-from csrms_dist.errors import ConfigError, CsrmsError
+from csrms_dist.errors import ConfigError, CsrmsError, require
 from csrms_dist.methods.stages import GRAPH
 from ray_jobs.stages.table import commands as stages
 
@@ -42,17 +42,23 @@ def _parser() -> argparse.ArgumentParser:
         )
     )
     predict = commands.add_parser("predict", help="classify unseen images with a trained run")
-    predict.add_argument("path", help="an image, a folder of images, or Parquet with a column `image` of encoded bytes")
+    predict.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="images, folders of them, Parquet with a column `image` of bytes",
+    )
     predict.add_argument("--run", metavar="DIR", help="run directory (default: the last one below runs/)")
     _output(predict)
     query = commands.add_parser("query", help="ask the graph database; without a name, list the named queries")
-    query.add_argument("name", nargs="?", default="", help="a named query")
+    name = query.add_argument("name", nargs="?", default="", help="a named query")
+    name.completer = _query_names  # type: ignore[attr-defined]
     query.add_argument(
         "--param", action="append", default=[], metavar="K=V", help="a parameter: name=text or name:=JSON"
     )
-    query.add_argument("--cypher", default="", metavar="TEXT", help="a Cypher text instead of a name (read-only, 10 s)")
+    query.add_argument("--cypher", default="", metavar="TEXT", help="a Cypher text instead of a name (read-only)")
     query.add_argument(
-        "--limit", type=int, metavar="N", help="rows at the most (highest, and default: 10000; of the first ones: 100)"
+        "--limit", type=int, metavar="N", help="rows at the most (on a screen 10000, of the first ones 100; --out: all)"
     )
     query.add_argument("--run", metavar="DIR", help="run directory (default: the last one below runs/)")
     _output(query)
@@ -63,10 +69,21 @@ def _parser() -> argparse.ArgumentParser:
     change.add_argument("--bundle", metavar="FOLDER", help="write all runs as the input of neo4j-admin's import")
     runs.add_argument("--run", metavar="DIR", help="run directory (default: the last one below runs/)")
     _output(runs)
+    clean = commands.add_parser("clean", help="remove what a run no longer needs, and say what that frees")
+    clean.add_argument("run", metavar="DIR", help="run directory")
+    clean.add_argument("--yes", action="store_true", help="do it, instead of saying what would go")
+    completion = commands.add_parser("completion", help="print a shell's code for completing commands with TAB")
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
     commands.add_parser("doctor", help="say what is installed and reachable")
     for command in commands.choices.values():
         command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")
     return parser
+
+
+def _query_names(**_: object) -> list[str]:
+    from graphstore.queries import named_queries
+
+    return list(named_queries())
 
 
 def _version() -> str:
@@ -93,7 +110,10 @@ def _output(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks for words
+        require("argcomplete").autocomplete(parser)
+    arguments = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = _dispatch(arguments)
@@ -140,6 +160,15 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         lines, complete = report()
         print("\n".join(lines))
         return 0 if complete else 7
+    if arguments.command == "completion":
+        print(require("argcomplete").shellcode(["csrms"], shell=arguments.shell))
+        return 0
+    if arguments.command == "clean":
+        from ray_jobs.commands.clean import clean
+        from ray_jobs.places import find_run
+
+        print(clean(find_run(arguments.run), really=arguments.yes))
+        return 0
     if arguments.command == "query":
         return _query(arguments)
     if arguments.command == "runs":
@@ -160,7 +189,6 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         return 0
     from ray_jobs.commands.closing import closing_text
     from ray_jobs.pipeline import run
-    from ray_jobs.plan.text import comparison_text
 
     until = arguments.until if arguments.command == "run" else arguments.command
     result = run(
@@ -168,8 +196,6 @@ def _dispatch(arguments: argparse.Namespace) -> int:
     )
     if until is None:
         print(closing_text(result))
-        if compared := comparison_text(result.run):
-            print(compared)
     else:
         state = "done" if until in result.done else "was done already"
         print(f"{until}: {state}, {result.run.uri}/{until}")
@@ -184,24 +210,27 @@ def _query(arguments: argparse.Namespace) -> int:
 
         print(catalogue())
         return 0
-    from graphstore.store import ROW_LIMIT, is_truncated
+    from graphstore.store import ROW_LIMIT
     from ray_jobs.commands.output import check_out, write
-    from ray_jobs.commands.query import parse_parameters, query
+    from ray_jobs.commands.query import answer, parse_parameters
     from ray_jobs.places import find_run
 
-    if arguments.limit is not None and not 1 <= arguments.limit <= ROW_LIMIT:
-        raise ConfigError("--limit", got=str(arguments.limit), expected="a whole number in [1, 10000]")
+    to_file = arguments.out is not None
+    if arguments.limit is not None and not 1 <= arguments.limit <= (arguments.limit if to_file else ROW_LIMIT):
+        expected = "a whole number from 1 on" if to_file else f"a whole number in [1, {ROW_LIMIT}]"
+        raise ConfigError("--limit", got=str(arguments.limit), expected=expected)
     check_out(arguments)
-    table = query(
+    table, left_out = answer(
         find_run(arguments.run),
         arguments.name,
         parse_parameters(arguments.param),
         cypher=arguments.cypher,
         limit=arguments.limit,
+        to_file=to_file,
     )
     write(table, arguments)
-    if is_truncated(table):
-        print(f"csrms query: only the first {table.num_rows:,} rows are shown", file=sys.stderr)
+    if left_out:
+        print(f"csrms query: {left_out}", file=sys.stderr)
     return 0
 
 
@@ -234,7 +263,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     from ray_jobs.places import find_run
 
     check_out(arguments)
-    table, rejected = predict(find_run(arguments.run), arguments.path)
+    table, rejected = predict(find_run(arguments.run), *arguments.paths)
     for item in rejected:
         print(f"csrms predict: {item.id} was set aside: {item.reason}", file=sys.stderr)
     write(table, arguments)

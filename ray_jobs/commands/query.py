@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import operator
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
+from csrms_dist.artefacts.names import STORE
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.errors import ConfigError, StoreError
 from graphstore.cypher import parameters as parameters_of
 from graphstore.queries import named_query
-from graphstore.store import ROW_LIMIT, TIMEOUT_S, GraphStore
+from graphstore.store import LONG_S, NO_LIMIT, ROW_LIMIT, TIMEOUT_S, GraphStore, is_truncated
 from ray_jobs.commands.catalogue import TOP, shown
 from ray_jobs.places import store_of
 
@@ -59,38 +61,67 @@ def query(
     *,
     cypher: str = "",
     limit: int | None = None,
+    everything: bool = False,
 ) -> pa.Table:
     """Answer a named query or a Cypher text as an Arrow table of at most `limit` rows (None: 10,000), in at most 10 s.
 
     $run is what the run directory published unless given; $top of a query for the first ones is `limit` (None: 100).
-    The parameter `id` of a query about one image is the user's own id.
+    The parameter `id` of a query about one image is the user's own id. everything: as many rows as there are, or
+    `limit`, in at most ten minutes. `graphstore.store.is_truncated` tells whether there were more.
 
     Raises ConfigError for an unknown query or a parameter that is unknown, missing or of the wrong kind, and names a
     class or a run that is not there; StoreError for what the store refuses or does not hold. Both are one sentence.
     """
     named = None if cypher else named_query(name)
     wanted = named.parameters if named else tuple(parameters_of(cypher))
-    rows = ROW_LIMIT if limit is None else min(limit, ROW_LIMIT)
+    most = NO_LIMIT if everything else ROW_LIMIT
+    rows = min(most if limit is None else limit, most)
     given = dict(parameters or {})
     chosen = {parameter: given[parameter] for parameter in RUNS if parameter in given}
     if named and "top" in wanted:
-        given.setdefault("top", TOP if limit is None else rows)
+        if limit is None and not everything and "top" not in given:
+            rows = TOP
+        given.setdefault("top", rows + 1)  # one more tells whether there are more
     _check_names(wanted, given)
     if named:
         given = {
             parameter: _of_kind(parameter, value, named.kinds.get(parameter)) for parameter, value in given.items()
         }
     with store_of(run) as store:
-        if "run" in wanted and "run" not in given:
-            given["run"] = published_run(run, store)
+        if ("run" in wanted and "run" not in given) or not store.runs():
+            key = published_run(run, store)  # also says why there is nothing to ask
+            if "run" in wanted:
+                given["run"] = key
         if named:
             _check_runs(store, chosen)
             _check_classes(store, given)
         if "instance" in wanted and "id" in given:
             key = given.get("run") or published_run(run, store)
             given["instance"] = store.resolve_instance(str(given.pop("id")), key)
-        table: pa.Table = store.query(named or cypher, given, limit=rows, timeout_s=TIMEOUT_S)
+        table: pa.Table = store.query(named or cypher, given, limit=rows, timeout_s=LONG_S if everything else TIMEOUT_S)
     return table
+
+
+def answer(
+    run: RunDirectory,
+    name: str,
+    parameters: Mapping[str, Any],
+    *,
+    cypher: str = "",
+    limit: int | None = None,
+    to_file: bool = False,
+) -> tuple[pa.Table, str]:
+    """The answer for a file, all of it, or for a screen; and what is left out of it, in words, '' for nothing."""
+    if to_file:
+        table = query(run, name, parameters, cypher=cypher, limit=limit, everything=True)
+        more = f"more than {table.num_rows:,} rows; leave --limit out for all" if is_truncated(table) else ""
+        return table, more and f"{table.num_rows:,} of {more}"
+    table = query(run, name, parameters, cypher=cypher, limit=ROW_LIMIT)
+    first = limit or (TOP if name and "top" in named_query(name).parameters and "top" not in parameters else ROW_LIMIT)
+    total = f"more than {table.num_rows:,}" if is_truncated(table) else f"{table.num_rows:,}"
+    if table.num_rows <= first and not is_truncated(table):
+        return table, ""
+    return table.slice(0, first), f"{min(first, table.num_rows):,} of {total} rows; --out FILE writes all"
 
 
 def published_run(run: RunDirectory, store: GraphStore) -> str:
@@ -99,20 +130,35 @@ def published_run(run: RunDirectory, store: GraphStore) -> str:
     Raises StoreError when it has published none, or one that the store no longer holds: the answer about another run is
     no answer.
     """
-    keys = [info.key for info in store.runs()]
-    stamp = run.stamp("graph")
+    keys, stamp = [info.key for info in store.runs()], run.stamp("graph")
     if stamp is None:
+        raise StoreError(run.uri, got="no graph that it published", remedy=_to_have_a_graph(run, keys))
+    key = str(stamp["facts"]["run"])
+    if key not in keys:
         raise StoreError(
-            run.uri, got="no graph that it published",
-            remedy="run `csrms graph CONFIG` first, or name a run of `csrms runs` with --param run=KEY",
+            f"the run that {run.uri} published", got=f"{key}, which {store.location} does not hold",
+            expected="one of " + _listed(keys) if keys else "a graph in it", remedy=_to_find_it(run, keys),
         )  # fmt: skip
-    if stamp["facts"]["run"] not in keys:
-        raise StoreError(
-            f"the run that {run.uri} published", got=f"{stamp['facts']['run']}, which {store.location} does not hold",
-            expected="one of " + _listed(keys) if keys else "a graph in it",
-            remedy="run `csrms graph CONFIG` again, or name another with --param run=KEY",
-        )  # fmt: skip
-    return str(stamp["facts"]["run"])
+    return key
+
+
+def _to_have_a_graph(run: RunDirectory, keys: Sequence[str]) -> str:
+    """The advice for a run without a graph: what publishes one, if anything does."""
+    features = run.stamp("features")
+    if features is not None and not features["facts"]["labelled"]:
+        return "its vectors have no labels, and without them there is no graph: its patterns are in cluster/"
+    other = ", or name a run of `csrms runs` with --param run=KEY" if keys else ""
+    return f"run `csrms graph CONFIG`, which goes on from what is done{other}"
+
+
+def _to_find_it(run: RunDirectory, keys: Sequence[str]) -> str:
+    """The advice for a graph that is not where it is looked for."""
+    embedded = (run.path / STORE).is_dir()
+    if os.environ.get("NEO4J_URI") and embedded:
+        return f"unset NEO4J_URI to ask the embedded store in {run.path / STORE}"
+    if not os.environ.get("NEO4J_URI") and not embedded:
+        return "set NEO4J_URI if it was published to a server, or run `csrms graph CONFIG` again"
+    return "run `csrms graph CONFIG` again" + (", or name another with --param run=KEY" if keys else "")
 
 
 def _check_names(wanted: Sequence[str], given: Mapping[str, Any]) -> None:

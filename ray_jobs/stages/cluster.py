@@ -1,4 +1,4 @@
-"""Stage cluster: sharded ART over the feature table, in Ray actors."""
+"""Stage cluster: sharded ART over the feature table, in this process or in Ray actors."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from csrms_dist.art.two_level.plan import PHASES
 from csrms_dist.artefacts.names import HELD_OUT, PATTERN, SCORE
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.evaluation.report import method_of
-from ray_jobs.on_ray.actors import ActorPool
-from ray_jobs.on_ray.session import ray_session
+from ray_jobs.on_ray.actors import executor_of
+from ray_jobs.settings import FEW_ROWS, hands
 from ray_jobs.stages.context import StageContext
 from ray_jobs.stop_points import passed
 
@@ -26,9 +26,11 @@ def execute(context: StageContext) -> None:
     table = context.contents.features
     n_classes = table.classes.n_classes or None
     facts: dict[str, object] = {}
-    with ray_session(context.ray_slots), run.writing("cluster", context.inputs, facts) as folder:
-        pool = ActorPool(settings.actors)
-        with Progress("cluster", total=len(PHASES), unit="phases") as progress:
+    with (
+        run.writing("cluster", context.inputs, facts) as folder,
+        executor_of(hands(settings.actors, len(table), FEW_ROWS), context.ray_slots) as executor,
+    ):
+        with Progress("cluster", total=len(PHASES), unit="phases", steady=False) as progress:
 
             def show(phase: str, done: int, total: int) -> None:
                 share = done / total if total else 1.0
@@ -43,7 +45,7 @@ def execute(context: StageContext) -> None:
                 settings,
                 n_classes=n_classes,
                 work=context.work,
-                executor=pool,
+                executor=executor,
                 progress=show,
                 after_phase=after_phase,
             )
@@ -58,7 +60,6 @@ def execute(context: StageContext) -> None:
                 f"cluster.n_patterns: asked for {settings.n_patterns}, got {clustering.n_patterns}, the nearest that "
                 f"{len(table):,} rows and cluster.min_size {settings.min_size} allow"
             )
-        pool.close()
         clustering.save(folder)
         if held_out := context.contents.held_out:
             beside = folder / HELD_OUT

@@ -1,9 +1,9 @@
-"""Stage features: the stage-0 encoder over the images of all splits (Ray Data), or the user's own vectors."""
+"""Stage features: the stage-0 encoder over all images (here or in Ray Data), or the user's own vectors."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,8 @@ from csrms_dist.features.feature_table import VECTORS, write_rows
 from csrms_dist.features.given_vectors import read_vectors
 from csrms_dist.run_contents import RunContents
 from csrms_dist.training.recipe import PRETRAIN
-from ray_jobs.on_ray.session import own_error, ray_session
+from ray_jobs.on_ray.session import own_error, ray_session, uses_ray
+from ray_jobs.settings import FEW_IMAGES, hands
 from ray_jobs.stages.context import StageContext
 
 UNIT = 1024
@@ -42,7 +43,7 @@ def import_vectors(context: StageContext) -> None:
         Progress("features", unit="rows") as progress,
         context.run.writing("features", context.inputs, facts) as folder,
     ):
-        table = read_vectors(path, folder, context.settings.features)
+        table = read_vectors(path, folder)
         held_out = table.save_divided(folder)
         facts.update(rows=len(table) - held_out, held_out=held_out, dimension=table.dimension)
         facts["labelled"] = table.membership is not None
@@ -73,7 +74,7 @@ def _parts(run: RunContents) -> tuple[_Part, ...]:
 
 
 class _Encoder:
-    """One Ray Data actor: opens tables and encoder once, encodes ranges of UNIT images in batches of `size`."""
+    """This process or a Ray Data actor: opens tables and encoder once, encodes ranges of UNIT images."""
 
     def __init__(self) -> None:
         self._opened: dict[str, tuple[Classifier, tuple[_Part, ...]]] = {}
@@ -81,12 +82,13 @@ class _Encoder:
     def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
         """Ranges as {'run', 'size', 'part', 'first'} -> {'part', 'first', 'vectors'}: (n, D) float32 each, as bytes."""
         encoded = [
-            self._encode(str(run), int(size), int(part), int(first))
+            self.encode(str(run), int(size), int(part), int(first))
             for run, size, part, first in zip(*(rows[key] for key in ("run", "size", "part", "first")), strict=True)
         ]
         return {"part": rows["part"], "first": rows["first"], "vectors": [some.tobytes() for some in encoded]}
 
-    def _encode(self, uri: str, size: int, part: int, first: int) -> F32:
+    def encode(self, uri: str, size: int, part: int, first: int) -> F32:
+        """(n, D) features of a part's images from `first` on, as many as a range has."""
         if uri not in self._opened:
             torch.set_num_threads(THREADS)
             run = RunContents(RunDirectory(uri))
@@ -105,7 +107,7 @@ def execute(context: StageContext) -> None:
     """Write features/: un-augmented training features, rows in the order of the image table; features/held_out/: those
     of the other splits, from which nothing learns, so that their passes count in no comparison.
     """
-    run, size = context.run, context.settings.features.batch_size
+    run = context.run
     parts = _parts(context.contents)
     counts = [len(part.rows) for part in parts]
     n_train, n_beside = counts[0], sum(counts[1:])
@@ -113,7 +115,7 @@ def execute(context: StageContext) -> None:
     facts = {"rows": n_train, "held_out": n_beside, "dimension": dimension,
              "labelled": parts[0].table.label_space.n_classes > 0,
              "passes": {"backward": 0, "forward": n_train}}  # fmt: skip
-    with ray_session(context.ray_slots), run.writing("features", context.inputs, facts) as folder:
+    with run.writing("features", context.inputs, facts) as folder:
         beside = folder / HELD_OUT
         with (
             Progress("features", total=n_train + n_beside, unit="images") as progress,
@@ -125,8 +127,7 @@ def execute(context: StageContext) -> None:
                 beside.mkdir()
                 writer = stack.enter_context(NpyWriter(beside / VECTORS, np.float32, (n_beside, dimension)))
                 writers += [(writer, 0), (writer, counts[1])]
-            for number, first, found in _encoded(run, size, counts):
-                vectors = np.frombuffer(found, np.float32).reshape(-1, dimension)
+            for number, first, vectors in _encoded(context, counts, dimension):
                 writer, start = writers[number]
                 writer.put(start + first, vectors)
                 progress.update(len(vectors))
@@ -145,18 +146,30 @@ def _write_rows(folder: Path, parts: Sequence[_Part]) -> None:
     write_rows(folder, instance, np.zeros(len(instance), np.int32), ids, membership, space, other)
 
 
-def _encoded(run: RunDirectory, size: int, counts: Sequence[int]) -> Any:
-    """Ranges in the order in which the actors finish them: (part, first row, bytes)."""
+def _encoded(context: StageContext, counts: Sequence[int], dimension: int) -> Iterator[tuple[int, int, F32]]:
+    """Ranges in the order in which they are finished: (part, first row, vectors)."""
+    uri, size = str(context.run.path), context.settings.features.batch_size
+    ranges = [(part, first) for part, n_rows in enumerate(counts) for first in range(0, n_rows, unit_of(size))]
+    wanted = hands(context.settings.features.actors, sum(counts), FEW_IMAGES, many=len(ranges))
+    if not uses_ray(wanted):
+        encoder = _Encoder()
+        yield from ((part, first, encoder.encode(uri, size, part, first)) for part, first in ranges)
+        return
+    with ray_session(context.ray_slots):
+        for part, first, found in _on_ray(uri, size, ranges, wanted):
+            yield part, first, np.frombuffer(found, np.float32).reshape(-1, dimension)
+
+
+def _on_ray(uri: str, size: int, ranges: Sequence[tuple[int, int]], wanted: int) -> Iterator[tuple[int, int, bytes]]:
+    """Ranges from Ray Data: (part, first row, bytes of the vectors)."""
     ray, ray_data = require("ray"), require("ray.data")
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray_data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    ranges = [(part, first) for part, n_rows in enumerate(counts) for first in range(0, n_rows, unit_of(size))]
     # One of Ray's CPUs, of which a local session has more than the machine, is left to Ray Data itself.
-    actors = max(1, min(int(ray.cluster_resources().get("CPU", 2)) - 1, len(ranges)))
+    actors = max(1, min(int(ray.cluster_resources().get("CPU", 2)) - 1, len(ranges), wanted))
     # What an actor needs travels in the rows: Ray Data warns about arguments of an actor's constructor.
-    uri = str(run.path)
     rows = [{"run": uri, "size": size, "part": part, "first": first} for part, first in ranges]
     blocks = ray_data.from_items(rows, override_num_blocks=min(len(rows), 4 * actors)).map_batches(
         _Encoder,

@@ -394,7 +394,7 @@ def test_nothing_changes_between_a_run_and_itself(library: Library) -> None:
 def test_answers_have_the_schema_of_the_header_even_when_they_are_empty(library: Library) -> None:
     row = next(x for x in range(library.graph.n_rows) if len(r_id(library.graph, x)))
     given = {"run": library.run, "other": library.other, "instance": library.key(row), "pattern": 0, "top": 5}
-    given |= {"a": "class 0", "b": "class 2", "class": "class 1"}
+    given |= {"addition": "", "a": "class 0", "b": "class 2", "class": "class 1"}
     nothing = given | {"run": "no run", "other": "no run", "instance": "nobody"}
     empty = 0
     for name, query in named_queries().items():

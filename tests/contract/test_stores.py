@@ -362,6 +362,7 @@ def test_a_run_without_classes_is_a_graph_of_patterns(store: GraphStore) -> None
     (found,) = ask(store, "instance", run=run, instance=key)
     assert (found["class"], found["dominated"], found["split"]) == (None, False, "train")
     given = {"run": run, "instance": key, "pattern": 0, "top": 5, "a": "x", "b": "y", "class": "x", "other": run}
+    given["addition"] = ""
     answering = {"instance", "members", "outliers", "patterns", "runs", "moved_patterns", "r_is_pairs", "r_mc_pairs"}
     for name, query in named_queries().items():
         rows = store.query(query, {parameter: given[parameter] for parameter in query.parameters}).to_pylist()
