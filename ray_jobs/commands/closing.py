@@ -38,7 +38,7 @@ def pattern_facts(result: RunResult) -> dict[str, Any]:
     graph, clusters = result.run.facts("graph"), result.run.facts("cluster")
     mixed = graph["patterns"] - graph["dominated"]
     hierarchy = {"dominated_patterns": graph["dominated"], "mixed_patterns": mixed, "outliers": clusters["outliers"]}
-    return {"patterns": graph["patterns"], "vigilance": clusters["vigilance"], "hierarchy": hierarchy}
+    return {**clusters, "patterns": graph["patterns"], "hierarchy": hierarchy}
 
 
 def closing_text(result: RunResult) -> str:
@@ -46,7 +46,7 @@ def closing_text(result: RunResult) -> str:
     if result.run.stamp("graph") is None:
         facts = result.run.facts("cluster")
         return (
-            f"{facts['patterns']} patterns found by {method_of(facts['vigilance'])}, {facts['outliers']} outliers, in "
+            f"{facts['patterns']} patterns found by {method_of(facts)}, {facts['outliers']} outliers, in "
             f"{result.run.uri}/cluster; the vectors have no labels, so there is no graph"
         )
     lines = []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from csrms_dist.art import cluster
+from csrms_dist.art import Clustering, cluster
 from csrms_dist.art.calibration import calibrate
-from csrms_dist.art.two_level.plan import PHASES
+from csrms_dist.art.patterns import two_level
+from csrms_dist.art.two_level.plan import PHASES, TwoLevel
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.evaluation.report import method_of
 from ray_jobs.on_ray.actors import ActorPool
@@ -12,7 +13,7 @@ from ray_jobs.on_ray.session import ray_session
 from ray_jobs.stages.context import StageContext
 from ray_jobs.stop_points import passed
 
-FAR = 0.2
+FAR = 0.1
 """A number of patterns this far from the one asked for, as a share of it, is said."""
 
 
@@ -43,7 +44,8 @@ def execute(context: StageContext) -> None:
                 progress=show,
                 after_phase=after_phase,
             )
-            progress.set(len(PHASES), f"{clustering.n_patterns} patterns by {method_of(clustering.vigilance)}")
+            facts.update(_found(clustering, two_level(settings, len(table), n_classes)))
+            progress.set(len(PHASES), f"{clustering.n_patterns} patterns by {method_of(facts)}")
         if settings.vigilance != "auto":
             found = calibrate(table.vectors, table.ids, settings.algorithm)
             warning = found.warning(float(settings.vigilance), "cluster.vigilance", " or 'auto'")
@@ -51,11 +53,22 @@ def execute(context: StageContext) -> None:
                 warn(warning)
         elif settings.n_patterns != "auto" and abs(clustering.n_patterns / int(settings.n_patterns) - 1) > FAR:
             warn(
-                f"cluster.n_patterns: asked for {settings.n_patterns}, got {clustering.n_patterns}, the nearest that "
-                f"{len(table):,} rows and cluster.min_size {settings.min_size} allow"
+                f"cluster.n_patterns: asked for {settings.n_patterns}, got {clustering.n_patterns}, the nearest that a "
+                f"vigilance gives on these {len(table):,} rows with patterns of cluster.min_size {settings.min_size} "
+                "rows or more; rows that repeat, or lie in fewer groups, make no more"
             )
         pool.close()
         clustering.save(folder)
-        facts.update(
-            patterns=clustering.n_patterns, vigilance=clustering.vigilance, outliers=int(clustering.outlier.sum())
-        )
+
+
+def _found(clustering: Clustering, plan: TwoLevel) -> dict[str, object]:
+    """The facts of the artefact: what was found, and where the vigilance comes from."""
+    grain = clustering.grain
+    return {
+        "patterns": clustering.n_patterns,
+        "vigilance": clustering.vigilance,
+        "outliers": int(clustering.outlier.sum()),
+        "grain": [grain.patterns, grain.low, grain.high] if grain else None,
+        "sought": plan.n_patterns if plan.vigilance is None and not grain else 0,
+        "looked_for": plan.grain,
+    }
