@@ -52,7 +52,7 @@ def find_patterns(work: Work, rows: Path, fit: Fit[S]) -> Found[S]:
     every = Part(prepared.path, len(source), work.keys.in_order, work.folder / "many")
     many = Settling(work, every, learnt, spans, work.report, work.steps)
     counted = few
-    if work.plan.covers and every.n > few.part.n:  # boxes for rows that were not learnt come later, and none may go
+    if work.plan.learner.covers and every.n > few.part.n:  # rows that were not learnt add boxes, and none may go
         counted = Settling(work, replace(every, output=work.folder / "counted"), learnt, spans)
     search = _vigilance(work, few, counted, bool(taken.any()))
     p, sizes, _ = many.settle(search.rho, few, bounded=search.sought)

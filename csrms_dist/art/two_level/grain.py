@@ -28,7 +28,6 @@ AT_ONCE = 4  # levels that are tried before the next ones are asked for
 WIDE = 3  # levels that an interval has at least: 1 - vigilance falls by a fifth or more from its first to its last
 ALIKE = 0.98  # share of the rows on which partitions must agree
 TAKEN = 0.8  # share of the rows that reach the vigilance in an interval at least; the others lie between the groups
-LOST = 0.005  # share of the rows that the chosen vigilance may cost
 FEWEST = 3  # patterns: two directions are what any long blob has
 FEWEST_ON_A_LINE = 5  # patterns, where rows lie along a line or a curve, of which three or four are the usual pieces
 LINE = 1.5  # dimensions that the rows of such data spread over at most
@@ -80,12 +79,12 @@ def find_grain(partitions: Partitions, again: Partitions, least: int) -> Grain |
     worth = sorted({k for first, last in _intervals(tried, steady) for k in range(first, last + 1)})
     for k, other in zip(worth, again([LEVELS[k] for k in worth]), strict=True):
         steady[k] = agreement(tried[k].labels, other.labels) >= ALIKE
-    found = [(_chosen(tried, *span), span) for span in _intervals(tried, steady)]
-    found = [(k, span) for k, span in found if tried[k].patterns >= least and tried[k].between <= BETWEEN]
+    found = [((first + last) // 2, first, last) for first, last in _intervals(tried, steady)]
+    found = [at for at in found if tried[at[0]].patterns >= least and tried[at[0]].between <= BETWEEN]
     if not found:
         return None
-    k, (first, last) = max(found, key=lambda some: tried[some[0]].patterns)
-    return Grain(LEVELS[k], tried[k].patterns, LEVELS[first], LEVELS[last])
+    middle, first, last = max(found, key=lambda at: tried[at[0]].patterns)
+    return Grain(LEVELS[middle], tried[middle].patterns, LEVELS[first], LEVELS[last])
 
 
 def _usable(at: Partition) -> bool:
@@ -103,18 +102,6 @@ def _intervals(tried: Sequence[Partition], steady: Sequence[bool]) -> Iterator[t
             first -= 1
         if last - first + 1 >= WIDE:
             yield first, last
-
-
-def _chosen(tried: Sequence[Partition], first: int, last: int) -> int:
-    """The middle of the interval; of the levels that leave no rows out, those of as many patterns as `WIDE` have.
-
-    Where small groups still lie together at the lower end, the partition is the same but for them.
-    """
-    best = max(at.taken for at in tried[first : last + 1]) - LOST
-    whole = [k for k in range(first, last + 1) if tried[k].taken >= best]
-    counts = sorted((tried[k].patterns for k in whole), reverse=True)
-    usual = [k for k in whole if tried[k].patterns == counts[min(WIDE, len(counts)) - 1]]
-    return usual[(len(usual) - 1) // 2]
 
 
 def fewest(rows: Path, least: int) -> int:

@@ -50,11 +50,6 @@ class TwoLevel:
         """Whether prototypes move to the mean of their rows, so that every row takes the nearest."""
         return self.recentre > 0 or bool(self.kmeans)
 
-    @property
-    def covers(self) -> bool:
-        """Whether each pattern takes all of its rows at the vigilance, so that none may be left without its own."""
-        return self.learner.covers and not self.moves
-
 
 class Found(NamedTuple, Generic[S]):
     """J prototypes, numbered by (size descending, prototype), and what became of the N rows.

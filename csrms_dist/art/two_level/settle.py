@@ -77,7 +77,7 @@ class Settling:
         plan, report, passes = self.plan, self.report, len(ranges(self.part.n))
         if few is not None and plan.kmeans == "random":
             p = self._step("merged", few.random_rows)
-        elif few is not None and bounded and few.part.n < self.part.n and not plan.covers:
+        elif few is not None and bounded and few.part.n < self.part.n and not plan.learner.covers:
             with report.phase("learn"):
                 merged = self._step("merged", lambda: few.settle(rho)[0])
             with report.phase("merge"):
