@@ -83,7 +83,9 @@ def find_grain(partitions: Partitions, again: Partitions, least: int) -> Grain |
     found = [at for at in found if tried[at[0]].patterns >= least and tried[at[0]].between <= BETWEEN]
     if not found:
         return None
-    middle, first, last = max(found, key=lambda at: tried[at[0]].patterns)
+    finest = tried[max(found, key=lambda at: tried[at[0]].patterns)[0]]
+    same = [at for at in found if agreement(tried[at[0]].labels, finest.labels) >= ALIKE]
+    middle, first, last = max(same, key=lambda at: at[2] - at[1])
     return Grain(LEVELS[middle], tried[middle].patterns, LEVELS[first], LEVELS[last])
 
 

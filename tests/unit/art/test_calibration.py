@@ -139,7 +139,6 @@ def test_wrong_arguments_are_named(call, kind, what):
         call()
 
 
-@pytest.mark.filterwarnings("ignore:.* patterns were found, not 200")  # of the digits there are fewer of 3 rows
 def test_the_documentation_runs(tmp_path, monkeypatch, capsys):
     digits = load_digits().data
     np.save(tmp_path / "vectors.npy", digits)
