@@ -313,7 +313,8 @@ def _product(wide: Matrix, turned: Matrix) -> None:
 
 
 PARTS = {
-    "fit": fit, "scalings": scalings, "grain": grain, "learn": learn, "assign": assign, "actors": actors, "scale": scale,
+    "fit": fit, "scalings": scalings, "grain": grain, "learn": learn, "assign": assign, "actors": actors,
+    "scale": scale,
 }  # fmt: skip
 
 
