@@ -14,9 +14,12 @@ from csrms_dist.errors import StoreError
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from graphstore.cypher import reading
 from graphstore.queries import NamedQuery
-from graphstore.read_back import Columns, read_hierarchy, read_instance
-from graphstore.schema import SCHEMA_VERSION, Schema
-from graphstore.store import ROW_LIMIT, TIMEOUT_S, TRUNCATED, GraphStore, RunInfo, dataset_of
+from graphstore.read_back import Columns, read_additions, read_hierarchy, read_instance
+from graphstore.schema import Schema
+from graphstore.store import ROW_LIMIT, TIMEOUT_S, TRUNCATED, AdditionInfo, GraphStore, RunInfo, dataset_of
+
+RUNS = ("run", "other")
+"""Parameters of queries that are keys of runs."""
 
 
 class Backend(GraphStore):
@@ -53,6 +56,10 @@ class Backend(GraphStore):
     def _live_runs(self) -> Mapping[str, str]:
         """The key of the live run of each data set."""
 
+    @abstractmethod
+    def _schema_version(self, run: str) -> int | None:
+        """That of the rows of a stored run, or None when there is no such run."""
+
     def query(
         self,
         query: str | NamedQuery,
@@ -66,6 +73,10 @@ class Backend(GraphStore):
         check_limits(limit, timeout_s)
         given = dict(params or {})
         text = reading(query.text if isinstance(query, NamedQuery) else query, given)
+        for run in (given[name] for name in RUNS if isinstance(given.get(name), str)):
+            version = self._schema_version(run)
+            if version is not None:
+                refuse_older(run, version, self.schema.version)
         return with_limit(self._answer(text, given, named, limit, timeout_s), limit)
 
     def live_run(self, dataset: str = "") -> str | None:
@@ -74,6 +85,13 @@ class Backend(GraphStore):
         if dataset or len(live) < 2:
             return live.get(dataset or next(iter(live), ""))
         raise StoreError("the live run", got=f"{len(live)} data sets", expected="one of " + ", ".join(sorted(live)))
+
+    def additions(self, run: str) -> list[AdditionInfo]:
+        """The additions to a run, oldest first; see GraphStore.additions."""
+        known = [info.key for info in self.runs()]
+        if run not in known:
+            raise unknown_run(run, known)
+        return read_additions(self._read, run)
 
     def resolve_instance(self, source_id: str, run: str) -> str:
         """The key of the instance with the user's own id `source_id`; see GraphStore.resolve_instance."""
@@ -101,11 +119,31 @@ def ready_run(infos: Sequence[RunInfo], run: str) -> RunInfo:
     return info
 
 
+def refuse_older(run: str, version: int, newest: int) -> None:
+    """Raise StoreError when the rows of a run are of an older schema: it lacks what is asked for, or added to."""
+    if version < newest:
+        raise StoreError(
+            f"run {run}", got=f"schema version {version}", expected=str(newest),
+            remedy="an older csrms-dist published it: run `csrms graph CONFIG` again",
+        )  # fmt: skip
+
+
 def refuse_retiring_live(run: str, live: str | None) -> None:
     """Raise StoreError when the run is live."""
     if run == live:
         raise StoreError(
             f"run {run}", got="the live run of its data set", expected="another", remedy="make another one live first"
+        )
+
+
+def refuse_other_rows(addition: str, stored: str, given: str) -> None:
+    """Raise StoreError when the addition is stored with other rows than are added now; both are digests."""
+    if stored != given:
+        raise StoreError(
+            f"addition {addition}",
+            got="other rows than are stored under the same fingerprint",
+            expected="the same ones, because an addition never changes",
+            remedy="add them under a fingerprint of all inputs",
         )
 
 
@@ -135,11 +173,11 @@ def columns_of_one_name() -> StoreError:
     return StoreError("the query", got="two columns of one name", expected="distinct names", remedy="use AS")
 
 
-def check_version(place: str, found: int) -> None:
+def check_version(place: str, found: int, newest: int) -> None:
     """Raise StoreError when a newer version of this package wrote the graph."""
-    if found > SCHEMA_VERSION:
+    if found > newest:
         raise StoreError(
-            f"the graph in {place}", got=f"schema version {found}", expected=f"{SCHEMA_VERSION} or lower",
+            f"the graph in {place}", got=f"schema version {found}", expected=f"{newest} or lower",
             remedy="a newer csrms-dist wrote it: upgrade this one",
         )  # fmt: skip
 

@@ -62,24 +62,25 @@ def empty_folder(folder: str | Path) -> Path:
 def write_bundle(
     tables: Mapping[str, Blocks], schema: Schema, folder: str | Path, progress: Progress | None = None
 ) -> int:
-    """Write the rows of all tables to a new or empty folder; how many there are.
+    """Write the rows of all tables to a new or empty folder; how many there are. A type without rows has no files.
 
     Raises RunDirectoryError when the folder holds something, cannot be written or the disk is full.
     """
     target = empty_folder(folder)
     with disk_errors(str(target)):
-        n_rows = sum(tables[kind.table].n for kind in schema.types)
+        kinds = [kind for kind in schema.types if kind.table in tables and tables[kind.table].n]
+        n_rows = sum(tables[kind.table].n for kind in kinds)
         if progress:
             progress.total = n_rows
         groups: dict[str, list[dict[str, Any]]] = {"nodes": [], "relationships": []}
-        for kind in schema.types:
+        for kind in kinds:
             header, name = f"{kind.table}.header.csv", f"{kind.table}.csv"
             columns = columns_of(kind)
             (target / header).write_text(",".join(columns.names) + "\n")
             _write(tables[kind.table], columns, target / name, progress)
-            if tables[kind.table].n and isinstance(kind, NodeType):
+            if isinstance(kind, NodeType):
                 groups["nodes"].append({"label": kind.label, "header": header, "files": [name]})
-            elif tables[kind.table].n and isinstance(kind, EdgeType):
+            else:
                 groups["relationships"].append({"type": kind.name, "header": header, "files": [name]})
         options = ["--multiline-fields=true"]
         index = {"format": FORMAT, **groups, "options": options, "indexes": schema.constraints()}

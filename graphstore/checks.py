@@ -132,26 +132,42 @@ def check_tables(tables: Mapping[str, Rows], schema: Schema, names: Collection[s
     """
     for kind in schema.types:
         if kind.table in names:
-            table = tables[kind.table].table()
-            if not table.schema.equals(kind.arrow()):
-                raise refused(f"columns of {kind.table}", str(table.schema), str(kind.arrow()))
-            nulls = [name for name in table.column_names if table[name].null_count]
-            if nulls:
-                raise refused(f"{kind.table}.{nulls[0]}", "a null", "a value in every row")
-            check_unique(table, kind)
+            check_rows(tables[kind.table].table(), kind, kind.arrow())
     for edge in schema.edges:
         if edge.table in names:
-            for end, label in (("from", edge.source), ("to", edge.target)):
-                dangling = pc.unique(tables[edge.table].table()[end])
-                for block in tables[label].blocks():
-                    dangling = dangling.filter(pc.invert(pc.is_in(dangling, block["key"].combine_chunks())))
+            for end, label in edge.ends:
+                dangling = loose_ends(tables[edge.table].table()[end], tables[label])
                 if len(dangling):
-                    raise refused(f"{edge.table}.{end}", repr(dangling[0].as_py()), f"the key of a {label}")
+                    raise loose_end(edge, end, label, dangling[0].as_py())
+
+
+def check_rows(table: pa.Table, kind: NodeType | EdgeType, columns: pa.Schema) -> None:
+    """Raise DataError unless the rows of a type have these columns, no null and unique keys."""
+    if not table.schema.equals(columns):
+        raise refused(f"columns of {kind.table}", str(table.schema), str(columns))
+    nulls = [name for name in table.column_names if table[name].null_count]
+    if nulls:
+        raise refused(f"{kind.table}.{nulls[0]}", "a null", "a value in every row")
+    check_unique(table, kind)
+
+
+def loose_ends(ends: pa.ChunkedArray, nodes: Rows | None) -> pa.Array:
+    """The distinct keys among `ends` that no row of `nodes` has."""
+    found = pc.unique(ends)
+    for block in nodes.blocks() if nodes else ():
+        found = found.filter(pc.invert(pc.is_in(found, block["key"].combine_chunks())))
+    return found
+
+
+def loose_end(edge: EdgeType, end: str, label: str, key: str, where: str = "") -> DataError:
+    """The error for an edge whose end is no node."""
+    return refused(f"{edge.table}.{end}", repr(key), f"the key of a {label}{where}")
 
 
 def check_unique(table: pa.Table, kind: NodeType | EdgeType) -> None:
     """Raise DataError when two rows have the same key or the same ends."""
     unique_by = [kind.key] if isinstance(kind, NodeType) else list(kind.unique_by)
+    unique_by = [name for name in unique_by if name in table.column_names]  # an addition's own key is not filled in yet
     n_distinct = table.select(unique_by).group_by(unique_by).aggregate([]).num_rows
     if n_distinct != table.num_rows:
         raise refused(kind.table, f"{table.num_rows - n_distinct} rows too many", f"one for each {unique_by}")

@@ -20,7 +20,7 @@ from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.build import assemble
 from csrms_dist.hierarchy.csr import canonical_csr
 from csrms_dist.hierarchy.graph import ROLE_NAMES, Csr, HierarchyGraph
-from graphstore.store import INSTANCE_DIGITS, GraphStore, RunInfo, folder_name, instance_key
+from graphstore.store import INSTANCE_DIGITS, AdditionInfo, GraphStore, RunInfo, folder_name, instance_key
 
 RANGE = 1 << 16
 """Dense indices of instances whose edges are read at once."""
@@ -60,7 +60,14 @@ OPTIONAL MATCH (p:Pattern {run: r.key})
 RETURN r.key AS key, d.name AS dataset, d.key AS dataset_key, r.status AS status, d.live_run = r.key AS live,
   r.created_ms AS created_ms, r.params_json AS params_json, r.vigilance AS vigilance,
   r.dominance_threshold AS dominance_threshold, r.features_uri AS features_uri, r.prototypes_uri AS prototypes_uri,
-  sum(p.size) AS n_instances, r.n_patterns AS n_patterns, d.n_classes AS n_classes, d.multi_label AS multi_label
+  sum(p.size) AS n_instances, r.n_patterns AS n_patterns, d.n_classes AS n_classes, d.multi_label AS multi_label,
+  coalesce(r.schema_version, 2) AS schema_version
+ORDER BY created_ms, key
+"""
+ADDITIONS = """
+MATCH (a:Addition {run: $run})
+RETURN a.key AS key, a.run AS run, a.kind AS kind, a.fingerprint AS fingerprint, a.status AS status,
+  a.created_ms AS created_ms, a.params_json AS params_json
 ORDER BY created_ms, key
 """
 FIRST_INSTANCE = """
@@ -107,6 +114,12 @@ def read_runs(read: Read) -> list[RunInfo]:
     """The runs of a store, in order of `created_ms`, then key."""
     rows = read(RUNS, {}).to_pylist()
     return [RunInfo(params=json.loads(row.pop("params_json")), **row) for row in rows]
+
+
+def read_additions(read: Read, run: str) -> list[AdditionInfo]:
+    """The additions to a run, in order of `created_ms`, then key."""
+    rows = read(ADDITIONS, {"run": run}).to_pylist()
+    return [AdditionInfo(params=json.loads(row.pop("params_json")), **row) for row in rows]
 
 
 def read_instance(read: Read, source_id: str, dataset: str) -> str:

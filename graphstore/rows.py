@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from graphstore.store import Repeated, Texts
@@ -64,7 +66,22 @@ class Rows:
 Tables: TypeAlias = dict[str, Rows]
 
 
-def write_rows(rows: Rows, path: Path) -> None:
+class WithColumns:
+    """Rows with all columns of a schema: null where they lack one."""
+
+    def __init__(self, rows: Blocks, schema: pa.Schema) -> None:
+        self.rows, self.schema, self.n = rows, schema, rows.n
+
+    def blocks(self) -> Iterator[pa.Table]:
+        for block in self.rows.blocks():
+            columns = [
+                block[field.name] if field.name in block.column_names else pa.nulls(block.num_rows, field.type)
+                for field in self.schema
+            ]
+            yield pa.table(columns, schema=self.schema)
+
+
+def write_rows(rows: Blocks, path: Path) -> None:
     """Write rows to a Parquet file, a row group for each block."""
     blocks = rows.blocks()
     first = next(blocks)
@@ -98,3 +115,30 @@ def strings(values: Texts, start: int, stop: int) -> pa.Array:
 def repeated(value: str, length: int) -> pa.Array:
     """`length` times the same text as an Arrow string array."""
     return pa.array([value], pa.string()).take(pa.array(np.zeros(length, np.int64)))
+
+
+def content_of(tables: Iterable[tuple[str, Rows]]) -> str:
+    """A digest of rows without nulls, whatever their blocks are."""
+    digest = sha256()
+    for name, rows in tables:
+        digest.update(f"{name} {rows.n} ".encode())
+        columns = [(sha256(), sha256()) for _ in rows.make(0, 0).column_names]
+        for block in rows.blocks():
+            for column, part in zip(columns, block.columns, strict=True):
+                for chunk in part.chunks:
+                    for half, data in zip(column, _bytes(chunk), strict=True):
+                        half.update(data)
+        for lengths, values in columns:
+            digest.update(lengths.digest() + values.digest())
+    return digest.hexdigest()[:32]
+
+
+def _bytes(values: pa.Array) -> tuple[Any, Any]:
+    """The lengths of texts, and all their bytes; for numbers nothing and the bytes."""
+    if not len(values):
+        return b"", b""
+    if not pa.types.is_string(values.type):
+        return b"", np.ascontiguousarray(values.to_numpy(zero_copy_only=False)).view(np.uint8).data
+    _, offsets, data = values.buffers()
+    first, last = np.frombuffer(offsets, np.int32)[[values.offset, values.offset + len(values)]].tolist()
+    return pc.binary_length(values).to_numpy().data, memoryview(data)[first:last] if data else b""

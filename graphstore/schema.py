@@ -1,7 +1,7 @@
 """The node and edge types of the graph, as one table; the stores read it and know no type by name.
 
 Another method extends the table (`SCHEMA.extended(nodes=..., edges=...)`) and hands its rows in as
-`Publication.extra`; no store changes.
+`Publication.extra`, or as `Addition.rows` those of types with a column `addition`; no store changes.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2
-"""Raised when a type changes. Version 2: Run.content."""
+SCHEMA_VERSION = 3
+"""Raised when a type changes. Version 2: Run.content. Version 3: additions, Run.schema_version."""
 
 KINDS: dict[str, pa.DataType] = {
     "STRING": pa.string(),
@@ -34,8 +34,8 @@ class Column:
 class NodeType:
     """A label. The first column is the key, unique over the whole store.
 
-    Nodes with a column `run` belong to that run; others are shared by all runs of a data set. indexed: columns by which
-    nodes are looked up, beside the key and `run`.
+    Nodes with a column `run` belong to that run, those with a column `addition` beside it to that addition; others are
+    shared by all runs of a data set. indexed: columns by which nodes are looked up, beside the key and `run`.
     """
 
     label: str
@@ -54,7 +54,12 @@ class NodeType:
     @property
     def run_column(self) -> str:
         """The column that holds the key of the run to which a node belongs, or ''."""
-        return self.key if self.label == "Run" else _run_column(self.columns)
+        return self.key if self.label == "Run" else _named("run", self.columns)
+
+    @property
+    def addition_column(self) -> str:
+        """The column that holds the key of the addition to which a node belongs, or ''."""
+        return self.key if self.label == "Addition" else _named("addition", self.columns)
 
     def arrow(self) -> pa.Schema:
         """The Arrow schema of this type's table."""
@@ -63,7 +68,7 @@ class NodeType:
 
 @dataclass(frozen=True)
 class EdgeType:
-    """An edge type between two labels; at most one edge for each (from, to) and, if it has that column, run.
+    """An edge type between two labels; at most one edge for each (from, to) and, if it has one, addition or run.
 
     Entries of one name, with other ends, are one type in the graph; their columns must agree.
     """
@@ -81,11 +86,26 @@ class EdgeType:
     @property
     def run_column(self) -> str:
         """The column that holds the key of the run to which an edge belongs, or '' if its ends say it."""
-        return _run_column(self.columns)
+        return _named("run", self.columns)
+
+    @property
+    def addition_column(self) -> str:
+        """The column that holds the key of the addition to which an edge belongs, or '' if its ends say it."""
+        return _named("addition", self.columns)
+
+    @property
+    def owner_column(self) -> str:
+        """The column of the closest owner: the addition, else the run, else ''."""
+        return self.addition_column or self.run_column
+
+    @property
+    def ends(self) -> tuple[tuple[str, str], tuple[str, str]]:
+        """The columns of both ends with the labels that their keys are of."""
+        return ("from", self.source), ("to", self.target)
 
     @property
     def unique_by(self) -> tuple[str, ...]:
-        return ("from", "to", self.run_column) if self.run_column else ("from", "to")
+        return ("from", "to", self.owner_column) if self.owner_column else ("from", "to")
 
     def arrow(self) -> pa.Schema:
         """The Arrow schema of this type's table: `from` and `to` hold the keys of both ends."""
@@ -95,10 +115,16 @@ class EdgeType:
 
 @dataclass(frozen=True)
 class Schema:
-    """Node and edge types in the order in which they are written."""
+    """Node and edge types in the order in which they are written. version: with which graphs of them are stamped."""
 
     nodes: tuple[NodeType, ...]
     edges: tuple[EdgeType, ...]
+    version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        for kind in self.types:
+            if kind.addition_column and not kind.run_column:
+                raise ValueError(f"{kind.table} has a column `addition` and needs a column `run` beside it")
 
     @property
     def types(self) -> tuple[NodeType | EdgeType, ...]:
@@ -106,13 +132,19 @@ class Schema:
 
     def extended(self, nodes: tuple[NodeType, ...] = (), edges: tuple[EdgeType, ...] = ()) -> Schema:
         """This table with more types behind it."""
-        return Schema((*self.nodes, *nodes), (*self.edges, *edges))
+        return Schema((*self.nodes, *nodes), (*self.edges, *edges), self.version)
 
     def node(self, label: str) -> NodeType:
         return next(t for t in self.nodes if t.label == label)
 
+    def of_addition(self, kind: NodeType | EdgeType) -> bool:
+        """Whether rows of this type belong to an addition, by a column or an end, and so to its run."""
+        if isinstance(kind, EdgeType) and not kind.owner_column:
+            return any(self.node(label).addition_column for label in (kind.source, kind.target))
+        return bool(kind.addition_column)
+
     def of_run(self, kind: NodeType | EdgeType) -> bool:
-        """Whether rows of this type belong to one run; else all runs of a data set share them."""
+        """Whether rows of this type belong to one run or an addition to it; else all runs of a data set share them."""
         if isinstance(kind, EdgeType) and not kind.run_column:
             return any(self.node(label).run_column for label in (kind.source, kind.target))
         return bool(kind.run_column)
@@ -130,8 +162,10 @@ class Schema:
                 if column not in ("", t.key)
             ]
         statements += [
-            f"CREATE INDEX {name}_run IF NOT EXISTS FOR ()-[e:{name}]-() ON (e.run)"
-            for name in dict.fromkeys(t.name for t in self.edges if t.run_column)
+            f"CREATE INDEX {name}_{column} IF NOT EXISTS FOR ()-[e:{name}]-() ON (e.{column})"
+            for name, column in dict.fromkeys(
+                (t.name, column) for t in self.edges for column in (t.run_column, t.addition_column) if column
+            )
         ]
         return statements
 
@@ -158,8 +192,8 @@ class Schema:
         ]
 
 
-def _run_column(columns: tuple[Column, ...]) -> str:
-    return next((column.name for column in columns if column.name == "run"), "")
+def _named(name: str, columns: tuple[Column, ...]) -> str:
+    return next((column.name for column in columns if column.name == name), "")
 
 
 def _declare(columns: tuple[Column, ...]) -> str:
@@ -191,11 +225,18 @@ SCHEMA = Schema(
             _columns(
                 "key STRING, dataset STRING, status STRING, created_ms INT64, params_json STRING, vigilance DOUBLE, "
                 "dominance_threshold DOUBLE, features_uri STRING, prototypes_uri STRING, n_patterns INT64, "
-                "content STRING"
+                "content STRING, schema_version INT64"
             ),
         ),
         NodeType(
             "Pattern", _columns("key STRING, run STRING, idx INT64, size INT64, dominated BOOL, top_share DOUBLE")
+        ),
+        NodeType(
+            "Addition",
+            _columns(
+                "key STRING, run STRING, kind STRING, fingerprint STRING, status STRING, created_ms INT64, "
+                "params_json STRING, content STRING"
+            ),
         ),
     ),
     edges=(
@@ -206,5 +247,10 @@ SCHEMA = Schema(
         EdgeType("IN_PATTERN", "Instance", "Pattern", _columns("score FLOAT, difficulty FLOAT")),
         EdgeType("COVERS", "Pattern", "Class", _columns("n INT64, share DOUBLE, role STRING")),
         EdgeType("LOOKS_LIKE", "Class", "Class", _columns("run STRING, weight DOUBLE")),
+        EdgeType("OF_RUN", "Addition", "Run"),
+        EdgeType(
+            "PREDICTED", "Instance", "Class", _columns("addition STRING, run STRING, probability FLOAT, rank INT64")
+        ),
+        EdgeType("CONFUSED_WITH", "Class", "Class", _columns("addition STRING, run STRING, n INT64, share DOUBLE")),
     ),
 )

@@ -2,6 +2,12 @@
 
 What every store may assume and must keep:
 - A stored run never changes. Its key is its fingerprint, so publishing it again confirms it and doubles nothing.
+- What comes later is an `Addition` to a run, of a kind, under a fingerprint of its own: as immutable, as whole or
+  absent, and gone with its run. It brings rows of the types that have a column `addition`, and images: nodes Instance
+  of the split `added`, behind the highest index of the data set, with their HAS_LABEL and one IN_PATTERN each. No count
+  of the run and nothing that `export` returns looks at them. An added image belongs to the additions that brought it:
+  with the last of them it goes.
+- A data set's key is what its first publication said; additions do not change it.
 - A run becomes visible whole or not at all; until then readers see the run that was live before.
 - A store may hold several data sets, each with several runs, one of which is live. Publishing makes a run live as its
   last act. Readers ask for the live run once and pass its key to every query, so a later publication does not change
@@ -28,6 +34,8 @@ from graphstore.queries import NamedQuery
 
 ROW_LIMIT = 10_000
 TIMEOUT_S = 10.0
+NO_LIMIT, LONG_S = 1 << 40, 600.0
+"""Rows and seconds of an answer that goes to a file."""
 TRUNCATED = b"truncated"
 INSTANCE_DIGITS = 12
 
@@ -99,8 +107,47 @@ class Publication:
 
 
 @dataclass(frozen=True)
+class Addition:
+    """What is added to the stored run with the key `run`.
+
+    kind: a word, small letters first.
+    fingerprint: hexadecimal digits, at least 16, of the inputs.
+    rows: by `table` name, without the columns `addition` and `run`, which the store fills in.
+    params: what JSON can hold.
+    created_ms: since 1970; of several additions of a kind the newest is the one that named queries take.
+    """
+
+    run: str
+    kind: str
+    fingerprint: str
+    rows: Mapping[str, pa.Table]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    created_ms: int = 0
+
+    @property
+    def key(self) -> str:
+        return f"{self.run}:{self.kind}:{self.fingerprint[:16]}"
+
+
+@dataclass(frozen=True)
+class AdditionInfo:
+    """One stored addition to a run. status: loading, ready or retired."""
+
+    key: str
+    run: str
+    kind: str
+    fingerprint: str
+    status: str
+    created_ms: int
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class RunInfo:
-    """One stored run. status: loading, ready, failed or retired; live: whether readers are sent to it."""
+    """One stored run. status: loading, ready, failed or retired; live: whether readers are sent to it.
+
+    n_instances: training instances. schema_version: of its rows; named queries answer about the newest alone.
+    """
 
     key: str
     dataset: str
@@ -117,6 +164,7 @@ class RunInfo:
     n_patterns: int
     n_classes: int
     multi_label: bool
+    schema_version: int
 
 
 @runtime_checkable
@@ -142,6 +190,18 @@ class GraphStore(Protocol):
         """
         ...
 
+    def add(self, addition: Addition, progress: Progress | None = None) -> str:
+        """Store an addition to a run whole and return its key; one that is stored already is confirmed.
+
+        Raises DataError when its rows are not consistent with each other and with the run (before anything is written),
+        StoreError when the run is not there or not wholly loaded, or the same key holds other rows.
+        """
+        ...
+
+    def additions(self, run: str) -> list[AdditionInfo]:
+        """The additions to a run, oldest first, those that are still loading included. Raises StoreError."""
+        ...
+
     def runs(self) -> list[RunInfo]:
         """The stored runs of all data sets, oldest publication first, those that are still loading included."""
         ...
@@ -158,9 +218,9 @@ class GraphStore(Protocol):
         ...
 
     def retire(self, run: str) -> None:
-        """Remove a run that is not live, with its patterns and edges. Raises StoreError when it is.
+        """Remove a run that is not live, with its patterns, edges and additions. Raises StoreError when it is.
 
-        Instances, classes and labels belong to the data set and stay.
+        Instances, classes and labels belong to the data set and stay, but for added images that no other run has.
         """
         ...
 
@@ -175,8 +235,8 @@ class GraphStore(Protocol):
         """Answer one reading Cypher query with at most `limit` rows; `is_truncated` tells whether there were more.
 
         Whole numbers are int64, other numbers float64. Raises StoreError, in one sentence, when the text writes, has a
-        syntax error or asks for nodes instead of properties, when a parameter is missing or unknown, and at the
-        timeout.
+        syntax error or asks for nodes instead of properties, when a parameter is missing or unknown, when $run or
+        $other is a run of an older schema, and at the timeout.
         """
         ...
 

@@ -24,7 +24,7 @@ from csrms_dist.hierarchy.relations import looks_like
 from csrms_dist.hierarchy.snapshot import fingerprint_of
 from graphstore.checks import check_publication, check_tables, refused
 from graphstore.rows import Rows, Tables, repeated, strings, text_blocks
-from graphstore.schema import SCHEMA_VERSION, Schema
+from graphstore.schema import Schema
 from graphstore.store import INSTANCE_DIGITS, Publication
 
 
@@ -34,7 +34,7 @@ def instance_keys(dataset_key: str, idx: npt.NDArray[np.integer]) -> pa.Array:
     return pc.binary_join_element_wise(pa.scalar(dataset_key), digits, "/")
 
 
-def _numbered(prefix: str, idx: npt.NDArray[np.integer]) -> pa.Array:
+def numbered(prefix: str, idx: npt.NDArray[np.integer]) -> pa.Array:
     """`<prefix>#<idx>`, the keys of classes and patterns."""
     return pc.binary_join_element_wise(pa.scalar(prefix), pc.cast(pa.array(idx), pa.string()), "#")
 
@@ -56,12 +56,14 @@ def content_fingerprint(publication: Publication) -> str:
 
 
 def publication_tables(publication: Publication, schema: Schema) -> Tables:
-    """The rows of one run for each type of `schema`, by its `table` name. Raises DataError."""
+    """The rows of one run for each type of `schema` but those of additions, by its `table` name. Raises DataError."""
     check_publication(publication)
     tables: Tables = {}
     try:
-        made = _rows(publication)
+        made = _rows(publication, schema.version)
         for kind in schema.types:
+            if schema.of_addition(kind):
+                continue
             if kind.table in publication.extra:
                 tables[kind.table] = Rows.of(publication.extra[kind.table])
             elif kind.table in made:
@@ -73,7 +75,11 @@ def publication_tables(publication: Publication, schema: Schema) -> Tables:
         raise refused("a name or a number of the publication", str(error), "UTF-8 text and 64-bit numbers") from error
     unknown = sorted(set(publication.extra) - set(tables))
     if unknown:
-        raise refused("extra of the publication", repr(unknown[0]), "names of tables of the store's schema")
+        raise refused(
+            "extra of the publication",
+            repr(unknown[0]),
+            "names of tables of the store's schema, not those of additions",
+        )
     # Our own rows follow from what was checked: ascending indices, distinct names, canonical matrices.
     check_tables(tables, schema, publication.extra)
     return tables
@@ -94,10 +100,10 @@ def _whole(**columns: Any) -> Columns:
     return len(next(iter(named.values()))), lambda start, stop: {k: values[start:stop] for k, values in named.items()}
 
 
-def _rows(publication: Publication) -> dict[str, Columns]:
+def _rows(publication: Publication, version: int) -> dict[str, Columns]:
     graph, dataset, run = publication.hierarchy, publication.dataset_key, publication.run_key
-    classes = _numbered(dataset, np.arange(graph.n_classes))
-    patterns = _numbered(run, np.arange(graph.n_patterns))
+    classes = numbered(dataset, np.arange(graph.n_classes))
+    patterns = numbered(run, np.arange(graph.n_patterns))
     alike = looks_like(graph)
     counts, labels = graph.counts, graph.membership
 
@@ -135,7 +141,7 @@ def _rows(publication: Publication) -> dict[str, Columns]:
             n_instances=[graph.n_rows],
             n_classes=[graph.n_classes],
             live_run=[run],
-            schema_version=[SCHEMA_VERSION],
+            schema_version=[version],
         ),
         "Class": _whole(
             key=classes,
@@ -156,6 +162,7 @@ def _rows(publication: Publication) -> dict[str, Columns]:
             prototypes_uri=[publication.prototypes_uri],
             n_patterns=[graph.n_patterns],
             content=[content_fingerprint(publication)],
+            schema_version=[version],
         ),
         "Pattern": _whole(
             key=patterns,

@@ -20,6 +20,7 @@ from csrms_dist.run_contents import RunContents
 from graphstore.bundle import empty_folder
 from ray_jobs.memory import Peak, watched
 from ray_jobs.on_ray.session import shared_session
+from ray_jobs.places import RUNS, run_directory
 from ray_jobs.settings import RunSettings, load_settings
 from ray_jobs.stages.context import StageContext
 from ray_jobs.stages.graph import write_bundle
@@ -79,7 +80,7 @@ def prepare(
         raise ConfigError("--out", got="no text", expected="a folder")
     if Path(settings.name).name != settings.name:
         raise ConfigError("name", got=repr(settings.name), expected="a folder's name", remedy="use --out for a path")
-    directory = RunDirectory(out if out is not None else Path("runs") / settings.name)
+    directory = run_directory(out if out is not None else Path(RUNS) / settings.name)
     if not directory.is_local:
         raise ConfigError(
             "--out", got=directory.uri, expected="a local or shared folder, because the graph database lies in it"

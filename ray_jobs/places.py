@@ -7,8 +7,38 @@ from pathlib import Path
 
 from csrms_dist.artefacts.names import RECORD, STORE
 from csrms_dist.artefacts.run_directory import RunDirectory
-from csrms_dist.errors import RunDirectoryError
+from csrms_dist.errors import ConfigError, RunDirectoryError
 from graphstore.store import GraphStore
+
+ROOT = "CSRMS_RUNS"
+"""The variable that names the folder of all runs, which is runs/ in the current folder otherwise."""
+RUNS = "runs"
+RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Ray sets it for the command of a job, and for no other process."""
+
+
+def run_directory(named: str | Path) -> RunDirectory:
+    """The run directory of this name.
+
+    An absolute path and a URI are what they say. Anything else lies below CSRMS_RUNS, where that is set; `runs/x` and
+    `x` are the same there. Raises ConfigError for a relative place in a Ray job, whose current folder is a cache of
+    Ray's.
+    """
+    root = os.environ.get(ROOT, "")
+    if root and not Path(root).is_absolute():
+        raise ConfigError(f"the variable {ROOT}", got=repr(root), expected="an absolute path")
+    path = Path(named)
+    if "://" in str(named) or path.is_absolute():
+        return RunDirectory(named)
+    if root:
+        inner = path.parts[1:] if path.parts[:1] == (RUNS,) else path.parts
+        return RunDirectory(Path(root, *inner))
+    if RAY_JOB in os.environ:
+        raise ConfigError(
+            "the run directory", got=f"{named} in a Ray job, whose current folder Ray throws away",
+            expected="an absolute path", remedy=f"set {ROOT} to a folder that all nodes share, or name it in full",
+        )  # fmt: skip
+    return RunDirectory(named)
 
 
 def store_of(run: RunDirectory) -> GraphStore:
@@ -23,14 +53,17 @@ def store_of(run: RunDirectory) -> GraphStore:
 
 
 def find_run(given: str | Path | None) -> RunDirectory:
-    """The run directory that was named, or the one below runs/ that was written last."""
+    """The run directory that was named, or the one below runs/ (or CSRMS_RUNS) that was written last."""
+    directory = run_directory(RUNS if given is None else given)
     if given is not None:
-        if "://" not in str(given) and not (Path(given) / RECORD).is_file():
+        if directory.read_json(RECORD) is None:
             raise RunDirectoryError(
-                f"{given}", got=f"no {RECORD} in it", expected="a run directory", remedy="check --run"
+                directory.uri, got=f"no {RECORD} in it", expected="a run directory", remedy="check --run"
             )
-        return RunDirectory(given)
-    found = sorted(Path("runs").glob(f"*/{RECORD}"), key=lambda path: path.stat().st_mtime)
+        return directory
+    found = sorted(directory.path.glob(f"*/{RECORD}"), key=lambda path: path.stat().st_mtime)
     if not found:
-        raise RunDirectoryError("runs/", got="no run in it", expected="a run", remedy="name one with --run DIR")
-    return RunDirectory(found[-1].parent)
+        raise RunDirectoryError(
+            f"{directory.uri}/", got="no run in it", expected="a run", remedy="name one with --run DIR"
+        )
+    return RunDirectory(Path(directory.uri) / found[-1].parent.name)

@@ -24,27 +24,52 @@ from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.recipe import Recipe
 from csrms_dist.training.settings import PretrainSettings, TrainSettings
 
+FEW_ROWS, FEW_IMAGES = 50_000, 5_000
+"""Below these `auto` takes one: starting Ray takes longer than the work."""
+DEFAULT_ACTORS = 2
+
+
+@dataclass(frozen=True)
+class FeaturesJobSettings(FeaturesSettings):
+    actors: int | str = setting(
+        "auto", "[1, 4096]", words=("auto",),
+        doc="1: this process; more: Ray actors; auto: 1 below 5,000 images, else one a CPU; no result depends on it",
+    )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class ClusterJobSettings(ClusterSettings):
-    actors: int = setting(2, "[1, 4096]", doc="Ray actors; the result does not depend on it")
+    actors: int | str = setting(
+        "auto", "[1, 4096]", words=("auto",),
+        doc="1: this process; more: Ray actors; auto: 1 below 50,000 rows, else 2; no result depends on it",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class PretrainJobSettings(PretrainSettings):
-    workers: int = setting(1, "[1, 4096]", doc="Ray Train workers of stage 0; part of its result, see train.workers")
+    workers: int = setting(1, "[1, 4096]", doc="as train.workers, of stage 0; part of its result")
 
 
 @dataclass(frozen=True)
 class TrainJobSettings(TrainSettings):
     workers: int = setting(
-        1, "[1, 4096]", doc="Ray Train workers; sums over workers round differently in the last bits"
+        1, "[1, 4096]", doc="1: this process; more: of Ray Train, whose sums round differently in the last bits"
     )
 
 
 @dataclass(frozen=True)
 class EvaluateJobSettings(EvaluateSettings):
-    actors: int = setting(2, "[1, 4096]", doc="Ray actors that predict; the result does not depend on it")
+    actors: int | str = setting(
+        "auto", "[1, 4096]", words=("auto",),
+        doc="1: this process; more: Ray actors; auto: 1 below 5,000 images, else 2; no result depends on it",
+    )  # fmt: skip
+
+
+def hands(actors: int | str, amount: int, few: int, many: int = DEFAULT_ACTORS) -> int:
+    """How many share the work: `actors`, or with 'auto' one for less than `few` rows or images, else `many`."""
+    if isinstance(actors, int):
+        return actors
+    return 1 if amount < few else many
 
 
 @dataclass(frozen=True)
@@ -57,7 +82,7 @@ class RunSettings(Settings):
     data: DataSettings = field(default_factory=DataSettings)
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     pretrain: PretrainJobSettings = field(default_factory=PretrainJobSettings)
-    features: FeaturesSettings = field(default_factory=FeaturesSettings)
+    features: FeaturesJobSettings = field(default_factory=FeaturesJobSettings)
     cluster: ClusterJobSettings = field(default_factory=ClusterJobSettings)
     graph: GraphSettings = field(default_factory=GraphSettings)
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
@@ -106,7 +131,7 @@ SECTIONS: Mapping[str, type[Settings]] = {
     "data": DataSettings,
     "encoder": EncoderSettings,
     "pretrain": PretrainJobSettings,
-    "features": FeaturesSettings,
+    "features": FeaturesJobSettings,
     "cluster": ClusterJobSettings,
     "graph": GraphSettings,
     "sampling": SamplingSettings,

@@ -6,7 +6,7 @@ itself.
 
 from __future__ import annotations
 
-RECORD, METRICS, PLAN = "run.json", "metrics.json", "plan.json"
+RECORD, METRICS = "run.json", "metrics.json"
 TRAIN_IMAGES, TEST_IMAGES, REJECTED = "train.arrow", "test.arrow", "rejected.parquet"
 SNAPSHOT = "snapshot"
 CANDIDATES = "candidates"

@@ -30,6 +30,8 @@ STAMP = "stamp.json"
 class RunDirectory:
     """One run's artefacts, by name.
 
+    Nothing is made until something is written, or the folder is locked to be written to.
+
     Assumptions: one process writes at a time (`lock` enforces it on a local folder); a stamped artefact never changes
     in place, it is only replaced by another whole one.
 
@@ -54,8 +56,6 @@ class RunDirectory:
             self._fs, root = pafs.LocalFileSystem(), str(Path(self.uri).absolute())
         self.is_local = isinstance(self._fs, pafs.LocalFileSystem)
         self.root = root.rstrip("/")
-        with disk_errors(self.uri):
-            self._fs.create_dir(self.root, recursive=True)
         self._cache: dict[tuple[str, str], Path] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -77,6 +77,7 @@ class RunDirectory:
         if not self.is_local:
             yield
             return
+        self._make()
         with disk_errors(self.uri):
             file = (self.path / ".lock").open("w")
         with file, full_disk(self.uri):
@@ -110,6 +111,7 @@ class RunDirectory:
 
         `facts` (JSON) is kept in the stamp: counts, timings, encoder passes. A dict may be filled while writing.
         """
+        self._make()
         with disk_errors(self.uri):
             if self.is_local:
                 self._sweep(artefact)
@@ -123,6 +125,10 @@ class RunDirectory:
                 self._publish(staging, artefact, inputs, dict(facts or {}))
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+    def _make(self) -> None:
+        with disk_errors(self.uri):
+            self._fs.create_dir(self.root, recursive=True)
 
     def _sweep(self, artefact: str) -> None:
         """Remove what a killed attempt left behind."""
@@ -181,6 +187,7 @@ class RunDirectory:
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a small JSON file at the top of the run, whole or not at all, keys sorted."""
+        self._make()
         data = (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
         with disk_errors(self.uri):
             if self.is_local:

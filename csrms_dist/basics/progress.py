@@ -1,4 +1,4 @@
-"""One way to show long work: stage, share done, rate, remaining time. Quiet in CI.
+"""One way to show long work: stage, share done, and once they can be told, rate and remaining time. Quiet in CI.
 
 On a terminal one line is rewritten; elsewhere a line is written at most every ten seconds; with CI=true only the last
 line of a stage is written. Everything goes to standard error, so that standard output stays the command's result.
@@ -25,26 +25,38 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-class Progress:
-    """`with Progress("train", total=30, unit="epochs") as p: p.update(1)`; safe to use from one thread at a time."""
+RATED_S = 5.0
+"""The rate of less time than this tells nothing about the rest."""
 
-    def __init__(self, stage: str, total: float = 0, unit: str = "", stream: TextIO | None = None) -> None:
+
+class Progress:
+    """`with Progress("train", total=30, unit="epochs") as p: p.update(1)`; safe to use from one thread at a time.
+
+    The rate is counted from the first report on: until then things were starting. steady: units take about as long as
+    each other; without that neither rate nor remaining time is shown.
+    """
+
+    def __init__(
+        self, stage: str, total: float = 0, unit: str = "", stream: TextIO | None = None, *, steady: bool = True
+    ) -> None:
         self.stage, self.total, self.unit = stage, total, unit
         self.done = 0.0
         self.note = ""
         self._stream = stream or sys.stderr
         self._tty = self._stream.isatty()
         self._quiet = os.environ.get("CI", "").lower() not in ("", "0", "false")
-        self._started = self._rated_from = self._shown = time.monotonic()
+        self._started = self._shown = time.monotonic()
+        self._steady = steady
+        self._rated_from: float | None = None
         self._base = 0.0
 
     def __enter__(self) -> Self:
         return self
 
     def resume_at(self, done: float) -> None:
-        """Work done before now, by an earlier attempt or while things started: counted as done, not in the rate."""
-        self._base = self.done = done
-        self._rated_from = time.monotonic()
+        """Work done before now, by an earlier attempt: counted as done, not in the rate."""
+        self.done = done
+        self._rated_from = None
 
     def update(self, amount: float = 1, note: str = "") -> None:
         self.set(self.done + amount, note)
@@ -53,9 +65,11 @@ class Progress:
         """Say how much is done in all."""
         self.done, self.note = done, note or self.note
         now = time.monotonic()
+        if self._rated_from is None:
+            self._rated_from, self._base = now, done
         if not self._quiet and now - self._shown >= (0.1 if self._tty else 10.0):
             self._shown = now
-            self._write(self._line(now - self._rated_from), last=False)
+            self._write(self._line(now), last=False)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -68,8 +82,9 @@ class Progress:
         elif self._tty and not self._quiet:
             self._stream.write("\n")
 
-    def _line(self, elapsed: float) -> str:
-        rate = (self.done - self._base) / elapsed if elapsed > 0 else 0.0
+    def _line(self, now: float) -> str:
+        rated = now - (now if self._rated_from is None else self._rated_from)
+        rate = (self.done - self._base) / rated if self._steady and rated >= RATED_S else 0.0
         text = f"{self.stage:<9} "
         if self.total:
             text += f"{min(self.done / self.total, 1):4.0%}   {self.done:,.0f}/{self.total:,.0f} {self.unit}"

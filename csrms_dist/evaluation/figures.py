@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from csrms_dist.basics.arrays import I64
+from csrms_dist.basics.arrays import F32, I64
 from csrms_dist.evaluation.classifier import Classifier, Predictions
-from csrms_dist.evaluation.leak_check import GRAPH, blank_image_accuracy
-from csrms_dist.evaluation.scores import Scores, cannot_answer, largest_share
+from csrms_dist.evaluation.leak_check import GRAPH, blank_answers, judged
+from csrms_dist.evaluation.scores import Scores, cannot_answer
 from csrms_dist.evaluation.settings import EvaluateSettings
 from csrms_dist.hierarchy.difficulty import LEVEL_NAMES, difficulty_levels
 from csrms_dist.hierarchy.dominance import fallback_classes
 from csrms_dist.methods.settings import MethodSettings
 from csrms_dist.metrics.classification import imbalance
+from csrms_dist.metrics.resolution import is_constant
 from csrms_dist.run_contents import RunContents
 from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.budget import Passes
@@ -34,11 +35,13 @@ Answers = Mapping[tuple[str, str], Predictions]
 class Asked:
     """The settings that decide the figures.
 
-    seed: of the run. frozen: the encoder was not trained. epochs: of `train`. difficulty_threshold: rho_1 of eq. 7.
+    seed: of the run. frozen: the encoder was not trained. control_is_plain_head: it was not trained twice. epochs: of
+    `train`. difficulty_threshold: rho_1 of eq. 7.
     """
 
     seed: int
     frozen: bool
+    control_is_plain_head: bool
     epochs: int
     difficulty_threshold: float
     evaluate: EvaluateSettings
@@ -56,15 +59,18 @@ def leak_of(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any] 
     if GRAPH not in answers[TRAIN, VAL].heads:
         return None
     table, val = run.train_images, rows_of(run)[VAL]
-    leak, chance = None, None
+    several, check = table.label_space.multi_label, None
     if len(val):
-        labels = table.membership[val]
-        classifier = Classifier(run.artefact(TRAIN))
-        leak = blank_image_accuracy(classifier, labels, run.hierarchy, run.bank, asked.sampling, asked.seed)
-        chance = largest_share(labels)
+        labels, classifier = table.membership[val], Classifier(run.artefact(TRAIN))
+        scores = blank_answers(classifier, labels, run.hierarchy, run.bank, asked.sampling, asked.seed)
+        check = judged(scores, labels, several, asked.seed)
     return {
-        "blank_image_accuracy": leak,
-        "largest_class_share": chance,
+        "images": len(val),
+        "one_answer": check and check.one_answer,
+        "blank_image_mAP" if several else "blank_image_accuracy": check and check.found.score,
+        "chance": check and check.found.chance,
+        "p_value": check and check.found.p_value,
+        "visible": check and check.found.visible,
         "graph_head_training_accuracy": run.facts(TRAIN)["history"][-1]["graph_accuracy"],
     }
 
@@ -110,6 +116,7 @@ def figures(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any]:
             "fallback_classes": [names[k] for k in fallback_classes(graph)],
         },
         **{split: scores.of(answers[TRAIN, split], labels[split]) for split in (TEST, VAL)},
+        "constant_heads": [head for head, values in answers[TRAIN, TEST].heads.items() if is_constant(values)],
         "classes": scores.by_class(answers[TRAIN, TEST].plain, labels[TEST]),
         "passes": {"method": _passes(run, (PRETRAIN, "features", TRAIN))},
         "epochs": {"pretrain": len(run.facts(PRETRAIN)["history"]), "train": asked.epochs},
@@ -119,17 +126,24 @@ def figures(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any]:
         metrics["leak_check"] = leak
     if scores.more:
         metrics["more"] = {split: scores.more_of(answers[TRAIN, split], labels[split]) for split in (TEST, VAL)}
-    if (CONTROL, TEST) in answers:
-        control = answers[CONTROL, TEST].plain
-        samples, plain = asked.evaluate.bootstrap_samples, answers[TRAIN, TEST].plain
-        gained = scores.difference(plain, control, labels[TEST], samples, asked.seed)
+    plain = answers[TRAIN, TEST].plain
+
+    def gained(a: F32, b: F32) -> dict[str, float]:
+        return asdict(scores.difference(a, b, labels[TEST], asked.evaluate.bootstrap_samples, asked.seed))
+
+    if asked.control_is_plain_head:
+        metrics["control"] = {split: metrics[split]["plain"] for split in (TEST, VAL)} | {"same_as_plain_head": True}
+        metrics["passes"]["control"] = metrics["passes"]["method"]
+        heads = {head: values for head, values in answers[TRAIN, TEST].heads.items() if head != PLAIN}
+        metrics["against_plain_head"] = {head: gained(values, plain) for head, values in heads.items()}
+    elif (CONTROL, TEST) in answers:
         metrics["control"] = {
             split: scores.of_head(answers[CONTROL, split].plain, labels[split]) for split in (TEST, VAL)
         }
         if asked.evaluate.control != PLAIN:
             metrics["control"]["name"] = asked.evaluate.control
         metrics["passes"]["control"] = _passes(run, (PRETRAIN, CONTROL))
-        metrics["difference"] = {"value": gained.value, "low": gained.low, "high": gained.high}
+        metrics["difference"] = gained(plain, answers[CONTROL, TEST].plain)
     return metrics
 
 

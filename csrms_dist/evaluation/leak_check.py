@@ -7,6 +7,8 @@ Labels are read here on purpose, to show what they give away; classifier.py neve
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from csrms_dist.basics.arrays import F32
@@ -14,30 +16,58 @@ from csrms_dist.evaluation.classifier import Classifier
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.labels import Membership
 from csrms_dist.methods.model import LeakCase
-from csrms_dist.metrics.classification import top_accuracy
+from csrms_dist.metrics.chance import (
+    LEVEL,
+    AboveChance,
+    hits_above_chance,
+    labels_differ,
+    mean_precision_above_chance,
+)
 from csrms_dist.sampling.settings import SamplingSettings
 
 GRAPH = "graph"
 
 
-def blank_image_accuracy(
+@dataclass(frozen=True)
+class LeakCheck:
+    """Answers to N blanked images.
+
+    one_answer: all got the same scores though their labels differ, so that no label shows in them. found: their
+    accuracy, or with several labels their mAP, against chance.
+    """
+
+    images: int
+    one_answer: bool
+    found: AboveChance
+
+
+def blank_answers(
     classifier: Classifier,
     membership: Membership,
     graph: HierarchyGraph,
     bank: F32,
     sampling: SamplingSettings,
     seed: int,
-) -> float:
-    """Accuracy of the graph head (with several labels: precision@1), as a fraction, on N blanked images.
-
-    membership (N, K) of the images, bank (N', D). At most about the share of one class where nothing leaks; near 1
-    where the graph gives the label away. 0 without images.
-    """
+) -> F32:
+    """(N, K) scores of the graph head for N blanked images. membership (N, K) of the images, bank (N', D)."""
     n, blank = int(membership.shape[0]), classifier.blank_feature()
     case = LeakCase(np.repeat(blank, n, axis=0), membership, graph, bank, sampling, seed)
     given = classifier.model.label_chosen(case)
     if given is not None:
-        return top_accuracy(given, membership)
+        return given
     # Nothing but the image enters the head, and all images are the same blank: one answer is everyone's.
     answer = classifier.predict_features(blank).heads[GRAPH]
-    return top_accuracy(np.broadcast_to(answer, (n, answer.shape[1])), membership)
+    return np.broadcast_to(answer, (n, answer.shape[1]))
+
+
+def judged(scores: F32, membership: Membership, multi_label: bool, seed: int) -> LeakCheck:
+    """The check of (N, K) scores of N blanked images, N at least 1, and their labels.
+
+    seed: of the permutation test that judges images with several labels.
+    """
+    if multi_label:
+        found = mean_precision_above_chance(scores, membership, LEVEL, seed)
+    else:
+        found = hits_above_chance(scores.argmax(axis=1), membership, LEVEL)
+    one_answer = bool((scores == scores[0]).all()) and labels_differ(membership)
+    return LeakCheck(len(scores), one_answer, found)

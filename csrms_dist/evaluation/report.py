@@ -6,6 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from csrms_dist.metrics.chance import LEVEL
+
+SAME_TRAINING = "with a frozen encoder it is the same training as the plain head, so that comparing them says nothing"
+"""The reason why a control is not run (Recipe.control_is_plain_head)."""
+
+COARSE = 0.25
+"""Blank images that a leak of more than this share of the labels need not show in cannot tell."""
+
 
 @dataclass(frozen=True)
 class LookAlike:
@@ -44,12 +52,20 @@ def accuracy_lines(metrics: Mapping[str, Any]) -> list[str]:
     lines = [f"{measured} on {dataset['test']:,} test images ({of})"]
     if "control" in metrics:
         name = f"{metrics['control'].get('name', 'plain')} control"
-        lines.append(f"  {name:<26}{_score(metrics['control']['test'])}   {_passes(passes['control'])}")
+        if metrics["control"].get("same_as_plain_head"):
+            lines.append(f"  {name:<26}not run: {SAME_TRAINING}")
+        else:
+            lines.append(f"  {name:<26}{_score(metrics['control']['test'])}   {_passes(passes['control'])}")
     lines.append(f"  method, plain head        {_score(test['plain'])}   {_passes(passes['method'])}")
     for head, figures in test.items():
         if head != "plain":
             name = "mean of the two" if head == "mean" and len(test) == 3 else f"{head} head"
             lines.append(f"  {f'method, {name}':<26}{_score(figures)}")
+    lines += [
+        f"  constant                  the {head} head answers the same for every image: it has learnt nothing"
+        for head in metrics["constant_heads"]
+        if head != "mean"
+    ]
     if dataset["rejected"]:
         lines.append(f"  set aside                 {dataset['rejected']:,} unreadable images (images/rejected.parquet)")
     if dataset["test_only_classes"]:
@@ -57,8 +73,10 @@ def accuracy_lines(metrics: Mapping[str, Any]) -> list[str]:
         lines.append(f"  counted as wrong          images of classes that are only in the test set: {names}")
     if "difference" in metrics:
         lines.append(f"  plain head minus control  {difference_line(metrics['difference'])}")
+    for head, difference in metrics.get("against_plain_head", {}).items():
+        lines.append(f"  {f'{head} minus plain head':<26}{difference_line(difference)}")
     if "leak_check" in metrics:
-        lines.append(f"  leak check                {leak_line(metrics['leak_check'])}")
+        lines.append(f"  leak check                {leak_line(metrics['leak_check'], what)}")
     return lines
 
 
@@ -68,13 +86,34 @@ def _score(figures: float | Mapping[str, float]) -> str:
     return percent(figures)
 
 
-def leak_line(leak_check: Mapping[str, float | None]) -> str:
-    """Whether the graph head answers from a blank image: far above the share of the largest class, it does."""
-    leak, chance = leak_check["blank_image_accuracy"], leak_check["largest_class_share"]
-    if leak is None or chance is None:
+def leak_line(leak: Mapping[str, Any], what: str) -> str:
+    """Whether the graph head answers blank images better than by chance, how sure that is, or that nobody can tell.
+
+    what: the reading, or the method, in words.
+    """
+    if not leak["images"]:
         return "not measured: there are no validation images (data.val_fraction is 0)"
-    verdict = "its graph gives the label away" if leak > (1 + chance) / 2 else "nothing leaks through its graph"
-    return f"{percent(leak)} of blank images answered by the graph head (chance {percent(chance)}): {verdict}"
+    images, chance, several = f"{leak['images']:,} blank images", leak["chance"], "blank_image_mAP" in leak
+    score = leak["blank_image_mAP" if several else "blank_image_accuracy"]
+    right = f"mAP {percent(score)} on {images}" if several else f"{percent(score)} of {images}"
+    if leak["one_answer"]:
+        return f"{right} by the graph head, one answer for all: nothing leaks through its graph ({what})"
+    line = f"{right} by the graph head, by chance {percent(chance)}: "
+    if leak["p_value"] <= LEVEL:
+        luck = f"luck does that at most once in {int(1 / max(leak['p_value'], 1e-4)):,} checks"
+        told = percent(_told(score, chance))
+        return f"{line}its graph gives the label away ({what}), as if it told {told} of the labels; {luck}"
+    if leak["visible"] is None:
+        return f"{line}cannot tell, for so few images, or so few classes among them, show no leak at all"
+    smallest = percent(_told(leak["visible"], chance))
+    if _told(leak["visible"], chance) > COARSE:
+        return f"{line}cannot tell, for so few images show a leak only from {smallest} of the labels on"
+    return f"{line}no leak to be seen ({what}); one of {smallest} of the labels would be"
+
+
+def _told(score: float, chance: float) -> float:
+    """The share of labels which, if known, lifts a score from chance to `score`."""
+    return (score - chance) / (1 - chance)
 
 
 def _passes(passes: Mapping[str, int]) -> str:

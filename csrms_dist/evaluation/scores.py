@@ -98,10 +98,5 @@ def cannot_answer(predictions: Predictions, unseen: I64) -> None:
         values[:, unseen] = 0
 
 
-def largest_share(membership: Membership) -> float:
-    """The share of images that carry the most frequent label."""
-    return float(np.bincount(membership.indices, minlength=membership.shape[1]).max() / membership.shape[0])
-
-
 def _numbers(values: Any) -> list[float | None]:
     return [None if np.isnan(value) else float(value) for value in values]

@@ -42,7 +42,6 @@ class Stage:
     estimate: a formula of `csrms plan`; a stage without one is left out of the plan.
     beside: folders that it writes beside its own.
     format: raised when its artefact changes its meaning, so that an old one is made anew instead of misread.
-    needs_ray: it starts a Ray session.
     needs_labels: without labels it is left out, and with it all that follows.
     """
 
@@ -55,7 +54,6 @@ class Stage:
     estimate: str = ""
     beside: tuple[str, ...] = ()
     format: int = 2
-    needs_ray: bool = False
     needs_labels: bool = False
 
 

@@ -48,6 +48,11 @@ class MethodSettings(Settings):
         """The weight of the control's classification loss, as in the method; 0 where it would have nothing to do."""
         return 1.0
 
+    def plain_head_alone(self, frozen: bool) -> bool:
+        """Whether the plain head is trained as if nothing stood beside it: bit for bit the plain classifier, at the
+        same passes. frozen: the encoder is not trained. A method that does not know says no."""
+        return False
+
     def check_control(self) -> None:
         """Raise ConfigError when there can be no control."""
 

@@ -23,7 +23,6 @@ PRETRAIN = Stage(
     outside=f"{_JOBS}.outside:weights",
     estimate=f"{_ESTIMATES}:pretrain",
     format=3,
-    needs_ray=True,
 )
 FEATURES = Stage(
     "features",
@@ -31,7 +30,6 @@ FEATURES = Stage(
     requires=("images", "pretrain"),
     settings=("encoder", "features"),
     estimate=f"{_ESTIMATES}:features",
-    needs_ray=True,
 )
 GIVEN_FEATURES = Stage(
     "features",
@@ -46,7 +44,6 @@ CLUSTER = Stage(
     requires=("features",),
     settings=("cluster",),
     estimate=f"{_ESTIMATES}:cluster",
-    needs_ray=True,
 )
 GRAPH = Stage(
     "graph",
@@ -66,7 +63,6 @@ TRAIN = Stage(
     estimate=f"{_ESTIMATES}:train",
     format=3,
     beside=("candidates",),
-    needs_ray=True,
 )
 CONTROL = Stage(
     "control",
@@ -75,7 +71,6 @@ CONTROL = Stage(
     settings=(*_TRAIN_SETTINGS, "evaluate.control"),
     estimate=f"{_ESTIMATES}:control",
     format=3,
-    needs_ray=True,
 )
 EVALUATE = Stage(
     "evaluate",
@@ -83,7 +78,7 @@ EVALUATE = Stage(
     requires=("images", "pretrain", "features", "cluster", "graph", "train", "control"),
     settings=("seed", "evaluate", "graph", "sampling", "method"),
     estimate=f"{_ESTIMATES}:evaluate",
-    needs_ray=True,
+    format=3,
 )
 
 CLASSIFICATION = (IMAGES, PRETRAIN, FEATURES, CLUSTER, GRAPH, TRAIN, CONTROL, EVALUATE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,12 @@ class Ranking:
         # Images of equal score stand at one threshold: its precision counts for all of them.
         ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
         self.end = ends[np.searchsorted(ends, np.arange(len(ranked)))]
+
+    def dealt(self, positive: Bools) -> Ranking:
+        """The same order of the images, with other ones positive."""
+        other = copy(self)
+        other.positive = positive[self.order].astype(np.float64)
+        return other
 
     def average_precision(self, weight: F64) -> float:
         """Sum over thresholds of (recall gained) x precision; NaN without a positive of positive weight."""

@@ -1,4 +1,4 @@
-"""Train in this process, with the plain sampler and without a cluster."""
+"""Train in this process, without a cluster."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import torch
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.collective import Collective
 from csrms_dist.run_contents import RunContents
+from csrms_dist.sampling.reference_sampler import ReferenceSampler
 from csrms_dist.training.checkpoint import load_checkpoint, save_checkpoint
-from csrms_dist.training.from_run import assemble
+from csrms_dist.training.from_run import SamplerType, assemble
 from csrms_dist.training.loop import EpochReport, fit
 from csrms_dist.training.recipe import Recipe
 
@@ -25,15 +26,17 @@ def train_alone(
     n_images: int | None = None,
     work: Path | None = None,
     on_epoch: Callable[[int, EpochReport], None] | None = None,
+    sampler_type: SamplerType = ReferenceSampler,
 ) -> dict[str, Any]:
-    """Train a role in this process, with the plain sampler; the artefacts that its stage requires must be there.
+    """Train a role in this process; the artefacts that its stage requires must be there.
 
     n_images: images in all, by default the role's epochs. work: a folder for checkpoints and the feature bank; the same
-    call goes on from there after an interruption. Returns the last state: `model` (weights), `history`, ....
+    call goes on from there after an interruption. sampler_type: DGL's draws the same edges. Returns the last state:
+    `model` (weights), `history`, ....
     """
     directory = run if isinstance(run, RunDirectory) else RunDirectory(run)
     torch.use_deterministic_algorithms(True)
-    training = assemble(role, RunContents(directory), recipe, Collective(), work=work)
+    training = assemble(role, RunContents(directory), recipe, Collective(), work=work, sampler_type=sampler_type)
     total = n_images if n_images is not None else training.optimiser.epochs * len(training.data)
     held = load_checkpoint(work) if work is not None else None
     last: dict[str, Any] = held or {}

@@ -30,6 +30,15 @@ class Recipe:
         """The settings of a role's training."""
         return self.pretrain if role == PRETRAIN else self.train
 
+    @property
+    def control_is_plain_head(self) -> bool:
+        """Whether the control would be trained as the method's plain head is, so that nobody needs to train it twice.
+
+        It is where the control is the classifier of stage 0 and the method knows that its plain head is too.
+        """
+        alone = self.method.plain_head_alone(self.encoder.frozen)
+        return alone and self.spec(CONTROL)[1] == self.spec(PRETRAIN)[1]
+
     def spec(self, role: str) -> tuple[str, MethodSpec]:
         """(name, method or control) that is trained in a role; stage 0 is the plain classifier."""
         if role == TRAIN:

@@ -2,7 +2,8 @@
 
     current.json          which generation readers open: the one commit point, switched by os.replace
     graph.<n>.lbug        a generation: each data set with its newest runs; never changed after it is in place
-    tables/<run>/*.parquet   the checked rows of each kept run, from which any generation can be built again
+    tables/<name>/*.parquet  the checked rows of each kept run and of each addition, from which any generation can be
+                          built again
 
 A generation is built beside the others, flushed to disk and moved to its place; at last the pointer is switched. So a
 process killed at any moment leaves the old generation readable, and what it leaves behind is swept by the next one.
@@ -17,10 +18,11 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,8 +35,8 @@ from graphstore.backend import check_version, nothing_published
 from graphstore.embedded.builder import build
 from graphstore.embedded.engine import REBUILD, engine
 from graphstore.embedded.merge import merged
-from graphstore.rows import Rows, Tables, write_rows
-from graphstore.schema import SCHEMA_VERSION, Schema
+from graphstore.rows import Rows, StoredRows, Tables, WithColumns, write_rows
+from graphstore.schema import Schema
 from graphstore.store import dataset_of
 
 WRITERS = 2  # threads that write tables
@@ -42,12 +44,35 @@ POINTER = "current.json"
 
 
 @dataclass(frozen=True)
-class StoredRun:
-    """A kept run: its key, the folder of its tables and the digest of what was published."""
+class Stored:
+    """What was stored at once: its key, the folder of its tables, the digest of what was given, their schema."""
 
     key: str
     tables: str
     content: str
+    schema_version: int
+
+
+@dataclass(frozen=True)
+class StoredAddition(Stored):
+    """An addition to a run. holds: the names of its tables."""
+
+    holds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StoredRun(Stored):
+    """A kept run. additions: the newest last."""
+
+    additions: tuple[StoredAddition, ...] = ()
+
+    def find(self, key: str) -> StoredAddition | None:
+        return next((addition for addition in self.additions if addition.key == key), None)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders of its tables and of its additions'."""
+        return (self.tables, *(addition.tables for addition in self.additions))
 
 
 @dataclass(frozen=True)
@@ -64,10 +89,9 @@ class Generation:
     def file(self) -> str:
         return f"graph.{self.number}.lbug"
 
-    @property
-    def is_readable(self) -> bool:
+    def is_readable(self, schema: Schema) -> bool:
         """Whether the engine and the schema that are installed made it; else it is built again from the tables."""
-        return self.engine == engine().__version__ and self.schema_version == SCHEMA_VERSION
+        return self.engine == engine().__version__ and self.schema_version == schema.version
 
     def find(self, key: str) -> StoredRun | None:
         return next((run for run in self.runs if run.key == key), None)
@@ -87,8 +111,8 @@ class Generations:
         """The generation that the pointer names. Raises StoreError when it is damaged or of a newer version."""
         try:
             facts = json.loads((self.folder / POINTER).read_text())
-            check_version(str(self.folder), facts["schema_version"])
-            runs = tuple(StoredRun(**run) for run in facts.pop("runs"))
+            check_version(str(self.folder), facts["schema_version"], self.schema.version)
+            runs = tuple(_stored_run(run, facts["schema_version"]) for run in facts.pop("runs"))
             return Generation(runs=runs, **facts)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -105,7 +129,7 @@ class Generations:
     def readable(self) -> Generation:
         """The current generation, built again if another engine or schema made it."""
         current = self.published()
-        if current.is_readable:
+        if current.is_readable(self.schema):
             return current
         with self.writing():
             return self.write_next(current, current.runs, current.live)
@@ -143,7 +167,7 @@ class Generations:
         if current is None:
             return
         recent = {f"graph.{number}.lbug" for number in (current.number, current.number - 1)}
-        kept = {run.tables for run in current.runs}
+        kept = {folder for run in current.runs for folder in run.folders}
         for path in self.folder.glob("graph.*"):
             if path.name not in recent:
                 _remove(path)
@@ -151,8 +175,8 @@ class Generations:
             if path.name not in kept:
                 _remove(path)
 
-    def write_tables(self, run: StoredRun, tables: Tables) -> None:
-        """Write the rows of a run, all of them or none."""
+    def write_tables(self, run: Stored, tables: Tables) -> None:
+        """Write the rows of a run or an addition, all of them or none."""
         with self.staging() as staging:
             with ThreadPoolExecutor(WRITERS) as pool:
                 list(pool.map(_write_table, tables.values(), [staging / f"{name}.parquet" for name in tables]))
@@ -176,7 +200,7 @@ class Generations:
         runs: the newest last; their tables are written. live: the live run of each data set.
         """
         number = current.number + 1 if current else 1
-        generation = Generation(number, engine().__version__, SCHEMA_VERSION, dict(live), tuple(runs))
+        generation = Generation(number, engine().__version__, self.schema.version, dict(live), tuple(runs))
         with self.staging() as staging:
             built = build(staging, self.schema, self.files(generation, staging), progress)
             built.chmod(0o444)
@@ -192,24 +216,50 @@ class Generations:
         """The Parquet files of all rows of a generation, by table; those that must be made lie in `staging`."""
         files: dict[str, list[Path]] = {kind.table: [] for kind in self.schema.types}
         for place, (dataset, live_run) in enumerate(generation.live.items()):
-            folders = [self._tables_of(run) for run in reversed(generation.of_dataset(dataset))]
             made = staging / str(place)
             made.mkdir()
-            for table, of_table in merged(folders, self.schema, live_run, made).items():
+            newest_first = generation.of_dataset(dataset)[::-1]
+            newest_first = generation.of_dataset(dataset)[::-1]
+            runs = [self._tables_of(run, self._of_runs, made) for run in newest_first]
+            additions = [self._tables_of(one, one.holds, made) for run in newest_first for one in run.additions]
+            for table, of_table in merged(runs, additions, self.schema, live_run, made).items():
                 files[table] += of_table
         return files
 
-    def _tables_of(self, run: StoredRun) -> Path:
-        """The folder of a run's tables, which are all there."""
-        folder = self.folder / "tables" / run.tables
+    @property
+    def _of_runs(self) -> list[str]:
+        """The tables that every run has."""
+        return [kind.table for kind in self.schema.types if not self.schema.of_addition(kind)]
+
+    def _tables_of(self, stored: Stored, names: Collection[str], made: Path) -> dict[str, Path]:
+        """The Parquet files of the tables of these names; those of an older schema are made anew, in `made`.
+
+        Raises StoreError where one is lost or damaged.
+        """
+        files = {}
         try:
             for kind in self.schema.types:
-                found = pq.read_schema(folder / f"{kind.table}.parquet")
-                if not found.equals(kind.arrow()):
+                if kind.table not in names:
+                    continue
+                file, columns = self.folder / "tables" / stored.tables / f"{kind.table}.parquet", kind.arrow()
+                found = pq.read_schema(file)
+                if stored.schema_version < self.schema.version and set(found) < set(columns):
+                    files[kind.table] = made / f"{stored.tables}.{kind.table}.parquet"
+                    write_rows(WithColumns(StoredRows([file]), columns), files[kind.table])
+                elif found.equals(columns):
+                    files[kind.table] = file
+                else:
                     raise pa.ArrowInvalid(f"{kind.table} has the columns {', '.join(found.names)}")
         except (FileNotFoundError, pa.ArrowInvalid) as error:
-            raise StoreError(f"tables of run {run.key}", got=str(error), remedy=REBUILD) from error
-        return folder
+            what = "addition" if isinstance(stored, StoredAddition) else "run"
+            raise StoreError(f"tables of {what} {stored.key}", got=str(error), remedy=REBUILD) from error
+        return files
+
+
+def _stored_run(facts: dict[str, Any], version: int) -> StoredRun:
+    """A run of the pointer file. version: of its schema, where the file is too old to say it of each run."""
+    additions = [one | {"holds": tuple(one["holds"])} for one in facts.pop("additions", ())]
+    return StoredRun(**{"schema_version": version} | facts, additions=tuple(StoredAddition(**one) for one in additions))
 
 
 def _write_table(rows: Rows, path: Path) -> None:

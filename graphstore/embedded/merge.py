@@ -1,34 +1,45 @@
-"""Runs of one data set side by side: the Parquet files of all their rows, each shared row once."""
+"""Runs of one data set side by side, with their additions: the Parquet files of all rows, each shared row once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from graphstore.checks import check_unique, contradiction
-from graphstore.rows import Rows, count_rows, write_rows
+from graphstore.rows import Rows, StoredRows, count_rows, write_rows
 from graphstore.schema import EdgeType, NodeType, Schema
 
-_LATEST = {"Dataset": ("n_instances", "live_run"), "Instance": ("uri",)}
+_LATEST = {"Dataset": ("n_instances", "live_run", "schema_version"), "Instance": ("uri",)}
 """Columns that may differ between runs of one dataset; the newest counts."""
 
 
-def merged(runs: Sequence[Path], schema: Schema, live_run: str, folder: Path) -> dict[str, list[Path]]:
+Files: TypeAlias = Mapping[str, Path]
+"""The Parquet file of each table."""
+
+
+def merged(
+    runs: Sequence[Files], additions: Sequence[Files], schema: Schema, live_run: str, folder: Path
+) -> dict[str, list[Path]]:
     """The Parquet files that make up one data set with several runs, by table: each shared row stands in them once.
 
-    runs: folders of `<table>.parquet`, the newest first, each consistent in itself. Files serve as they are where all
-    runs say the same (the newest's) or none shares a row with another (all of them); else one is made in `folder`.
-    Raises DataError when two runs say different things of the same node or edge.
+    runs: the newest first, each consistent in itself, with all tables but those of additions. additions: to any of the
+    runs, with the tables that they have. Files serve as they are where all runs say the same (the newest's) or none
+    shares a row with another (all of them); else one is made in `folder`. Raises DataError when two runs, or additions
+    to different runs, say different things of the same node or edge.
     """
     chosen: dict[str, list[Path]] = {}
     apart: set[str] = set()  # labels of whose nodes no two runs share one
     for kind in schema.types:
-        files = [run / f"{kind.table}.parquet" for run in runs]
+        if schema.of_addition(kind):
+            chosen[kind.table] = []
+            continue
+        files = [run[kind.table] for run in runs]
         latest = _LATEST.get(kind.table, ())
         if kind.table == "Dataset":
             chosen[kind.table] = files  # made below, when the number of instances is known
@@ -46,6 +57,10 @@ def merged(runs: Sequence[Path], schema: Schema, live_run: str, folder: Path) ->
                 _refuse_other_edges(table, kind, schema, runs)
             chosen[kind.table] = [folder / f"{kind.table}.parquet"]
             write_rows(Rows.of(table), chosen[kind.table][0])
+    for kind in schema.types:
+        chosen[kind.table] += _added(
+            kind, [one[kind.table] for one in additions if kind.table in one], schema, chosen, folder
+        )
     dataset = _distinct([pq.read_table(file, partitioning=None) for file in chosen["Dataset"]], _LATEST["Dataset"])
     check_unique(dataset, schema.nodes[0])
     dataset = _replaced(_replaced(dataset, "live_run", live_run), "n_instances", count_rows(chosen["Instance"]))
@@ -54,13 +69,34 @@ def merged(runs: Sequence[Path], schema: Schema, live_run: str, folder: Path) ->
     return chosen
 
 
-def _refuse_other_edges(table: pa.Table, kind: EdgeType, schema: Schema, runs: Sequence[Path]) -> None:
+def _added(
+    kind: NodeType | EdgeType, files: list[Path], schema: Schema, chosen: Mapping[str, list[Path]], folder: Path
+) -> list[Path]:
+    """The files of all additions' rows of a type: those that several runs share, as added images are, once."""
+    if schema.of_run(kind) or not files:
+        return files
+    table = _distinct([pq.read_table(file, partitioning=None) for file in files], _LATEST.get(kind.table, ()))
+    check_unique(table, kind)
+    if isinstance(kind, NodeType):
+        for file in chosen[kind.table]:
+            for block in StoredRows([file]).blocks():
+                both = block[kind.key].filter(pc.is_in(block[kind.key], table[kind.key].combine_chunks()))
+                if len(both):
+                    raise contradiction(
+                        f"{kind.table}.{kind.key}", f"{both[0].as_py()!r}, which was added to another run"
+                    )
+    made = folder / f"added.{kind.table}.parquet"
+    write_rows(Rows.of(table), made)
+    return [made]
+
+
+def _refuse_other_edges(table: pa.Table, kind: EdgeType, schema: Schema, runs: Sequence[Files]) -> None:
     """Raise DataError when a node has edges of a shared type in one run that it has not in another that holds it."""
     key = schema.node(kind.source).key
     for run in runs:
-        nodes = pq.read_table(run / f"{kind.source}.parquet", columns=[key], partitioning=None)[key].combine_chunks()
+        nodes = pq.read_table(run[kind.source], columns=[key], partitioning=None)[key].combine_chunks()
         found = pc.sum(pc.is_in(table["from"], nodes)).as_py() or 0
-        own = pq.read_metadata(run / f"{kind.table}.parquet").num_rows
+        own = pq.read_metadata(run[kind.table]).num_rows
         if found != own:
             raise contradiction(kind.table, f"{found - own} rows more than this run has")
 

@@ -11,38 +11,53 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from csrms_dist.basics.progress import Progress
-from csrms_dist.errors import StoreError
-from graphstore.backend import Backend, refuse_other_content, refuse_retiring_live, unknown_run
+from csrms_dist.errors import ConfigError, StoreError
+from graphstore.additions import addition_tables, check_against
+from graphstore.backend import (
+    Backend,
+    ready_run,
+    refuse_older,
+    refuse_other_content,
+    refuse_other_rows,
+    refuse_retiring_live,
+    unknown_run,
+)
 from graphstore.bundle import write_bundle
 from graphstore.cypher import parameters
 from graphstore.embedded.engine import ENGINE_ERRORS, OUT_OF_MEMORY, answer, buffer_pool, meaning, open_database
-from graphstore.embedded.generations import Generation, Generations, StoredRun
+from graphstore.embedded.generations import Generation, Generations, StoredAddition, StoredRun
 from graphstore.queries import NamedQuery
 from graphstore.read_back import Columns, read_runs
 from graphstore.rows import StoredRows
 from graphstore.schema import SCHEMA, Schema
-from graphstore.store import Publication, RunInfo, dataset_of, folder_name
+from graphstore.store import Addition, Publication, RunInfo, dataset_of, folder_name
 from graphstore.tables import publication_tables
 
 KEPT_RUNS = 3
+"""Runs of a data set that are kept unless told."""
 
 
 class EmbeddedStore(Backend):
     """A GraphStore in a local folder, without a server.
 
-    folder: made at the first publication. schema: the node and edge types, for a method that adds its own. Several
-    processes may read while one publishes; a second publisher is refused. The object may be pickled.
+    folder: made at the first publication. schema: the node and edge types, for a method that adds its own. keep_runs:
+    how many runs of a data set a publication leaves, itself included, the newest; older ones go, with their additions.
+    Several processes may read while one publishes; a second publisher is refused. The object may be pickled.
     """
 
-    def __init__(self, folder: str | Path, schema: Schema = SCHEMA) -> None:
+    def __init__(self, folder: str | Path, schema: Schema = SCHEMA, keep_runs: int = KEPT_RUNS) -> None:
+        if keep_runs < 1:
+            raise ConfigError("keep_runs", got=str(keep_runs), expected="1 or more")
         self.folder = Path(folder).absolute()
         self.schema = schema
+        self.keep_runs = keep_runs
         self._generations = Generations(self.folder, schema)
         self._lock = threading.RLock()
         self._database: Any = None
@@ -57,7 +72,7 @@ class EmbeddedStore(Backend):
         return str(self.folder)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.folder, self.schema)
+        return type(self), (self.folder, self.schema, self.keep_runs)
 
     def close(self) -> None:
         """Release the open generation; the next query opens the newest."""
@@ -70,29 +85,50 @@ class EmbeddedStore(Backend):
 
     def publish(self, publication: Publication, progress: Progress | None = None) -> str:
         """Store a run whole and make it live; see GraphStore.publish."""
-        tables = publication_tables(publication, self.schema)
-        run = StoredRun(
-            publication.run_key,
-            folder_name(publication.run_key),
-            tables["Run"].table()["content"][0].as_py(),
-        )
+        tables, key = publication_tables(publication, self.schema), publication.run_key
+        content = tables["Run"].table()["content"][0].as_py()
         with self._generations.writing():
             current = self._generations.current()
             self._generations.sweep(current)
-            stored = current.find(run.key) if current else None
-            if current and stored:
-                refuse_other_content(run.key, stored.content, run.content)
-                if self._confirm(current, run.key, publication.hierarchy.n_rows):
-                    return run.key
+            run = current.find(key) if current else None
+            if current and run and run.schema_version >= self.schema.version:
+                refuse_other_content(key, run.content, content)
+                if self._confirm(current, key, publication.hierarchy.n_rows):
+                    return key
             else:
+                # beside the tables of an older schema, which are needed until the pointer is switched
+                name = f"{folder_name(key)}-{self.schema.version}" if run else folder_name(key)
+                run = StoredRun(key, name, content, self.schema.version)
                 self._generations.write_tables(run, tables)
-            others = tuple(other for other in (current.runs if current else ()) if other.key != run.key)
+            others = tuple(other for other in (current.runs if current else ()) if other.key != key)
             same = [other for other in others if dataset_of(other.key) == publication.dataset_key]
-            dropped = same[: max(0, len(same) - KEPT_RUNS + 1)]
+            dropped = same[: max(0, len(same) - self.keep_runs + 1)]
             runs = (*(other for other in others if other not in dropped), run)
-            live = {**(current.live if current else {}), publication.dataset_key: run.key}
+            live = {**(current.live if current else {}), publication.dataset_key: key}
             self._generations.write_next(current, runs, live, progress)
-        return run.key
+        return key
+
+    def add(self, addition: Addition, progress: Progress | None = None) -> str:
+        """Store an addition whole, in a new generation; see GraphStore.add."""
+        tables, key = addition_tables(addition, self.schema), addition.key
+        content = tables["Addition"].table()["content"][0].as_py()
+        run = ready_run(self.runs(), addition.run)
+        refuse_older(run.key, run.schema_version, self.schema.version)
+        with self._generations.writing():
+            current = self._stored(run.key)
+            self._generations.sweep(current)
+            old = next(other for other in current.runs if other.key == run.key)
+            stored = old.find(key)
+            if stored:
+                refuse_other_rows(key, stored.content, content)
+                return key
+            check_against(tables, self.schema, run, self._read)
+            added = StoredAddition(key, folder_name(key), content, self.schema.version, tuple(tables))
+            self._generations.write_tables(added, tables)
+            new = replace(old, additions=(*old.additions, added))
+            runs = tuple(new if other is old else other for other in current.runs)
+            self._generations.write_next(current, runs, current.live, progress)
+        return key
 
     def go_live(self, run: str) -> None:
         """Make a stored run the live one, in a new generation; see GraphStore.go_live."""
@@ -128,8 +164,9 @@ class EmbeddedStore(Backend):
     def _confirm(self, current: Generation, run: str, n_rows: int) -> bool:
         """Whether the current generation can be read, and the run is live in it with all its instances."""
         try:
-            return current.is_readable and any(
-                info.key == run and info.live and info.status == "ready" and info.n_instances == n_rows
+            return current.is_readable(self.schema) and any(
+                (info.key, info.live, info.status, info.n_instances) == (run, True, "ready", n_rows)
+                and info.schema_version == self.schema.version
                 for info in self.runs()
             )
         except StoreError:
@@ -179,6 +216,11 @@ class EmbeddedStore(Backend):
     def _live_runs(self) -> Mapping[str, str]:
         current = self._generations.current()
         return current.live if current else {}
+
+    def _schema_version(self, run: str) -> int | None:
+        current = self._generations.current()
+        stored = current.find(run) if current else None
+        return stored.schema_version if stored else None
 
     def runs(self) -> list[RunInfo]:
         """The stored runs, oldest publication first."""

@@ -26,6 +26,8 @@ CONNECT_S = 5.0
 RETRY_READS_S = 5.0
 RETRY_WRITES_S = 60.0
 WRITE_S = 300.0
+DELETED = 10_000
+"""Rows that one transaction deletes at the most."""
 # Of a label, an edge type or a property that the database does not have, in the notifications of an answer.
 _UNKNOWN = ("01N50", "01N51", "01N52")
 
@@ -148,6 +150,11 @@ class Connection:
             execute = session.execute_write if write else session.execute_read
             found: dict[str, Any] = execute(neo4j.unit_of_work(timeout=WRITE_S)(work))
         return found
+
+    def repeat(self, text: str, params: Mapping[str, Any]) -> None:
+        """Run a statement that deletes $n rows at the most until nothing is left."""
+        while self.first(text, {**params, "n": DELETED})["n"]:
+            pass
 
     def ask(self, text: str, params: Mapping[str, Any]) -> Any:
         """The first value of the first row, or None; see neo4j.load.Ask."""

@@ -18,19 +18,16 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from hashlib import sha256
 from typing import Any, TypeAlias
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from csrms_dist.basics.progress import Progress
 from csrms_dist.errors import StoreError
-from graphstore.rows import Rows, Tables
+from graphstore.rows import Tables
 from graphstore.schema import EdgeType, NodeType, Schema
 
 UNIT = 2_500
@@ -42,6 +39,7 @@ WRITERS = 2
 LEDGER = "CREATE CONSTRAINT LoadBatch_key IF NOT EXISTS FOR (b:LoadBatch) REQUIRE b.key IS UNIQUE"
 LEDGER_INDEX = "CREATE INDEX LoadBatch_of IF NOT EXISTS FOR (b:LoadBatch) ON (b.of)"
 _NOTE = "UNWIND $units AS unit CREATE (:LoadBatch {key: unit, of: $of}) RETURN count(*) AS n"
+FORGET = "MATCH (b:LoadBatch {of: $of}) WITH b LIMIT $n DELETE b RETURN count(*) AS n"
 _NOTED = "MATCH (b:LoadBatch {of: $of}) RETURN collect(b.key) AS keys"
 
 
@@ -79,38 +77,11 @@ def writing(kind: NodeType | EdgeType, schema: Schema) -> str:
     return f"UNWIND $rows AS r {verb} (n:{kind.label} {{{kind.key}: r[0]}}) SET {columns} RETURN count(*) AS n"
 
 
-def content_of(tables: Iterable[tuple[str, Rows]]) -> str:
-    """A digest of rows without nulls, whatever their blocks are."""
-    digest = sha256()
-    for name, rows in tables:
-        digest.update(f"{name} {rows.n} ".encode())
-        columns = [(sha256(), sha256()) for _ in rows.make(0, 0).column_names]
-        for block in rows.blocks():
-            for column, part in zip(columns, block.columns, strict=True):
-                for chunk in part.chunks:
-                    for half, data in zip(column, _bytes(chunk), strict=True):
-                        half.update(data)
-        for lengths, values in columns:
-            digest.update(lengths.digest() + values.digest())
-    return digest.hexdigest()[:32]
-
-
-def _bytes(values: pa.Array) -> tuple[Any, Any]:
-    """The lengths of texts, and all their bytes; for numbers nothing and the bytes."""
-    if not len(values):
-        return b"", b""
-    if not pa.types.is_string(values.type):
-        return b"", np.ascontiguousarray(values.to_numpy(zero_copy_only=False)).view(np.uint8).data
-    _, offsets, data = values.buffers()
-    first, last = np.frombuffer(offsets, np.int32)[[values.offset, values.offset + len(values)]].tolist()
-    return pc.binary_length(values).to_numpy().data, memoryview(data)[first:last] if data else b""
-
-
 class Loader:
-    """Writes the tables of one run in the schema's order.
+    """Writes the tables of one run, or one addition, in the schema's order.
 
-    schema, tables: as `publication_tables` makes them.
-    run: the key of the run.
+    schema, tables: as `publication_tables` and `addition_tables` make them.
+    run: the key of the run or the addition.
     shared: the ledger of the rows that the run shares with others.
     write, ask: the transactions of the server.
     """
@@ -123,12 +94,15 @@ class Loader:
 
     def total(self, skip: Sequence[str]) -> int:
         """How many rows there are to write."""
-        return sum(self.tables[kind.table].n for kind in self.schema.types if kind.table not in skip)
+        return sum(self.tables[kind.table].n for kind in self._kinds(skip))
+
+    def _kinds(self, skip: Sequence[str]) -> list[NodeType | EdgeType]:
+        return [kind for kind in self.schema.types if kind.table in self.tables and kind.table not in skip]
 
     def load(self, skip: Sequence[str] = (), progress: Progress | None = None) -> None:
         """Write what is missing of all tables but `skip`, which the caller writes. Progress counts rows."""
         ledgers = {of: set(self._ask(_NOTED, {"of": of}) or ()) for of in (self._shared, self._run)}
-        kinds = [kind for kind in self.schema.types if kind.table not in skip]
+        kinds = self._kinds(skip)
         if progress:
             progress.total = progress.total or self.total(skip)
             progress.resume_at(
@@ -232,7 +206,7 @@ def clearing(schema: Schema) -> Iterator[str]:
 def counting(schema: Schema) -> Iterator[tuple[str, str]]:
     """For each table of a run's own rows: its name, and the query that counts those of $run."""
     for kind in schema.types:
-        if not schema.of_run(kind):
+        if not schema.of_run(kind) or schema.of_addition(kind):
             continue
         if isinstance(kind, NodeType):
             yield kind.table, f"MATCH (n:{kind.label} {{{kind.run_column}: $run}}) RETURN count(n) AS n"

@@ -9,7 +9,7 @@ server, killed at any moment leaves a run that the same publication completes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ import pyarrow.compute as pc
 
 from csrms_dist.basics.progress import Progress
 from csrms_dist.errors import ConfigError, DataError, StoreError
+from graphstore.added_images import ADDED, INSTANCE, whole_range
+from graphstore.additions import addition_tables
 from graphstore.backend import (
     Backend,
     check_version,
@@ -29,18 +31,18 @@ from graphstore.backend import (
 )
 from graphstore.checks import contradiction
 from graphstore.cypher import parameters
+from graphstore.neo4j.additions import UNUSED_IMAGES, add, count_instances, ledgers_of, note_instances
 from graphstore.neo4j.answers import table
 from graphstore.neo4j.driver import UNVERIFIED, WRITE_S, Answer, Connection
-from graphstore.neo4j.load import LEDGER, LEDGER_INDEX, Loader, clearing, content_of, counting
+from graphstore.neo4j.load import FORGET, LEDGER, LEDGER_INDEX, Loader, clearing, counting
 from graphstore.queries import NamedQuery
 from graphstore.read_back import Columns, read_runs
-from graphstore.rows import Tables
-from graphstore.schema import SCHEMA, SCHEMA_VERSION, Schema
-from graphstore.store import ROW_LIMIT, Publication, RunInfo, dataset_of
+from graphstore.rows import Rows, Tables, content_of
+from graphstore.schema import SCHEMA, Schema
+from graphstore.store import ROW_LIMIT, Addition, Publication, RunInfo, dataset_of
 from graphstore.tables import publication_tables
 
 LONGEST_ID = 4096  # bytes; an index entry of Neo4j ends near 8,000
-DELETED = 10_000
 AS_LISTS = 200
 """From this limit on, a named query's answer is fetched as lists: one record a row costs several times as much."""
 
@@ -54,22 +56,28 @@ RETURN d.key AS key, d.name AS name, d.version AS version, d.multi_label AS mult
   d.shared AS shared
 """
 _NEW_SHARED = "MATCH (d:Dataset {key: $key}) SET d.shared = $shared RETURN count(d) AS n"
-_FORGET = "MATCH (b:LoadBatch {of: $of}) WITH b LIMIT $n DELETE b RETURN count(*) AS n"
-_STORED_RUN = "MATCH (r:Run {key: $run}) RETURN r.content AS content, r.status AS status"
+_STORED_RUN = """
+MATCH (r:Run {key: $run})
+RETURN r.content AS content, r.status AS status, coalesce(r.schema_version, 2) AS version
+"""
 _BEGIN_RUN = "MERGE (r:Run {key: $run}) ON CREATE SET r += $columns, r.status = 'loading' RETURN count(r) AS n"
 _CLASSES = Columns("MATCH (c:Class {dataset: $dataset}) ", (("idx", "c.idx"), ("name", "c.name")))
-_NAMES = Columns("UNWIND $keys AS key MATCH (i:Instance {key: key}) ", (("key", "i.key"), ("source_id", "i.source_id")))
+_NAMES = Columns(
+    "UNWIND $keys AS key MATCH (i:Instance {key: key}) ",
+    (("key", "i.key"), ("source_id", "i.source_id"), ("split", "i.split")),
+)
 _GO_LIVE = """
 MATCH (d:Dataset {key: $dataset}), (r:Run {key: $run})
 SET r.status = 'ready', d.live_run = $run, d.n_instances = $n_instances
 RETURN count(*) AS n
 """
-_INSTANCES = "MATCH (i:Instance) WHERE i.key STARTS WITH $prefix AND i.dataset = $dataset RETURN count(*) AS n"
 _LABELS = """
 MATCH (p:Pattern {run: $run})<-[:IN_PATTERN]-(i:Instance)
 RETURN sum(COUNT { (i)-[:HAS_LABEL]->() }) AS n
 """
+_ADDITIONS = "MATCH (a:Addition {run: $run}) RETURN collect(a.key) AS keys"
 _STATUS = "MATCH (r:Run {key: $run}) SET r.status = $status RETURN count(r) AS n"
+_REMOVE_RUN = "MATCH (r:Run {key: $run}) WITH r LIMIT $n DETACH DELETE r RETURN count(*) AS n"
 _LIVE = "MATCH (d:Dataset) WHERE d.live_run <> '' RETURN d.key AS key, d.live_run AS live_run"
 _VERSION = "MATCH (d:Dataset) RETURN max(d.schema_version) AS version"
 
@@ -96,6 +104,7 @@ class Neo4jStore(Backend):
         self.connection = Connection(uri, username, password, database, unverified=unverified)
         self.schema = schema
         self._prepared = self._checked = False
+        self._newest: set[str] = set()  # runs whose rows are of our schema
 
     @classmethod
     def from_environment(cls, schema: Schema = SCHEMA) -> Neo4jStore:
@@ -131,25 +140,26 @@ class Neo4jStore(Backend):
         """Close the connections; the next call opens others."""
         self.connection.close()
         self._prepared = self._checked = False
+        self._newest = set()
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def publish(self, publication: Publication, progress: Progress | None = None) -> str:
         """Load a run, compare its counts and make it live; see GraphStore.publish."""
         tables = publication_tables(publication, self.schema)
-        longest = _longest(tables["Instance"].blocks())
-        if longest > LONGEST_ID:
-            raise DataError(
-                "ids of the publication", got=f"one of {longest} bytes", expected=f"at most {LONGEST_ID}",
-                remedy="nothing was written; a long text belongs into uris",
-            )  # fmt: skip
+        _refuse_long_ids(tables["Instance"])
         run = publication.run_key
         self._prepare()
         columns = tables["Run"].table().to_pylist()[0]
         state = self.connection.first(_STORED_RUN, {"run": run}, write=False) or {**columns, "status": None}
-        refuse_other_content(run, state["content"], columns["content"])
         if state["status"] == "retired":
             raise StoreError(f"run {run}", got="a run that is being removed", remedy="finish with retire, publish then")
+        if state["status"] and state["version"] < self.schema.version:
+            self.connection.write([(_STATUS, {"run": run, "status": "loading"}, 1)])
+            self._remove(run)  # its rows lack what is asked for now: it is loaded anew
+            state["status"] = None
+        else:
+            refuse_other_content(run, state["content"], columns["content"])
         if state["status"] != "ready":
             self._load(publication, tables, progress)
         self._make_live(run)
@@ -161,14 +171,14 @@ class Neo4jStore(Backend):
         shared = f"{dataset} {content_of((kind.table, tables[kind.table]) for kind in shared_kinds)}"
         row = tables["Dataset"].table().to_pylist()[0]
         columns = {key: row[key] for key in ("key", "name", "version", "multi_label", "n_classes")}
-        stored = self.connection.first(_BEGIN_DATASET, {**columns, "schema_version": SCHEMA_VERSION})
+        stored = self.connection.first(_BEGIN_DATASET, {**columns, "schema_version": self.schema.version})
         changed = next((name for name in columns if stored[name] != columns[name]), None)
         if changed:
             raise contradiction(f"Dataset.{changed}", repr(columns[changed]))
         before = stored["shared"]
         if before != shared:  # other rows were written last: what the ledger says of these is of an earlier time
             self._refuse_contradictions(publication, tables)
-            self._repeat(_FORGET, {"of": shared})
+            self.connection.repeat(FORGET, {"of": shared})
             self.connection.write([(_NEW_SHARED, {"key": dataset, "shared": shared}, 1)])
         columns = {name: value for name, value in tables["Run"].table().to_pylist()[0].items() if name != "key"}
         self.connection.write([(_BEGIN_RUN, {"run": run, "columns": columns}, 1)])
@@ -194,6 +204,8 @@ class Neo4jStore(Backend):
             for known in self._read(_NAMES, {"keys": list(given)}).to_pylist():
                 if given[known["key"]] != known["source_id"]:
                     raise contradiction("Instance.source_id", repr(given[known["key"]]))
+                if known["split"] == ADDED:
+                    raise contradiction("Instance.key", f"{known['key']!r}, which was added to another run")
 
     def _verify(self, publication: Publication, tables: Tables) -> None:
         """Compare what is stored of the run with what was published."""
@@ -213,6 +225,15 @@ class Neo4jStore(Backend):
                 remedy="the live run is untouched; retire this one and publish it again",
             )
 
+    def add(self, addition: Addition, progress: Progress | None = None) -> str:
+        """Load an addition beside what is read and make it ready; see GraphStore.add."""
+        tables = addition_tables(addition, self.schema)
+        if INSTANCE in tables:
+            _refuse_long_ids(tables[INSTANCE])
+        self._prepare()
+        add(self.connection, self.schema, tables, ready_run(self.runs(), addition.run), self._read, progress)
+        return addition.key
+
     def go_live(self, run: str) -> None:
         """Make a stored run the live one, in one property; see GraphStore.go_live."""
         self._prepare()
@@ -220,8 +241,8 @@ class Neo4jStore(Backend):
 
     def _make_live(self, run: str) -> None:
         dataset = dataset_of(run)
-        n_instances = self.connection.first(_INSTANCES, {"prefix": f"{dataset}/", "dataset": dataset})["n"]
-        self.connection.write([(_GO_LIVE, {"dataset": dataset, "run": run, "n_instances": n_instances}, 1)])
+        counted = {"n_instances": count_instances(self.connection, dataset)}
+        self.connection.write([(_GO_LIVE, {"dataset": dataset, "run": run, **counted}, 1)])
 
     def retire(self, run: str) -> None:
         """Remove a run, a bounded number of rows at a time; called again it goes on. See GraphStore.retire."""
@@ -231,14 +252,20 @@ class Neo4jStore(Backend):
             raise unknown_run(run, [info.key for info in infos])
         refuse_retiring_live(run, self.live_run(dataset_of(run)))
         self.connection.write([(_STATUS, {"run": run, "status": "retired"}, 1)])
-        for text in clearing(self.schema):
-            self._repeat(text, {"run": run})
-        self._repeat("MATCH (r:Run {key: $run}) WITH r LIMIT $n DETACH DELETE r RETURN count(*) AS n", {"run": run})
+        self._remove(run)
 
-    def _repeat(self, text: str, params: dict[str, Any]) -> None:
-        """Run a statement that deletes $n rows at the most until nothing is left."""
-        while self.connection.first(text, {**params, "n": DELETED})["n"]:
-            pass
+    def _remove(self, run: str) -> None:
+        """Delete all rows of a run and its additions; its own node last, so that a killed removal can go on."""
+        for addition in self.connection.first(_ADDITIONS, {"run": run})["keys"]:
+            for of in ledgers_of(addition):
+                self.connection.repeat(FORGET, {"of": of})
+        for text in clearing(self.schema):
+            self.connection.repeat(text, {"run": run})
+        self.connection.repeat(UNUSED_IMAGES, whole_range(dataset_of(run)))
+        note_instances(self.connection, dataset_of(run))
+        self.connection.repeat(
+            "MATCH (r:Run {key: $run}) WITH r LIMIT $n DETACH DELETE r RETURN count(*) AS n", {"run": run}
+        )
 
     def _prepare(self) -> None:
         """Constraints and indexes, once a connection; refuse a database that a newer version wrote."""
@@ -254,7 +281,7 @@ class Neo4jStore(Backend):
         """Whether the database holds a data set; refuses one that a newer version wrote. Asked until it does."""
         if not self._checked:
             version = self.connection.first(_VERSION, {}, write=False)["version"]
-            check_version(self.location, version or 0)
+            check_version(self.location, version or 0, self.schema.version)
             self._checked = version is not None
         return self._checked
 
@@ -265,7 +292,7 @@ class Neo4jStore(Backend):
     ) -> pa.Table:
         if not self._is_published():
             raise nothing_published(self.location)
-        if named and limit >= AS_LISTS:
+        if named and AS_LISTS <= limit <= ROW_LIMIT:  # one record of more would not fit in a transaction
             found = self._lists(text, params, named, limit, timeout_s)
             if found is not None:
                 return found
@@ -310,12 +337,24 @@ class Neo4jStore(Backend):
         self._is_published()
         return dict(self._rows(_LIVE, {}, ROW_LIMIT).rows)
 
+    def _schema_version(self, run: str) -> int | None:
+        if run not in self._newest:
+            version = self.connection.first(_STORED_RUN, {"run": run}, write=False).get("version")
+            if version is None or version < self.schema.version:
+                return version
+            self._newest.add(run)
+        return self.schema.version
+
     def runs(self) -> list[RunInfo]:
         """The stored runs, in order of `created_ms`; see GraphStore.runs."""
         self._is_published()
         return read_runs(self._read)
 
 
-def _longest(blocks: Iterable[pa.Table]) -> int:
-    """Bytes of the longest id."""
-    return max(pc.max(pc.binary_length(block["source_id"])).as_py() or 0 for block in blocks)
+def _refuse_long_ids(instances: Rows) -> None:
+    longest = max(pc.max(pc.binary_length(block["source_id"])).as_py() or 0 for block in instances.blocks())
+    if longest > LONGEST_ID:
+        raise DataError(
+            "ids of the images", got=f"one of {longest} bytes", expected=f"at most {LONGEST_ID}",
+            remedy="nothing was written; a long text belongs into uris",
+        )  # fmt: skip

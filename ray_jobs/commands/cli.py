@@ -50,9 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     query.add_argument(
         "--param", action="append", default=[], metavar="K=V", help="a parameter: name=text or name:=JSON"
     )
-    query.add_argument("--cypher", default="", metavar="TEXT", help="a Cypher text instead of a name (read-only, 10 s)")
+    query.add_argument("--cypher", default="", metavar="TEXT", help="a Cypher text instead of a name (read-only)")
     query.add_argument(
-        "--limit", type=int, metavar="N", help="rows at the most (highest, and default: 10000; of the first ones: 100)"
+        "--limit", type=int, metavar="N", help="rows at the most (on a screen 10000, of the first ones 100; --out: all)"
     )
     query.add_argument("--run", metavar="DIR", help="run directory (default: the last one below runs/)")
     _output(query)
@@ -160,7 +160,6 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         return 0
     from ray_jobs.commands.closing import closing_text
     from ray_jobs.pipeline import run
-    from ray_jobs.plan.text import comparison_text
 
     until = arguments.until if arguments.command == "run" else arguments.command
     result = run(
@@ -168,8 +167,6 @@ def _dispatch(arguments: argparse.Namespace) -> int:
     )
     if until is None:
         print(closing_text(result))
-        if compared := comparison_text(result.run):
-            print(compared)
     else:
         state = "done" if until in result.done else "was done already"
         print(f"{until}: {state}, {result.run.uri}/{until}")
@@ -184,24 +181,27 @@ def _query(arguments: argparse.Namespace) -> int:
 
         print(catalogue())
         return 0
-    from graphstore.store import ROW_LIMIT, is_truncated
+    from graphstore.store import ROW_LIMIT
     from ray_jobs.commands.output import check_out, write
-    from ray_jobs.commands.query import parse_parameters, query
+    from ray_jobs.commands.query import answer, parse_parameters
     from ray_jobs.places import find_run
 
-    if arguments.limit is not None and not 1 <= arguments.limit <= ROW_LIMIT:
-        raise ConfigError("--limit", got=str(arguments.limit), expected="a whole number in [1, 10000]")
+    to_file = arguments.out is not None
+    if arguments.limit is not None and not 1 <= arguments.limit <= (arguments.limit if to_file else ROW_LIMIT):
+        expected = "a whole number from 1 on" if to_file else f"a whole number in [1, {ROW_LIMIT}]"
+        raise ConfigError("--limit", got=str(arguments.limit), expected=expected)
     check_out(arguments)
-    table = query(
+    table, left_out = answer(
         find_run(arguments.run),
         arguments.name,
         parse_parameters(arguments.param),
         cypher=arguments.cypher,
         limit=arguments.limit,
+        to_file=to_file,
     )
     write(table, arguments)
-    if is_truncated(table):
-        print(f"csrms query: only the first {table.num_rows:,} rows are shown", file=sys.stderr)
+    if left_out:
+        print(f"csrms query: {left_out}", file=sys.stderr)
     return 0
 
 

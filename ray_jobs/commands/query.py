@@ -13,7 +13,7 @@ from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.errors import ConfigError, StoreError
 from graphstore.cypher import parameters as parameters_of
 from graphstore.queries import named_query
-from graphstore.store import ROW_LIMIT, TIMEOUT_S, GraphStore
+from graphstore.store import LONG_S, NO_LIMIT, ROW_LIMIT, TIMEOUT_S, GraphStore, is_truncated
 from ray_jobs.commands.catalogue import TOP, shown
 from ray_jobs.places import store_of
 
@@ -54,22 +54,27 @@ def query(
     *,
     cypher: str = "",
     limit: int | None = None,
+    everything: bool = False,
 ) -> pa.Table:
     """Answer a named query or a Cypher text as an Arrow table of at most `limit` rows (None: 10,000), in at most 10 s.
 
     $run is what the run directory published unless given; $top of a query for the first ones is `limit` (None: 100).
-    The parameter `id` of a query about one image is the user's own id.
+    The parameter `id` of a query about one image is the user's own id. everything: as many rows as there are, or
+    `limit`, in at most ten minutes. `graphstore.store.is_truncated` tells whether there were more.
 
     Raises ConfigError for an unknown query or a parameter that is unknown, missing or of the wrong kind, and names a
     class or a run that is not there; StoreError for what the store refuses or does not hold. Both are one sentence.
     """
     named = None if cypher else named_query(name)
     wanted = named.parameters if named else tuple(parameters_of(cypher))
-    rows = ROW_LIMIT if limit is None else min(limit, ROW_LIMIT)
+    most = NO_LIMIT if everything else ROW_LIMIT
+    rows = min(most if limit is None else limit, most)
     given = dict(parameters or {})
     chosen = {parameter: given[parameter] for parameter in RUNS if parameter in given}
     if named and "top" in wanted:
-        given.setdefault("top", TOP if limit is None else rows)
+        if limit is None and not everything and "top" not in given:
+            rows = TOP
+        given.setdefault("top", rows + 1)  # one more tells whether there are more
     _check_names(wanted, given)
     if named:
         given = {
@@ -84,8 +89,30 @@ def query(
         if "instance" in wanted and "id" in given:
             key = given.get("run") or published_run(run, store)
             given["instance"] = store.resolve_instance(str(given.pop("id")), key)
-        table: pa.Table = store.query(named or cypher, given, limit=rows, timeout_s=TIMEOUT_S)
+        table: pa.Table = store.query(named or cypher, given, limit=rows, timeout_s=LONG_S if everything else TIMEOUT_S)
     return table
+
+
+def answer(
+    run: RunDirectory,
+    name: str,
+    parameters: Mapping[str, Any],
+    *,
+    cypher: str = "",
+    limit: int | None = None,
+    to_file: bool = False,
+) -> tuple[pa.Table, str]:
+    """The answer for a file, all of it, or for a screen; and what is left out of it, in words, '' for nothing."""
+    if to_file:
+        table = query(run, name, parameters, cypher=cypher, limit=limit, everything=True)
+        more = f"more than {table.num_rows:,} rows; leave --limit out for all" if is_truncated(table) else ""
+        return table, more and f"{table.num_rows:,} of {more}"
+    table = query(run, name, parameters, cypher=cypher, limit=ROW_LIMIT)
+    first = limit or (TOP if name and "top" in named_query(name).parameters and "top" not in parameters else ROW_LIMIT)
+    total = f"more than {table.num_rows:,}" if is_truncated(table) else f"{table.num_rows:,}"
+    if table.num_rows <= first and not is_truncated(table):
+        return table, ""
+    return table.slice(0, first), f"{min(first, table.num_rows):,} of {total} rows; --out FILE writes all"
 
 
 def published_run(run: RunDirectory, store: GraphStore) -> str:

@@ -1,4 +1,4 @@
-"""A pool of Ray actors that outlives its actors: dead ones are replaced and their tasks run again.
+"""Who runs the tasks of a stage: this process, or a pool of Ray actors that outlives its actors.
 
 A task is a pure function of its arguments, so who runs it, in which order and how often changes nothing.
 """
@@ -6,12 +6,27 @@ A task is a pure function of its arguments, so who runs it, in which order and h
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from csrms_dist.art.two_level.executors import Executor, SerialExecutor
 from csrms_dist.errors import ClusterError, require
+from ray_jobs.on_ray.session import ray_session, uses_ray
 
 MAX_ATTEMPTS = 4
+
+
+@contextmanager
+def executor_of(hands: int, slots: int) -> Iterator[Executor]:
+    """This process for one pair of hands, else as many Ray actors in a session of `slots` CPUs; see `uses_ray`."""
+    if not uses_ray(hands):
+        yield SerialExecutor()
+        return
+    with ray_session(slots):
+        pool = ActorPool(hands)
+        yield pool
+        pool.close()
 
 
 class _Worker:
@@ -20,7 +35,7 @@ class _Worker:
 
 
 class ActorPool:
-    """`map` over `actors` Ray actors; the executor that csrms_dist.art.two_level.driver asks for.
+    """`map` over `actors` Ray actors, of which dead ones are replaced and their tasks run again.
 
     Raises ClusterError when a task has lost its actor `MAX_ATTEMPTS` times. Errors of the task itself are raised as
     they are and not tried again.
@@ -36,7 +51,7 @@ class ActorPool:
         self,
         function: Callable[..., Any],
         tasks: Sequence[tuple[Any, ...]],
-        after: Callable[[int], None] = lambda number: None,
+        after: Callable[[int], None] | None = None,
     ) -> list[Any]:
         """function(*task) for each task, results in the order of the tasks; `after` hears of each that is done."""
         results: list[Any] = [None] * len(tasks)
@@ -52,7 +67,8 @@ class ActorPool:
             place, number, attempt = running.pop(reference)
             try:
                 results[number] = self._ray.get(reference)
-                after(number)
+                if after is not None:
+                    after(number)
             except self._ray.exceptions.RayActorError as error:
                 if attempt == MAX_ATTEMPTS:
                     raise ClusterError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from csrms_dist.basics.progress import warn
 from csrms_dist.errors import ClusterError, CsrmsError, require
 
 # Read by Ray when it is imported or started: no usage report, no log lines of workers among ours, no advice.
@@ -28,9 +30,19 @@ ENVIRONMENT = {
     # Training workers stay in the folder of the command: paths in the configuration are relative to it.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
-# A local session listens on localhost alone. The name is Ray's: elsewhere than on Linux it does so by default.
-LOCAL = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+# Of a session of our own.
+LOCAL = {
+    # It listens on localhost alone. The name is Ray's: elsewhere than on Linux it does so by default.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # On a busy machine its processes take longer to start than Ray allows: 30, 30, 30 and 60 seconds.
+    "RAY_gcs_server_port_wait_time_s": "180",
+    "RAY_raylet_start_wait_time_s": "180",
+    "RAY_agent_register_timeout_ms": "180000",
+    "RAY_worker_register_timeout_seconds": "180",
+}
 OBJECT_STORE_BYTES = 512 * 1024**2
+ATTEMPTS = 2
+"""At a session of our own: one wait of 30 seconds cannot be made longer."""
 
 
 def own_error(error: BaseException) -> CsrmsError | None:
@@ -41,6 +53,11 @@ def own_error(error: BaseException) -> CsrmsError | None:
             return inner
         inner = getattr(inner, "cause", None) or inner.__cause__
     return None
+
+
+def uses_ray(hands: int) -> bool:
+    """Whether so many workers or actors run on Ray: one does its work in this process, unless RAY_ADDRESS is set."""
+    return hands > 1 or bool(os.environ.get("RAY_ADDRESS"))
 
 
 @contextmanager
@@ -76,7 +93,8 @@ def ray_session(slots: int) -> Iterator[None]:
     A local session has at least `slots` logical CPUs, so that three actors run on two cores too. Raises ClusterError
     when Ray cannot be started or reached.
     """
-    for key, value in (ENVIRONMENT if os.environ.get("RAY_ADDRESS") else ENVIRONMENT | LOCAL).items():
+    own = os.environ.get("RAY_ADDRESS", "") in ("", "local")
+    for key, value in (ENVIRONMENT | LOCAL if own else ENVIRONMENT).items():
         os.environ.setdefault(key, value)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
@@ -86,27 +104,54 @@ def ray_session(slots: int) -> Iterator[None]:
         return
     logging.getLogger("ray").setLevel(logging.ERROR)
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": True}
-    if not os.environ.get("RAY_ADDRESS"):
+    if own:
         options |= {
             "address": "local",
             "num_cpus": max(slots, os.cpu_count() or 1),
             "include_dashboard": False,
             "object_store_memory": OBJECT_STORE_BYTES,
         }
-    try:
-        with _muted_stderr(), _kept_handlers():
-            ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        place = os.environ.get("RAY_ADDRESS") or "this machine"
-        raise ClusterError(
-            f"Ray on {place}", got=f"'{str(error).splitlines()[0]}'", expected="a running Ray",
-            remedy="start it or unset RAY_ADDRESS",
-        ) from error  # fmt: skip
+    _start(ray, options, ATTEMPTS if own else 1)
     try:
         yield
     finally:
         if not _shared:
             ray.shutdown()
+
+
+def _start(ray: Any, options: dict[str, Any], attempts: int) -> None:
+    """ray.init, again where it fails. Raises ClusterError."""
+    place = os.environ.get("RAY_ADDRESS") or "this machine"
+    before = _children()
+    for attempt in range(1, attempts + 1):
+        try:
+            with _muted_stderr(), _kept_handlers():
+                ray.init(**options)
+            return
+        except Exception as error:  # Ray raises a plain Exception when its processes take too long
+            with contextlib.suppress(Exception):
+                ray.shutdown()
+            for child in _children() - before:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+            if attempt < attempts:
+                warn("Ray did not start; trying once more")
+                continue
+            said = " ".join(str(error).split("\n")[0].split())
+            raise ClusterError(
+                f"Ray on {place}", got=f"'{said}'" if said else type(error).__name__, expected="a running Ray",
+                remedy=(
+                    "the machine may be busy: run the same command again, which goes on, or set every actors and "
+                    "workers to 1, which needs no Ray" if attempts > 1
+                    else "start it, check RAY_AUTH_MODE and its token, or unset RAY_ADDRESS"
+                ),
+            ) from error  # fmt: skip
+
+
+def _children() -> set[int]:
+    """The processes that this one has started."""
+    psutil = require("psutil")  # Ray brings it
+    return {child.pid for child in psutil.Process().children()}
 
 
 _shared: list[bool] = []

@@ -244,9 +244,6 @@ class _Watch:
         done = len(history)
         if done <= self._progress.done:
             return
-        if self._progress.done == 0:
-            # Until the first report the workers were starting: that says nothing about the rest.
-            self._progress.resume_at(done)
         self._curves.put(history)
         self._progress.set(done, "  ".join(note(history[-1])))
         for epoch in range(1, done + 1):

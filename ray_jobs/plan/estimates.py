@@ -15,17 +15,20 @@ from csrms_dist.methods.known import part
 from csrms_dist.methods.protocol import Stage
 from csrms_dist.methods.saved_model import ModelCard
 from csrms_dist.training.budget import Passes, control_images
-from ray_jobs.settings import RunSettings
+from ray_jobs.on_ray.session import uses_ray
+from ray_jobs.settings import FEW_IMAGES, FEW_ROWS, RunSettings, hands
 
 MB = 1_000_000
 
-# Seconds that a stage takes beside its rows: processes that start, modules that they import.
-SESSION_S = 4.0
+# Seconds that a stage takes beside its rows: modules that are imported, loops that are compiled; on Ray, processes that
+# start and import, too, and once a run Ray itself.
 START_S = {
-    "images": 0.5, "pretrain": 8.0, "features": 4.0, "cluster": 5.0, "graph": 1.0, "train": 9.0, "control": 8.0,
-    "evaluate": 5.0,
+    "images": 0.5, "pretrain": 1.0, "features": 0.2, "cluster": 0.5, "graph": 1.0, "train": 1.0, "control": 0.5,
+    "evaluate": 0.3,
 }  # fmt: skip
-EPOCH_S = 0.3  # a checkpoint and a report
+ON_RAY_S = {"pretrain": 7.0, "features": 3.8, "cluster": 4.5, "train": 8.0, "control": 7.5, "evaluate": 4.7}
+SESSION_S = 4.0
+EPOCH_S, REPORT_S = 0.02, 0.3  # a checkpoint, and on Ray a report
 
 # Seconds of one core for a row, or for a row and what multiplies it.
 PREPARE_S = 6.0e-8  # a value of a vector, scaled and written
@@ -110,7 +113,7 @@ class Rates:
 class Estimate:
     """The estimate of one stage. rows: how many it works on. memory_mb: of the largest process. disk_mb: what stays.
 
-    working_mb: what lies on disk beside that while the stage runs.
+    working_mb: what lies on disk beside that while the stage runs. on_ray: whether it needs Ray.
     """
 
     rows: int
@@ -119,6 +122,7 @@ class Estimate:
     memory_mb: float
     disk_mb: float
     working_mb: float = 0.0
+    on_ray: bool = False
 
 
 def estimates(
@@ -143,11 +147,15 @@ class Outlook:
         """Images through `hands` processes, each of which fetches them with threads of its own."""
         return images * max(rate / min(hands, self.cores), (rate + self.rates.fetch) / self.cores)
 
-    def training(self, images: int, epochs: int, rate: float, workers: int, images_read: bool) -> float:
+    def start(self, stage: str, hands: int) -> float:
+        """Seconds until a stage of so many actors or workers begins."""
+        return START_S[stage] + (ON_RAY_S[stage] if uses_ray(hands) else 0.0)
+
+    def training(self, stage: str, images: int, epochs: int, rate: float, workers: int, images_read: bool) -> float:
         """Start, steps and checkpoints. The next batch is fetched while a step runs, as far as there are cores."""
         fetch = self.rates.fetch if images_read else 0.0
         steps = images * max(rate / min(workers, self.cores), (rate + fetch) / self.cores)
-        return START_S["train"] + steps + epochs * EPOCH_S
+        return self.start(stage, workers) + steps + epochs * (EPOCH_S + (REPORT_S if uses_ray(workers) else 0.0))
 
     def weights(self) -> float:
         """Bytes of a saved model."""
@@ -196,10 +204,10 @@ def features(o: Outlook) -> Estimate:
     """One pass of the encoder over the training images."""
     f = o.facts
     table = f.train * (4 * f.dimension + ROW_BYTES + f.id_bytes + LABEL_BYTES * f.labels)
-    actors = max(1, o.cores - 1)
-    seconds = START_S["features"] + o.spread(f.train, o.rates.forward, actors)
+    actors = hands(o.settings.features.actors, f.train, FEW_IMAGES, many=max(1, o.cores - 1))
+    seconds = o.start("features", actors) + o.spread(f.train, o.rates.forward, actors)
     memory = o.memory("features", f.train) + o.block_mb(o.settings.features.batch_size)
-    return Estimate(f.train, Passes(forward=f.train), seconds, memory, o.disk(table))
+    return Estimate(f.train, Passes(forward=f.train), seconds, memory, o.disk(table), on_ray=uses_ray(actors))
 
 
 def cluster(o: Outlook) -> Estimate:
@@ -210,13 +218,16 @@ def cluster(o: Outlook) -> Estimate:
     steps = SEARCH_STEPS if cluster.vigilance == "auto" else 1
     assigned = f.train * o.patterns * (1 + recentre) * ASSIGN_S
     prepared = f.train * f.dimension * PREPARE_S
-    hands = min(cluster.actors, o.cores)
-    seconds = START_S["cluster"] + learnt * o.patterns * steps * LEARN_S + (assigned + prepared) / hands
+    actors = hands(cluster.actors, f.train, FEW_ROWS)
+    seconds = o.start("cluster", actors) + learnt * o.patterns * steps * LEARN_S
+    seconds += (assigned + prepared) / min(actors, o.cores)
     projection = 4 * f.dimension * clustered if f.dimension > PROJECTED else 0
     disk = f.train * CLUSTER_ROW + clustered * o.patterns + projection
     memory = o.memory("cluster", f.train)
     # The prepared rows, one byte a value, lie on disk while it works.
-    return Estimate(f.train, Passes(), seconds, memory, o.disk(disk), f.train * clustered / MB)
+    return Estimate(
+        f.train, Passes(), seconds, memory, o.disk(disk), f.train * clustered / MB, on_ray=uses_ray(actors)
+    )  # fmt: skip
 
 
 def graph(o: Outlook) -> Estimate:
@@ -242,9 +253,12 @@ def pretrain(o: Outlook) -> Estimate:
         memory = o.memory("images", f.train) + o.weights() / MB
         return Estimate(f.train, Passes(), START_S["images"], memory, disk)
     images = epochs * f.train
-    seconds = o.training(images, epochs, o.rates.plain, settings.workers, images_read=True)
-    memory = o.training_mb("pretrain", settings.batch_size, settings.workers)
-    return Estimate(images, Passes(backward=images), seconds, memory, disk, o.checkpoints())
+    workers = settings.workers
+    seconds = o.training("pretrain", images, epochs, o.rates.plain, workers, images_read=True)
+    memory = o.training_mb("pretrain", settings.batch_size, workers)
+    return Estimate(
+        images, Passes(backward=images), seconds, memory, disk, o.checkpoints(), on_ray=uses_ray(workers)
+    )  # fmt: skip
 
 
 def train(o: Outlook) -> Estimate:
@@ -261,14 +275,16 @@ def train(o: Outlook) -> Estimate:
     candidates = len(used) * f.train * (CANDIDATE_S + size_of_pattern * ranked)
     refreshing = settings.epochs * f.train * f.dimension * REFRESH_S
     seconds = candidates + refreshing
-    seconds += o.training(images, settings.epochs, o.rates.method, settings.workers, not o.frozen)
+    workers = settings.workers
+    seconds += o.training("train", images, settings.epochs, o.rates.method, workers, not o.frozen)
     bank = 0 if o.frozen else 4 * f.train * f.dimension
     heads = 4 * (f.dimension * f.dimension + 2 * f.dimension * (f.n_classes or 1))
     disk = 2 * o.weights() + heads + bank + 4 * o.patterns * f.dimension
     disk += f.train * sum(each * CANDIDATE_BYTES + CANDIDATE_ROW / 2 for each in kept)
-    memory = o.training_mb("train", settings.batch_size, settings.workers)
+    memory = o.training_mb("train", settings.batch_size, workers)
     passes = Passes(backward=0 if o.frozen else images)
-    return Estimate(images, passes, seconds, memory, o.disk(disk), o.checkpoints() + 3 * bank / MB)
+    working = o.checkpoints() + 3 * bank / MB
+    return Estimate(images, passes, seconds, memory, o.disk(disk), working, on_ray=uses_ray(workers))
 
 
 def control(o: Outlook) -> Estimate:
@@ -278,19 +294,23 @@ def control(o: Outlook) -> Estimate:
     images = settings.epochs * f.train if o.frozen else control_images(method, Passes())
     passes = Passes(forward=f.train) if o.frozen else Passes(backward=images)
     epochs = -(-images // max(f.train, 1))
-    seconds = o.training(images, epochs, o.rates.plain, settings.workers, not o.frozen)
-    memory = o.training_mb("control", settings.batch_size, settings.workers)
-    return Estimate(images, passes, seconds, memory, o.disk(o.weights()), o.checkpoints())
+    workers = settings.workers
+    seconds = o.training("control", images, epochs, o.rates.plain, workers, not o.frozen)
+    memory = o.training_mb("control", settings.batch_size, workers)
+    return Estimate(
+        images, passes, seconds, memory, o.disk(o.weights()), o.checkpoints(), on_ray=uses_ray(workers)
+    )  # fmt: skip
 
 
 def evaluate(o: Outlook) -> Estimate:
     """Answers to test and validation images, and their figures."""
     f = o.facts
     # Method and control answer the test and the validation images, and the leak check the latter once more.
-    answers = 2 * (f.test + f.val) + f.val
-    actors = o.settings.evaluate.actors
-    seconds = START_S["evaluate"] + o.spread(answers, o.rates.forward, actors)
+    models = 1 if o.settings.recipe.control_is_plain_head else 2
+    answers = models * (f.test + f.val) + f.val
+    actors = hands(o.settings.evaluate.actors, answers, FEW_IMAGES)
+    seconds = o.start("evaluate", actors) + o.spread(answers, o.rates.forward, actors)
     seconds += o.settings.evaluate.bootstrap_samples * f.test * BOOTSTRAP_S
     memory = o.memory("evaluate", f.test + f.val) + o.block_mb(ModelCard.batch_size)
     disk = f.test * (PREDICTION_ROW + f.id_bytes)
-    return Estimate(answers, Passes(), seconds, memory, o.disk(disk))
+    return Estimate(answers, Passes(), seconds, memory, o.disk(disk), on_ray=uses_ray(actors))

@@ -8,20 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from csrms_dist.artefacts.names import PLAN, RECORD
+from csrms_dist.artefacts.names import RECORD
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.progress import duration
-from csrms_dist.training.budget import Passes
 from ray_jobs.plan.estimates import MB, Estimate
 from ray_jobs.stages.table import commands
 
 
 @dataclass(frozen=True)
 class Planned:
-    """An estimate of a stage and the fingerprint of the inputs that it was made for; whether that stage is done."""
+    """An estimate of a stage; whether that stage is done."""
 
     stage: str
-    inputs: str
     estimate: Estimate
     done: bool
 
@@ -33,11 +31,6 @@ class Measured:
     seconds: float | None
     memory_mb: float | None
     disk_mb: float
-
-
-def estimate_of(entry: Mapping[str, Any]) -> Estimate:
-    values = {key: value for key, value in entry.items() if key != "inputs"}
-    return Estimate(**{**values, "passes": Passes(**values["passes"])})
 
 
 def plan_text(planned: Sequence[Planned], uri: str, cores: int) -> str:
@@ -65,25 +58,20 @@ def plan_text(planned: Sequence[Planned], uri: str, cores: int) -> str:
     return "\n".join(lines)
 
 
-def comparison_text(directory: RunDirectory) -> str:
-    """Estimate against measured, a line for each finished stage that has both; '' where there is none."""
-    record, noted = directory.read_json(PLAN) or {}, (directory.read_json(RECORD) or {}).get("stages", {})
+def comparison_text(directory: RunDirectory, planned: Sequence[Planned]) -> str:
+    """Estimate against measured, a line for each finished stage; '' where there is none."""
+    noted = (directory.read_json(RECORD) or {}).get("stages", {})
     rows: list[tuple[str, ...]] = [
         ("stage", "time", "estimated", "ratio", "memory", "estimated", "ratio", "disk", "estimated", "ratio")
     ]
     taken, expected = 0.0, 0.0
-    entries = record.get("stages", {})
-    order = list(commands())
-    for stage in sorted(entries, key=lambda name: order.index(name) if name in order else len(order)):
-        entry = entries[stage]
-        if not directory.is_done(stage, entry["inputs"]):
-            continue
-        estimate, found = estimate_of(entry), measured(directory, stage, noted.get(stage, {}))
+    for item in (item for item in planned if item.done):
+        estimate, found = item.estimate, measured(directory, item.stage, noted.get(item.stage, {}))
         if found.seconds is not None:
             taken, expected = taken + found.seconds, expected + estimate.seconds
         rows.append(
             (
-                stage,
+                item.stage,
                 *_compared(found.seconds, estimate.seconds, duration),
                 *_compared(found.memory_mb, estimate.memory_mb, size),
                 *_compared(found.disk_mb, estimate.disk_mb, size),

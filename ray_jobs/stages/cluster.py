@@ -1,4 +1,4 @@
-"""Stage cluster: sharded ART over the feature table, in Ray actors."""
+"""Stage cluster: sharded ART over the feature table, in this process or in Ray actors."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from csrms_dist.art.patterns import two_level
 from csrms_dist.art.two_level.plan import PHASES, TwoLevel
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.evaluation.report import method_of
-from ray_jobs.on_ray.actors import ActorPool
-from ray_jobs.on_ray.session import ray_session
+from ray_jobs.on_ray.actors import executor_of
+from ray_jobs.settings import FEW_ROWS, hands
 from ray_jobs.stages.context import StageContext
 from ray_jobs.stop_points import passed
 
@@ -23,9 +23,11 @@ def execute(context: StageContext) -> None:
     table = context.contents.features
     n_classes = table.label_space.n_classes if table.label_space else None
     facts: dict[str, object] = {}
-    with ray_session(context.ray_slots), run.writing("cluster", context.inputs, facts) as folder:
-        pool = ActorPool(settings.actors)
-        with Progress("cluster", total=len(PHASES), unit="phases") as progress:
+    with (
+        run.writing("cluster", context.inputs, facts) as folder,
+        executor_of(hands(settings.actors, len(table), FEW_ROWS), context.ray_slots) as executor,
+    ):
+        with Progress("cluster", total=len(PHASES), unit="phases", steady=False) as progress:
 
             def show(phase: str, done: int, total: int) -> None:
                 share = done / total if total else 1.0
@@ -40,7 +42,7 @@ def execute(context: StageContext) -> None:
                 settings,
                 n_classes=n_classes,
                 work=context.work,
-                executor=pool,
+                executor=executor,
                 progress=show,
                 after_phase=after_phase,
             )
@@ -57,7 +59,6 @@ def execute(context: StageContext) -> None:
                 f"vigilance gives on these {len(table):,} rows with patterns of cluster.min_size {settings.min_size} "
                 "rows or more; rows that repeat, or lie in fewer groups, make no more"
             )
-        pool.close()
         clustering.save(folder)
 
 

@@ -10,7 +10,7 @@ from csrms_dist.artefacts.names import CHECKPOINTS
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.run_contents import RunContents
 from csrms_dist.training.recipe import Recipe
-from ray_jobs.settings import RunSettings
+from ray_jobs.settings import DEFAULT_ACTORS, RunSettings
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class StageContext:
     @property
     def ray_slots(self) -> int:
         """Logical CPUs that this run's stages need at the most."""
-        settings = self.settings
-        return (
-            max(settings.cluster.actors, settings.evaluate.actors, settings.train.workers, settings.pretrain.workers)
-            + 1
-        )
+        s = self.settings
+        asked = (
+            s.features.actors, s.cluster.actors, s.evaluate.actors, s.train.workers, s.pretrain.workers, DEFAULT_ACTORS
+        )  # fmt: skip
+        return max(number for number in asked if isinstance(number, int)) + 1
 
     @property
     def work(self) -> Path:

@@ -18,8 +18,8 @@ from csrms_dist.evaluation.predictions import prediction_table
 from csrms_dist.features.extraction import THREADS
 from csrms_dist.run_contents import RunContents
 from csrms_dist.training.recipe import CONTROL, TRAIN
-from ray_jobs.on_ray.actors import ActorPool
-from ray_jobs.on_ray.session import ray_session
+from ray_jobs.on_ray.actors import executor_of
+from ray_jobs.settings import FEW_IMAGES, hands
 from ray_jobs.stages.context import StageContext
 from ray_jobs.stop_points import passed
 
@@ -36,6 +36,7 @@ def execute(context: StageContext) -> None:
     asked = Asked(
         seed=settings.seed,
         frozen=settings.encoder.frozen,
+        control_is_plain_head=settings.recipe.control_is_plain_head,
         epochs=settings.train.epochs,
         difficulty_threshold=settings.graph.difficulty_threshold,
         evaluate=settings.evaluate,
@@ -66,20 +67,25 @@ def predict_rows(uri: str, model: str, split: str, rows: I64) -> Predictions:
 
 
 def _answers(context: StageContext, models: tuple[str, ...]) -> Answers:
-    """The predictions of each model for each split, from Ray actors over blocks of images."""
+    """The predictions of each model for each split, from blocks of images."""
     uri, rows = str(context.run.path), rows_of(context.contents)
     cuts = {split: [some[n : n + BLOCK] for n in range(0, max(len(some), 1), BLOCK)] for split, some in rows.items()}
     tasks = [(uri, model, split, part) for model in models for split in rows for part in cuts[split]]
     total = sum(len(part) for *_, part in tasks)
-    with ray_session(context.ray_slots), Progress("evaluate", total=total, unit="images") as progress:
-        pool = ActorPool(min(context.settings.evaluate.actors, len(tasks)))
+    actors = min(hands(context.settings.evaluate.actors, total, FEW_IMAGES), len(tasks))
+    with (
+        Progress("evaluate", total=total, unit="images") as progress,
+        executor_of(actors, context.ray_slots) as executor,
+    ):
 
         def show(number: int) -> None:
             progress.update(len(tasks[number][3]))
             passed("evaluate.block")
 
-        results = iter(pool.map(predict_rows, tasks, show))
-        pool.close()
+        try:
+            results = iter(executor.map(predict_rows, tasks, show))
+        finally:
+            _opened.cache_clear()  # where this process ran the tasks: a later run may have other models in their places
     return {
         (model, split): Predictions.joined([next(results) for _ in cuts[split]]) for model in models for split in rows
     }

@@ -1,8 +1,9 @@
-"""Stage features: the stage-0 encoder over the training images (Ray Data), or the user's own vectors."""
+"""Stage features: the stage-0 encoder over the training images (here or in Ray Data), or the user's own vectors."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ from csrms_dist.features.feature_table import VECTORS, write_rows
 from csrms_dist.features.given_vectors import read_vectors
 from csrms_dist.run_contents import RunContents
 from csrms_dist.training.recipe import PRETRAIN
-from ray_jobs.on_ray.session import own_error, ray_session
+from ray_jobs.on_ray.session import own_error, ray_session, uses_ray
+from ray_jobs.settings import FEW_IMAGES, hands
 from ray_jobs.stages.context import StageContext
 
 UNIT = 1024
@@ -46,7 +48,7 @@ def import_vectors(context: StageContext) -> None:
 
 
 class _Encoder:
-    """One Ray Data actor: opens table and encoder once, encodes ranges of UNIT images in batches of `size`."""
+    """This process or a Ray Data actor: opens table and encoder once, encodes ranges of UNIT images."""
 
     def __init__(self) -> None:
         self._opened: dict[str, tuple[Classifier, ImageTable, Any]] = {}
@@ -54,12 +56,13 @@ class _Encoder:
     def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
         """Ranges as {'run', 'size', 'first'} -> {'first', 'vectors'}: one (n, D) float32, as bytes, for each."""
         encoded = [
-            self._encode(str(run), int(size), int(first))
+            self.encode(str(run), int(size), int(first))
             for run, size, first in zip(rows["run"], rows["size"], rows["first"], strict=True)
         ]
         return {"first": rows["first"], "vectors": [part.tobytes() for part in encoded]}
 
-    def _encode(self, uri: str, size: int, first: int) -> F32:
+    def encode(self, uri: str, size: int, first: int) -> F32:
+        """(n, D) features of the images from `first` on, as many as a range has."""
         if uri not in self._opened:
             torch.set_num_threads(THREADS)
             run = RunContents(RunDirectory(uri))
@@ -77,37 +80,48 @@ def unit_of(size: int) -> int:
 
 def execute(context: StageContext) -> None:
     """Write features/: un-augmented training features, rows in the order of the image table."""
-    run, size = context.run, context.settings.features.batch_size
+    run = context.run
     table = context.contents.train_images
     indices = table.indices("train")
     dimension = int(Classifier(context.contents.artefact(PRETRAIN)).model.encoder.dimension)
     facts = {"rows": len(indices), "dimension": dimension, "labelled": True,
              "passes": {"backward": 0, "forward": len(indices)}}  # fmt: skip
-    with ray_session(context.ray_slots), run.writing("features", context.inputs, facts) as folder:
+    with run.writing("features", context.inputs, facts) as folder:
         with (
             Progress("features", total=len(indices), unit="images") as progress,
             NpyWriter(folder / VECTORS, np.float32, (len(indices), dimension)) as writer,
         ):
-            for first, found in _encoded(run, size, len(indices)):
-                vectors = np.frombuffer(found, np.float32).reshape(-1, dimension)
+            for first, vectors in _encoded(context, len(indices), dimension):
                 writer.put(first, vectors)
                 progress.update(len(vectors))
         ids = table.ids.take(indices)
         write_rows(folder, indices, np.zeros(len(indices), np.int32), ids, table.membership[indices], table.label_space)
 
 
-def _encoded(run: RunDirectory, size: int, n_rows: int) -> Any:
-    """Ranges in the order in which the actors finish them: (first row, bytes)."""
+def _encoded(context: StageContext, n_rows: int, dimension: int) -> Iterator[tuple[int, F32]]:
+    """Ranges in the order in which they are finished: (first row, vectors)."""
+    uri, size = str(context.run.path), context.settings.features.batch_size
+    firsts = range(0, n_rows, unit_of(size))
+    wanted = hands(context.settings.features.actors, n_rows, FEW_IMAGES, many=len(firsts))
+    if not uses_ray(wanted):
+        encoder = _Encoder()
+        yield from ((first, encoder.encode(uri, size, first)) for first in firsts)
+        return
+    with ray_session(context.ray_slots):
+        for first, found in _on_ray(uri, size, firsts, wanted):
+            yield first, np.frombuffer(found, np.float32).reshape(-1, dimension)
+
+
+def _on_ray(uri: str, size: int, firsts: range, wanted: int) -> Iterator[tuple[int, bytes]]:
+    """Ranges from Ray Data: (first row, bytes of the vectors)."""
     ray, ray_data = require("ray"), require("ray.data")
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray_data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    firsts = range(0, n_rows, unit_of(size))
     # One of Ray's CPUs, of which a local session has more than the machine, is left to Ray Data itself.
-    actors = max(1, min(int(ray.cluster_resources().get("CPU", 2)) - 1, len(firsts)))
+    actors = max(1, min(int(ray.cluster_resources().get("CPU", 2)) - 1, len(firsts), wanted))
     # What an actor needs travels in the rows: Ray Data warns about arguments of an actor's constructor.
-    uri = str(run.path)
     rows = [{"run": uri, "size": size, "first": first} for first in firsts]
     blocks = ray_data.from_items(rows, override_num_blocks=min(len(rows), 4 * actors)).map_batches(
         _Encoder,

@@ -32,12 +32,13 @@ def commands() -> Mapping[str, Stage]:
 def stages_of(settings: RunSettings, *, control: bool) -> tuple[Stage, ...]:
     """The stages of this run, in an order in which each follows what it requires.
 
-    With `features.path` there are no images: features, cluster and graph. Without control its stage is left out.
+    With `features.path` there are no images: features, cluster and graph. Without control its stage is left out; so it
+    is where the control would be the same training as the method's plain head.
     """
     spec: MethodSpec = method(settings.method.name)
     if settings.features.path:
         return spec.given_vector_stages
-    if control:
+    if control and not settings.recipe.control_is_plain_head:
         return spec.stages
     return tuple(
         replace(stage, requires=tuple(name for name in stage.requires if name != CONTROL))
@@ -52,7 +53,7 @@ def needed_for(target: str, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     if target not in by_name:
         raise ConfigError(
             f"the stage {target}", got="a configuration without that stage", expected=f"one of {', '.join(by_name)}",
-            remedy="features.path leaves out what needs images, --no-control the control",
+            remedy="features.path leaves out what needs images, --no-control or a frozen encoder the control",
         )  # fmt: skip
     wanted = {target}
     for stage in reversed(stages):

@@ -1,4 +1,4 @@
-"""A stage that trains: its Ray Train workers, its progress line and its checkpoints."""
+"""A stage that trains: in this process or in Ray Train workers; its checkpoints."""
 
 from __future__ import annotations
 
@@ -7,30 +7,31 @@ from typing import Any
 
 from csrms_dist.artefacts.names import CURVES
 from csrms_dist.training.recipe import PRETRAIN
+from ray_jobs.on_ray.session import uses_ray
 from ray_jobs.on_ray.trainer import Order, train_in_workers
 from ray_jobs.stages.context import StageContext
+from ray_jobs.stages.in_process import train_in_process
 
 
 def train(context: StageContext, role: str, n_images: int, n_epochs: int) -> dict[str, Any]:
-    """Train a role in Ray Train workers; returns the state of the last epoch (model, method, history).
+    """Train a role; returns the state of the last epoch (model, method, history).
 
     The last epoch's state lies below the run directory until the stage is done; the same command started again goes on
     from there, so a kill repeats at most one epoch. Raises ClusterError when workers die more often than they may.
     """
     settings = context.settings
-    return train_in_workers(
-        Order(
-            role=role,
-            run=context.run.path,
-            work=context.work,
-            settings=settings.as_mapping(),
-            n_images=n_images,
-            n_epochs=n_epochs,
-            workers=settings.pretrain.workers if role == PRETRAIN else settings.train.workers,
-            slots=context.ray_slots,
-            curves=context.run.path / CURVES / role if settings.tensorboard else None,
-        )
+    order = Order(
+        role=role,
+        run=context.run.path,
+        work=context.work,
+        settings=settings.as_mapping(),
+        n_images=n_images,
+        n_epochs=n_epochs,
+        workers=settings.pretrain.workers if role == PRETRAIN else settings.train.workers,
+        slots=context.ray_slots,
+        curves=context.run.path / CURVES / role if settings.tensorboard else None,
     )
+    return train_in_workers(order) if uses_ray(order.workers) else train_in_process(order)
 
 
 def discard_checkpoints(context: StageContext) -> None:

@@ -325,7 +325,7 @@ MADE: list[Callable[[], Any]] = [
     without_runs,
     lambda: predict(new_run(), "nowhere.png"),
     writes_twice,
-    lambda: RunDirectory(parquet("v.parquet", id=["a"]).name),
+    lambda: RunDirectory(parquet("v.parquet", id=["a"]).name).write_json("run.json", {}),
     lambda: new_run() and asked("dominance", run="runs/new"),
     lambda: asked("nothing"),
     lambda: asked(cypher="MATCH (p:Pattern) DELETE p"),

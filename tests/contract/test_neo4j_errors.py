@@ -123,7 +123,7 @@ def test_a_removal_that_stopped_goes_on(store: Neo4jStore, monkeypatch: pytest.M
     new = publication(another(), "b")
     store.publish(new)
     with monkeypatch.context() as patch:
-        patch.setattr(Neo4jStore, "_repeat", stop)
+        patch.setattr(driver.Connection, "repeat", stop)
         with pytest.raises(KeyboardInterrupt):
             store.retire(old)
     with pytest.raises(StoreError, match="got a run that is being removed"):

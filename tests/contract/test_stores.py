@@ -22,6 +22,7 @@ from csrms_dist.labels import label_lists
 from graphstore.embedded.store import EmbeddedStore
 from graphstore.neo4j.store import Neo4jStore
 from graphstore.read_back import cached_snapshot
+from graphstore.schema import SCHEMA_VERSION
 from graphstore.store import GraphStore, dataset_of, is_truncated
 from tests.contract.hierarchies import (
     HOSTILE_NAMES,
@@ -79,6 +80,7 @@ def test_a_run_is_described_as_it_was_published(store: GraphStore) -> None:
         "n_patterns": 8,
         "n_classes": 4,
         "multi_label": False,
+        "schema_version": SCHEMA_VERSION,
     }
 
 

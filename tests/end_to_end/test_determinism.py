@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.harness import CONFIG, ROOM, SMALL, Run, csrms, digests, run_in
+from tests.end_to_end.harness import CONFIG, ROOM, SMALL, Run, csrms, digests, prepare, run_in
 
 pytestmark = ROOM
 
@@ -26,6 +26,18 @@ def equal(one: Run, other: Run, stages: Sequence[str]) -> None:
 def test_two_runs_with_one_seed_are_equal(bare: Run, tmp_path: Path) -> None:
     other = run_in(tmp_path / "other", "--set", "name=another", "--out", "runs/digits", "--no-control")
     equal(bare, other, STAGES)
+
+
+def test_ray_gives_the_bytes_of_one_process(bare: Run, tmp_path: Path) -> None:
+    actors = [f"{section}.actors=2" for section in ("features", "cluster", "evaluate")]
+    overrides = [word for text in actors for word in ("--set", text)]
+    prepare(tmp_path)
+    said = csrms("run", CONFIG, *SMALL, *overrides, "--no-control", folder=tmp_path, RAY_ADDRESS="local")
+    assert said.code == 0, said.err
+    equal(bare, Run(tmp_path, said, tmp_path), STAGES)
+    assert {bare.json("run.json")["stages"][stage]["peak_process"] for stage in ("features", "cluster", "train")} == {
+        "csrms"
+    }
 
 
 @pytest.mark.slow

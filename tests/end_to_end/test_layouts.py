@@ -3,6 +3,7 @@ encoder that stays frozen."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,11 @@ def test_several_labels_are_trained_and_measured(pairs: Run) -> None:
     value = metrics["difference"]["value"]
     assert value == pytest.approx(plain["mAP"] - metrics["control"]["test"]["mAP"])
     assert metrics["difference"]["low"] <= value <= metrics["difference"]["high"]
-    assert metrics["leak_check"]["blank_image_accuracy"] <= metrics["leak_check"]["largest_class_share"] + 0.2
+    leak = metrics["leak_check"]
+    assert leak["one_answer"]
+    assert leak["blank_image_mAP"] == pytest.approx(leak["chance"])
+    assert leak["p_value"] == 1
+    assert "nothing leaks through its graph (structural reading)" in pairs.said.out
     assert "mAP, P@1, P@5, R@5 on" in pairs.said.out
 
 
@@ -106,7 +111,20 @@ encoder: {name: lenet5, frozen: true}
 train: {epochs: 20, lr: 0.2, batch_size: 32}
 tensorboard: true
 """
+    # A control of the user's own, which is the plain classifier under another name.
+    (folder / "own.py").write_text(
+        "import dataclasses\n\nfrom csrms_dist.methods.plain import CONTROL as PLAIN\n\n"
+        "CONTROL = dataclasses.replace(PLAIN, trial=False)\n"
+    )
     return run(folder, config)
+
+
+@pytest.fixture(scope="module")
+def with_own_control(frozen: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    copy = frozen.copy(tmp_path_factory.mktemp("own"))
+    said = csrms("run", "config.yaml", "--set", "evaluate.control=own:CONTROL", folder=copy.folder)
+    assert said.code == 0, said.err
+    return Run(copy.folder, said, copy.folder)
 
 
 def test_what_was_set_aside_is_said_and_kept(frozen: Run) -> None:
@@ -133,25 +151,48 @@ def test_a_class_that_only_the_test_set_has_counts_as_wrong(frozen: Run) -> None
 
 
 def test_a_frozen_encoder_stays_as_it_was_and_heads_learn_from_the_table(frozen: Run) -> None:
-    stage_0, *trained = (
-        load_file(frozen.path(stage) / "weights.safetensors") for stage in ("pretrain", "train", "control")
-    )
-    for weights in trained:
-        encoder = [name for name in weights if name.startswith("encoder.")]
-        assert encoder
-        assert all(np.array_equal(weights[name], stage_0[name]) for name in encoder)
-        assert not np.array_equal(weights["plain_head.weight"], stage_0["plain_head.weight"])
+    stage_0, weights = (load_file(frozen.path(stage) / "weights.safetensors") for stage in ("pretrain", "train"))
+    encoder = [name for name in weights if name.startswith("encoder.")]
+    assert encoder
+    assert all(np.array_equal(weights[name], stage_0[name]) for name in encoder)
+    assert not np.array_equal(weights["plain_head.weight"], stage_0["plain_head.weight"])
     metrics = frozen.json("metrics.json")
     n = metrics["dataset"]["train"]
     assert metrics["frozen_encoder"] is True
     assert metrics["passes"] == {"method": {"backward": 0, "forward": n}, "control": {"backward": 0, "forward": n}}
     assert metrics["epochs"] == {"pretrain": 0, "train": 20}
-    assert frozen.facts("control")["history"][-1]["epoch"] == 20
     assert metrics["test"]["plain"] > 0.3
     assert not (frozen.path("train") / "bank.npy").exists()
     assert len(FeatureTable.load(frozen.path("features"))) == n
     assert "initial weights" in "\n".join(frozen.said.sentences)
 
 
+def test_the_plain_control_of_a_frozen_encoder_is_not_trained_again(frozen: Run) -> None:
+    assert "control" not in frozen.said.done
+    assert not frozen.path("control").exists()
+    metrics = frozen.json("metrics.json")
+    assert metrics["control"] == {
+        "test": metrics["test"]["plain"], "val": metrics["val"]["plain"], "same_as_plain_head": True
+    }  # fmt: skip
+    assert "difference" not in metrics
+    for head in ("graph", "mean"):
+        gained = metrics["against_plain_head"][head]
+        assert gained["value"] == pytest.approx(metrics["test"][head] - metrics["test"]["plain"])
+        assert gained["low"] <= gained["value"] <= gained["high"]
+        assert re.search(rf"^  {head} minus plain head +[+-]", frozen.said.out, re.MULTILINE)
+    assert "plain control             not run: with a frozen encoder" in frozen.said.out
+
+
+def test_a_control_of_the_users_own_is_trained_and_the_plain_one_would_have_been_equal(with_own_control: Run) -> None:
+    assert with_own_control.said.done == ("control", "evaluate")
+    train, control = (load_file(with_own_control.path(stage) / "weights.safetensors") for stage in ("train", "control"))
+    assert all(np.array_equal(train[name], control[name]) for name in control)
+    metrics = with_own_control.json("metrics.json")
+    assert metrics["control"]["name"] == "own:CONTROL"
+    assert metrics["difference"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert metrics["passes"]["control"] == metrics["passes"]["method"]
+    assert {"train", "control"} == {path.name for path in with_own_control.path("tensorboard").iterdir()}
+
+
 def test_curves_are_there(frozen: Run) -> None:
-    assert {path.name for path in frozen.path("tensorboard").iterdir()} == {"train", "control"}
+    assert {path.name for path in frozen.path("tensorboard").iterdir()} == {"train"}

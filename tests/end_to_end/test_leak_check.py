@@ -20,9 +20,12 @@ def test_the_papers_reading_answers_blank_images(copied: Run) -> None:
     metrics = copied.json("metrics.json")
     assert metrics["reading"] == "paper"
     assert metrics["leak_check"]["blank_image_accuracy"] > 0.9
+    assert metrics["leak_check"]["p_value"] < 1e-9
     assert "its graph gives the label away" in said.out
 
 
 def test_the_structural_reading_does_not(finished: Run) -> None:
-    assert finished.json("metrics.json")["leak_check"]["blank_image_accuracy"] < 0.3
+    leak = finished.json("metrics.json")["leak_check"]
+    assert leak["one_answer"]
+    assert leak["blank_image_accuracy"] == pytest.approx(leak["chance"])
     assert "nothing leaks through its graph" in finished.said.out

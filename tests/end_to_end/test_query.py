@@ -119,8 +119,38 @@ def test_the_catalogue_names_every_query(ask: Ask) -> None:
 def test_limit_cuts_the_answer_and_says_so(ask: Ask) -> None:
     answer = ask("dominance", "--limit", "3", "--format", "json")
     assert len(answer.rows) == 3
-    assert answer.err == "csrms query: only the first 3 rows are shown\n"
+    assert answer.err == "csrms query: 3 of 10 rows; --out FILE writes all\n"
     assert ask("dominance", "--limit", "10", "--format", "json").err == ""
+
+
+def test_a_screen_says_what_it_leaves_out_and_a_file_gets_everything(ask: Ask, finished: Run, tmp_path: Path) -> None:
+    for name in ("hardest", "outliers"):
+        shown = ask(name, "--format", "json")
+        assert len(shown.rows) == 100
+        assert shown.err == "csrms query: 100 of 1,295 rows; --out FILE writes all\n"
+        said = ask(name, "--out", str(tmp_path / f"{name}.csv"))
+        assert (said.out, said.err) == (f"{tmp_path}/{name}.csv: 1,295 rows\n", "")
+        with (tmp_path / f"{name}.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert len({row["source_id"] for row in rows}) == 1295
+        assert [row["source_id"] for row in rows[:100]] == [row["source_id"] for row in shown.rows]
+
+
+def test_no_number_of_rows_is_too_many_for_a_file(ask: Ask, tmp_path: Path) -> None:
+    cypher = ("--cypher", "UNWIND range(1, 12000) AS n RETURN n AS n ORDER BY n")
+    shown = ask(*cypher, "--format", "json")
+    assert len(shown.rows) == 10_000
+    assert shown.err == "csrms query: 10,000 of more than 10,000 rows; --out FILE writes all\n"
+    few = ask(*cypher, "--format", "json", "--limit", "2")
+    assert [row["n"] for row in few.rows] == [1, 2]
+    assert few.err == "csrms query: 2 of more than 10,000 rows; --out FILE writes all\n"
+    file = tmp_path / "all.parquet"
+    assert ask(*cypher, "--out", str(file)).err == ""
+    assert pq.read_table(file)["n"].to_pylist() == list(range(1, 12_001))
+    assert ask(*cypher, "--out", str(file), "--limit", "11000").err == (
+        "csrms query: 11,000 of more than 11,000 rows; leave --limit out for all\n"
+    )
+    assert pq.read_metadata(file).num_rows == 11_000
 
 
 def test_a_query_for_the_first_ones_gives_as_many_as_the_limit(ask: Ask) -> None:
@@ -129,7 +159,7 @@ def test_a_query_for_the_first_ones_gives_as_many_as_the_limit(ask: Ask) -> None
     for words in (("--limit", "3"), ("--param", "top=3"), ("--param", "top:=3")):
         answer = ask("hardest", *words, "--format", "json")
         assert answer.rows == whole.rows[:3]
-        assert answer.err == ""
+        assert ("3 of 1,295 rows" in answer.err) == ("--limit" in words)
 
 
 def test_a_list_is_text_in_csv(ask: Ask) -> None:
@@ -230,7 +260,7 @@ def test_a_bad_question_gets_one_sentence(
 def test_answers_go_to_a_file_by_its_ending(ask: Ask, finished: Run, tmp_path: Path) -> None:
     rows = ask("outliers", "--format", "json").rows
     for ending in ("parquet", "csv", "json"):
-        answer = ask("outliers", "--out", str(tmp_path / f"rows.{ending}"))
+        answer = ask("outliers", "--limit", "100", "--out", str(tmp_path / f"rows.{ending}"))
         assert answer.out == f"{tmp_path}/rows.{ending}: {len(rows)} rows\n"
     assert pq.read_table(tmp_path / "rows.parquet").to_pylist() == rows
     assert json.loads((tmp_path / "rows.json").read_text()) == rows

@@ -37,6 +37,7 @@ KEYS: dict[str, tuple[float, float] | type] = {
     "dataset.imbalance.smallest": (1, N_TRAIN),
     "dataset.imbalance.ratio": (1, N_TRAIN),
     "frozen_encoder": bool,
+    "constant_heads": list,
     "classes.names": list,
     "classes.accuracy": list,
     "classes.confusion": list,
@@ -73,7 +74,11 @@ KEYS: dict[str, tuple[float, float] | type] = {
     "weights.inter_class": (0, 100),
     "weights.attract": (0, 100),
     "leak_check.blank_image_accuracy": SHARE,
-    "leak_check.largest_class_share": (1 / N_CLASSES, 0.2),
+    "leak_check.images": (N_VAL, N_VAL),
+    "leak_check.one_answer": bool,
+    "leak_check.chance": SHARE,
+    "leak_check.p_value": (0.01, 1.0),
+    "leak_check.visible": SHARE,
     "leak_check.graph_head_training_accuracy": SHARE,
 }
 

@@ -1,4 +1,4 @@
-"""The core trains from a run's artefacts without Ray and DGL, and ends with the bytes that they give."""
+"""The core trains from a run's artefacts without DGL, and ends with the bytes that the stage gives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ray_jobs.settings import load_settings
 from tests.end_to_end.harness import CONFIG, ROOT, SMALL, Run
 
 
-def test_the_plain_sampler_in_one_process_gives_the_weights_of_ray_train(finished: Run, tmp_path: Path) -> None:
+def test_the_plain_sampler_gives_the_weights_of_the_stage(finished: Run, tmp_path: Path) -> None:
     recipe = load_settings(ROOT / CONFIG, SMALL[1::2]).recipe
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

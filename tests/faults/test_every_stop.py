@@ -1,7 +1,7 @@
 """Thirty kills: each stage is stopped in each way, and what follows ends with the metrics of an undisturbed run.
 
 Kinds: SIGKILL, SIGTERM and Ctrl-C of the command; SIGKILL of a worker process (of Ray, or of the database) and of an
-actor that does the stage's work. 300 digits, 2 epochs, no control.
+actor that does the stage's work. 300 digits, 2 epochs, no control, on Ray.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ cluster: {actors: 2, shards: 2}
 train: {epochs: 2, lr: 0.01}
 """
 COMMAND = (*CLI, "run", CONFIG, "--no-control")
+ON_RAY = {"RAY_ADDRESS": "local"}
 STAGES = ("images", "pretrain", "features", "cluster", "graph", "train", "evaluate")
 STOPPED = "csrms run: stopped; the same command goes on from here"
 
@@ -67,7 +68,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
     write_digits_parquet(folder / "images", 300)
     (folder / CONFIG).write_text(TEXT)
-    said = csrms("run", CONFIG, "--no-control", folder=folder)
+    said = csrms("run", CONFIG, "--no-control", folder=folder, **ON_RAY)
     assert said.code == 0, said.err
     return folder
 
@@ -112,7 +113,7 @@ def test_nothing_is_lost(undisturbed: Path, tmp_path: Path, name: str, kind: str
         shutil.rmtree(run / artefact)
     if "graph" in stage.redone:
         shutil.rmtree(run / "store")
-    with Process(COMMAND, folder) as process:
+    with Process(COMMAND, folder, ON_RAY) as process:
         process.wait_until(under_way(process, run, stage), f"the stage {name}")
         stop(process, kind, stage)
         said = process.finish()
@@ -120,7 +121,7 @@ def test_nothing_is_lost(undisturbed: Path, tmp_path: Path, name: str, kind: str
     assert_said(said, kind)
     if kind in ("SIGKILL", "SIGTERM", "Ctrl-C"):
         assert not (run / name).exists(), "it was stopped too late"
-    again = csrms("run", CONFIG, "--no-control", folder=folder)
+    again = csrms("run", CONFIG, "--no-control", folder=folder, **ON_RAY)
     assert again.code == 0, again.err
     if said.code == 0:
         assert again.done == ()

@@ -25,18 +25,20 @@ def clustering(run: Run) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("stage", "how"),
+    ("stage", "how", "ray"),
     [
-        ("cluster", "SIGTERM"),
-        pytest.param("train", "Ctrl-C", marks=pytest.mark.slow),
-        pytest.param("cluster", "Ctrl-C", marks=pytest.mark.slow),
-        pytest.param("train", "SIGTERM", marks=pytest.mark.slow),
+        ("train", "SIGTERM", ""),
+        ("train", "Ctrl-C", ""),
+        pytest.param("train", "SIGTERM", "local", marks=pytest.mark.slow),
+        pytest.param("train", "Ctrl-C", "local", marks=pytest.mark.slow),
+        pytest.param("cluster", "SIGTERM", "local", marks=pytest.mark.slow),
+        pytest.param("cluster", "Ctrl-C", "local", marks=pytest.mark.slow),
     ],
 )
-def test_interrupted(finished: Run, copied: Run, stage: str, how: str) -> None:
+def test_interrupted(finished: Run, copied: Run, stage: str, how: str, ray: str) -> None:
     copied.remove(*(("cluster", "graph") if stage == "cluster" else ("train", "evaluate")))
     under_way = clustering if stage == "cluster" else training
-    with Process((*CLI, "run", CONFIG, *SMALL), copied.folder) as process:
+    with Process((*CLI, "run", CONFIG, *SMALL), copied.folder, {"RAY_ADDRESS": ray}) as process:
         process.wait_until(lambda: under_way(copied), f"the stage {stage}")
         process.signal(signal.SIGINT if how == "Ctrl-C" else signal.SIGTERM, group=how == "Ctrl-C")
         said = process.finish(SOON_S)

@@ -99,7 +99,9 @@ def test_killed_while_the_graph_is_published(finished: Run, copied: Run) -> None
 @pytest.mark.slow
 def test_rays_agents_go_as_well(copied: Run) -> None:
     copied.remove("cluster")
-    with Process((*CLI, "cluster", CONFIG, *SMALL), copied.folder, {HOOK: "cluster.learn"}) as process:
+    with Process(
+        (*CLI, "cluster", CONFIG, *SMALL), copied.folder, {HOOK: "cluster.learn", "RAY_ADDRESS": "local"}
+    ) as process:
         assert process.finish().code == -signal.SIGKILL
         deadline = time.monotonic() + 100
         while process.processes() and time.monotonic() < deadline:

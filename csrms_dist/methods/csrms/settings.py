@@ -86,6 +86,10 @@ class _BesideWeights(MethodSettings):
     def control_weight(self) -> float:
         return self.weights()["plain"]
 
+    def plain_head_alone(self, frozen: bool) -> bool:
+        # On features that stay as they are our other terms move the graph head alone; a user's own may do anything.
+        return frozen and self.control_weight() > 0 and not any(self.terms.values())
+
     def check_control(self) -> None:
         if self.control_weight() == 0:
             raise ConfigError(

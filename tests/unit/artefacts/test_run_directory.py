@@ -420,8 +420,8 @@ def test_a_path_at_or_below_a_regular_file(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").write_text("mine")
     place = tmp_path / "file" / below
     for uri in (str(place), place.as_uri()):
-        with pytest.raises(RunDirectoryError) as caught:
-            RunDirectory(uri)
+        with pytest.raises(RunDirectoryError) as caught, RunDirectory(uri).lock():
+            pass
         assert (
             str(caught.value) == f"{uri}: got a path with a regular file in it, expected a folder; choose another --out"
         )
@@ -432,6 +432,7 @@ def test_a_path_at_or_below_a_regular_file(tmp_path: Path, below: str) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
 def test_a_read_only_folder(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
+    (tmp_path / "run").mkdir()
     (tmp_path / "run").chmod(0o555)
     with pytest.raises(RunDirectoryError, match="may not be written"):
         write(run)

@@ -69,7 +69,7 @@ def test_a_file_gets_a_line_every_ten_seconds_and_one_at_the_end(clock: Clock) -
             progress.update(1)
     lines = stream.getvalue().splitlines()
     assert len(lines) == 100 // 10 + 1
-    assert lines[0] == "features   10%   10/100 images  1.0 images/s  90 s left"
+    assert lines[0] == "features   10%   10/100 images  1.0 images/s  90 s left"  # counted from the first report
     assert lines[-1] == "features  done   100 images in 100 s"
     assert "\r" not in stream.getvalue()
     assert "\x1b" not in stream.getvalue()
@@ -85,7 +85,7 @@ def test_a_terminal_rewrites_one_line(clock: Clock) -> None:
     assert text.count("\n") == 1
     assert text.endswith("\n")
     shown = [part for part in text.split("\r\x1b[2K") if part]
-    assert shown[0] == "train      25%   1/4 epochs  2.0 epochs/s  1.5 s left"
+    assert shown[0] == "train      25%   1/4 epochs"
     assert len(shown) == 5
 
 
@@ -119,14 +119,42 @@ def test_an_earlier_attempt_counts_as_done_but_not_in_the_rate(clock: Clock) -> 
     stream = io.StringIO()
     progress = Progress("train", total=100, unit="epochs", stream=stream)
     progress.resume_at(80)
+    clock.now += 9
+    progress.update(5)
     clock.now += 10
     progress.update(5)
-    assert stream.getvalue() == "train      85%   85/100 epochs  0.5 epochs/s  30 s left\n"
+    assert stream.getvalue() == "train      90%   90/100 epochs  0.5 epochs/s  20 s left\n"
+
+
+def test_nothing_is_said_of_the_rest_until_it_can_be_estimated(clock: Clock) -> None:
+    stream = Terminal()
+    progress = Progress("train", total=100, unit="epochs", stream=stream)
+    clock.now += 60  # workers start
+    progress.update(1)
+    for _ in range(4):
+        clock.now += 1
+        progress.update(1)
+    assert "left" not in stream.getvalue()
+    assert "/s" not in stream.getvalue()
+    clock.now += 1
+    progress.update(1)
+    assert stream.getvalue().endswith("6/100 epochs  1.0 epochs/s  94 s left")
+
+
+def test_of_uneven_units_neither_rate_nor_rest_is_said(clock: Clock) -> None:
+    stream = io.StringIO()
+    progress = Progress("cluster", total=7, unit="phases", stream=stream, steady=False)
+    for _ in range(3):
+        clock.now += 20
+        progress.update(1)
+    assert "left" not in stream.getvalue()
+    assert stream.getvalue().splitlines()[-1] == "cluster    43%   3/7 phases"
 
 
 def test_without_a_total_there_is_no_share_and_no_remaining_time(clock: Clock) -> None:
     stream = io.StringIO()
     progress = Progress("export", unit="rows", stream=stream)
+    progress.set(0)
     clock.now += 20
     progress.set(5000, note="parquet")
     assert stream.getvalue() == "export      250.0 rows/s  parquet\n"

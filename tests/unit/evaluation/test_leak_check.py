@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 
 from csrms_dist.evaluation.classifier import Classifier
-from csrms_dist.evaluation.leak_check import blank_image_accuracy
+from csrms_dist.evaluation.leak_check import LeakCheck, blank_answers, judged
+from csrms_dist.metrics.chance import LEVEL
 from csrms_dist.training.loop import fit
 from csrms_dist.training.settings import OptimiserSettings
 from tests.unit.csrms_made import settings_of
@@ -27,20 +27,33 @@ def trained(request: pytest.FixtureRequest, digits_run: Any, tmp_path_factory: p
     return request.param, Classifier(folder), bank, history
 
 
-def blank_accuracy(digits_run: Any, trained: Any, rows: slice = slice(None)) -> float:
+def check(digits_run: Any, trained: Any, rows: slice = slice(None)) -> LeakCheck:
     reading, classifier, bank, _ = trained
     table = digits_run.table
-    val = table.indices("val")[rows]
+    labels = table.membership[table.indices("val")[rows]]
     _, sampling = settings_of(reading)
-    return blank_image_accuracy(classifier, table.membership[val], digits_run.graph, bank, sampling, 0)
+    return judged(blank_answers(classifier, labels, digits_run.graph, bank, sampling, 0), labels, False, 0)
 
 
 def test_blank_images_are_answered_right_where_the_graph_gives_the_label_away(digits_run: Any, trained: Any) -> None:
-    accuracy = blank_accuracy(digits_run, trained)
+    found = check(digits_run, trained)
     if trained[0] == "paper":
-        assert accuracy > 0.9
+        assert found.found.score > 0.9
+        assert found.found.p_value < 1e-9
+        assert not found.one_answer
     else:
-        assert accuracy < 0.3
+        assert found.one_answer
+        assert found.found.score == pytest.approx(found.found.chance)
+        assert found.found.p_value > LEVEL
+
+
+def test_a_ranking_of_several_labels_is_judged_by_dealing(digits_run: Any, trained: Any) -> None:
+    """The same answers, as if each image might have had several labels."""
+    reading, classifier, bank, _ = trained
+    labels = digits_run.table.membership[digits_run.table.indices("val")]
+    scores = blank_answers(classifier, labels, digits_run.graph, bank, settings_of(reading)[1], 0)
+    found = judged(scores, labels, True, 0)
+    assert (found.found.p_value <= LEVEL) == (reading == "paper")
 
 
 def test_both_readings_learn(trained: Any) -> None:
@@ -50,6 +63,7 @@ def test_both_readings_learn(trained: Any) -> None:
     assert history[-1]["graph_accuracy"] > 0.8
 
 
-def test_without_images_nothing_is_answered(digits_run: Any, trained: Any) -> None:
-    assert blank_accuracy(digits_run, trained, slice(0, 0)) == 0
-    assert np.isfinite(blank_accuracy(digits_run, trained, slice(0, 1)))
+def test_one_image_shows_nothing(digits_run: Any, trained: Any) -> None:
+    found = check(digits_run, trained, slice(0, 1))
+    assert (found.images, found.one_answer, found.found.visible) == (1, False, None)
+    assert found.found.p_value > LEVEL

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
-from csrms_dist.evaluation.report import LookAlike, accuracy_lines, difference_line, method_of, pattern_lines, percent
+from csrms_dist.evaluation.report import (
+    LookAlike,
+    accuracy_lines,
+    difference_line,
+    leak_line,
+    method_of,
+    pattern_lines,
+    percent,
+)
+from csrms_dist.metrics.chance import LEVEL, binomial_tails
 
 
 @pytest.mark.parametrize(
@@ -30,6 +40,7 @@ def metrics(**changes: Any) -> dict[str, Any]:
     return {
         "dataset": {"test": 1360, "multi_label": False, "rejected": 0, "test_only_classes": []},
         "frozen_encoder": False,
+        "constant_heads": [],
         "reading": "structural",
         "seed": 3,
         "patterns": 120,
@@ -37,7 +48,14 @@ def metrics(**changes: Any) -> dict[str, Any]:
         "hierarchy": {"dominated_patterns": 110, "mixed_patterns": 10, "outliers": 4},
         "test": {"plain": 0.9743, "graph": 0.95, "mean": 0.97},
         "passes": {"method": {"backward": 30000, "forward": 3000}, "control": {"backward": 31000, "forward": 0}},
-        "leak_check": {"blank_image_accuracy": 0.1, "largest_class_share": 0.1},
+        "leak_check": {
+            "images": 143,
+            "one_answer": True,
+            "blank_image_accuracy": 0.1,
+            "chance": 0.1,
+            "p_value": 0.5,
+            "visible": 0.2,
+        },
         **changes,
     }
 
@@ -53,7 +71,7 @@ def test_method_and_control_stand_side_by_side() -> None:
         "  method, mean of the two   97.00 %",
         "  plain head minus control  -0.10 points, 95 % interval [-1.00, +0.80]: within noise",
     ]
-    assert lines[-1].startswith("  leak check                10.00 % of blank images")
+    assert lines[-1].startswith("  leak check                10.00 % of 143 blank images by the graph head, ")
 
 
 def test_several_labels_are_reported_by_their_own_measures() -> None:
@@ -67,18 +85,95 @@ def test_several_labels_are_reported_by_their_own_measures() -> None:
     assert any(line.endswith("only in the test set: owl") for line in lines)
 
 
+def test_a_control_that_is_the_plain_head_is_not_compared_with_it() -> None:
+    gained = {"graph": {"value": 0.02, "low": 0.01, "high": 0.03}, "mean": {"value": 0.0, "low": -0.01, "high": 0.01}}
+    control = {"test": 0.9743, "same_as_plain_head": True}
+    lines = accuracy_lines(metrics(frozen_encoder=True, control=control, against_plain_head=gained))
+    assert lines[1:-1] == [
+        "  plain control             not run: with a frozen encoder it is the same training as the plain head, so that "
+        "comparing them says nothing",
+        "  method, plain head        97.43 %   31,000 encoder passes",
+        "  method, graph head        95.00 %",
+        "  method, mean of the two   97.00 %",
+        "  graph minus plain head    +2.00 points, 95 % interval [+1.00, +3.00]: better on these images, with this one "
+        "seed",
+        "  mean minus plain head     +0.00 points, 95 % interval [-1.00, +1.00]: within noise",
+    ]
+    trained = "\n".join(accuracy_lines(metrics(frozen_encoder=True, control={"test": 0.9, "name": "mine:CONTROL"})))
+    assert "not run" not in trained
+
+
+def test_a_head_that_answers_the_same_for_every_image_is_named() -> None:
+    said = "the graph head answers the same for every image: it has learnt nothing"
+    assert any(line.endswith(said) for line in accuracy_lines(metrics(constant_heads=["graph"])))
+    assert "the plain head answers" in "\n".join(accuracy_lines(metrics(constant_heads=["plain", "graph", "mean"])))
+    assert not any("learnt nothing" in line for line in accuracy_lines(metrics()))
+
+
 def test_without_a_control_nothing_is_compared() -> None:
     text = "\n".join(accuracy_lines(metrics()))
     assert "control" not in text
     assert "interval" not in text
 
 
+def leak(hits: int, images: int, chance: float, one_answer: bool = False, **changes: Any) -> dict[str, Any]:
+    """The figures of a check whose answers are right for `hits` of the images, made as a run makes them."""
+    tails = binomial_tails(images, chance)
+    enough = np.flatnonzero(tails <= LEVEL)
+    return {
+        "images": images, "one_answer": one_answer, "blank_image_accuracy": hits / images, "chance": chance,
+        "p_value": float(tails[hits]), "visible": float(enough[0] / images) if len(enough) else None, **changes,
+    }  # fmt: skip
+
+
+GIVES, NONE, UNCLEAR, NOTHING = "gives the label away", "no leak to be seen", "cannot tell", "nothing leaks"
+
+
 @pytest.mark.parametrize(
-    ("leak", "verdict"),
-    [(0.0, "nothing leaks"), (0.3, "nothing leaks"), (0.9, "its graph gives the label away"), (None, "not measured")],
+    ("figures", "verdict"),
+    [
+        (leak(2100, 5000, 0.01), GIVES),  # 42 % where chance is 1 %
+        (leak(50, 5000, 0.01), NONE),  # exactly chance
+        (leak(60, 5000, 0.01), NONE),  # what luck does
+        (leak(650, 50000, 0.01), GIVES),  # slightly above, with many images
+        (leak(130, 10000, 0.01), GIVES),
+        (leak(13, 1000, 0.01), NONE),  # as far above, with fewer
+        (leak(0, 5000, 0.01), NONE),  # worse than chance
+        (leak(5000, 5000, 0.01), GIVES),  # all right
+        (leak(5, 5, 0.2), GIVES),  # all right, even of few
+        (leak(2, 5, 0.2), UNCLEAR),
+        (leak(2, 2, 0.5), UNCLEAR),  # all right of too few
+        (leak(1, 1, 1.0), UNCLEAR),  # a single image
+        (leak(5000, 5000, 1.0), UNCLEAR),  # a single class
+        (leak(14, 143, 14 / 143, one_answer=True), NOTHING),  # no label shows in one answer for all
+        (leak(14, 143, 14 / 143), NONE),
+        ({"images": 0, "chance": None, "p_value": None, "one_answer": None, "visible": None}, "not measured"),
+    ],
 )
-def test_the_leak_verdict(leak: float | None, verdict: str) -> None:
-    assert verdict in accuracy_lines(metrics(leak_check={"blank_image_accuracy": leak, "largest_class_share": 0.1}))[-1]
+def test_the_leak_verdict(figures: dict[str, Any], verdict: str) -> None:
+    line = accuracy_lines(metrics(leak_check=figures))[-1]
+    assert [words for words in (GIVES, NONE, UNCLEAR, NOTHING, "not measured") if words in line] == [verdict]
+
+
+def test_the_leak_verdict_says_how_much_and_how_sure() -> None:
+    line = leak_line(leak(2100, 5000, 0.01), "paper reading")
+    assert line == (
+        "42.00 % of 5,000 blank images by the graph head, by chance 1.00 %: its graph gives the label away (paper "
+        "reading), as if it told 41.41 % of the labels; luck does that at most once in 10,000 checks"
+    )
+    assert "at most once in 163 checks" in leak_line(leak(130, 10000, 0.01, p_value=0.0061), "paper reading")
+    assert leak_line(leak(50, 5000, 0.01), "x reading").endswith("(x reading); one of 0.36 % of the labels would be")
+    assert leak_line(leak(2, 5, 0.2), "x reading").endswith("few images show a leak only from 75.00 % of the labels on")
+    assert leak_line(leak(2, 2, 0.5), "x reading").endswith("show no leak at all")
+
+
+def test_the_leak_verdict_of_several_labels_is_on_the_ranking() -> None:
+    given = leak(0, 2400, 0.09, blank_image_mAP=0.6, p_value=0.001, visible=0.12)
+    assert leak_line(given, "paper reading").startswith(
+        "mAP 60.00 % on 2,400 blank images by the graph head, by chance 9.00 %: its graph gives the label away"
+    )
+    assert NONE in leak_line(given | {"p_value": 0.4, "blank_image_mAP": 0.1}, "paper reading")
+    assert UNCLEAR in leak_line(given | {"p_value": 0.4, "blank_image_mAP": 0.1, "visible": 0.5}, "paper reading")
 
 
 def test_k_means_has_no_vigilance_to_name() -> None:

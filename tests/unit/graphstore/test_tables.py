@@ -7,21 +7,22 @@ import pyarrow as pa
 import pytest
 
 from csrms_dist.errors import DataError
-from graphstore.schema import SCHEMA, Column, EdgeType, NodeType
+from graphstore.schema import SCHEMA, SCHEMA_VERSION, Column, EdgeType, NodeType
 from graphstore.tables import content_fingerprint, instance_keys, publication_tables
 from tests.unit.graphstore.making import publication, whole
 
 
 def test_the_rows_of_a_run() -> None:
     tables = whole(publication())
-    assert list(tables) == [kind.table for kind in SCHEMA.types]
-    assert all(tables[kind.table].schema.equals(kind.arrow()) for kind in SCHEMA.types)
+    of_runs = [kind for kind in SCHEMA.types if not SCHEMA.of_addition(kind)]
+    assert list(tables) == [kind.table for kind in of_runs]
+    assert all(tables[kind.table].schema.equals(kind.arrow()) for kind in of_runs)
     run = "d@00000000:aaaaaaaaaaaaaaaa"
     assert tables["Run"].to_pylist() == [
         {
             "key": run, "dataset": "d@00000000", "status": "ready", "created_ms": 3, "params_json": '{"a":2,"b":1}',
             "vigilance": 1.0, "dominance_threshold": 0.6, "features_uri": "f", "prototypes_uri": "p", "n_patterns": 2,
-            "content": content_fingerprint(publication()),
+            "content": content_fingerprint(publication()), "schema_version": SCHEMA_VERSION,
         }
     ]  # fmt: skip
     assert tables["Pattern.COVERS.Class"].to_pylist() == [

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from csrms_dist.errors import StoreError
-from graphstore.neo4j.load import UNIT, UNITS, AlreadyWrittenError, Loader, TooLargeError, content_of
-from graphstore.rows import Rows
+from graphstore.neo4j.load import UNIT, UNITS, AlreadyWrittenError, Loader, TooLargeError
+from graphstore.rows import Rows, content_of
 from graphstore.schema import SCHEMA
 
 

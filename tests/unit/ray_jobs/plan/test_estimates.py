@@ -66,21 +66,29 @@ def test_disk_is_the_sum_of_the_arrays() -> None:
 def test_a_frozen_encoder_leaves_no_bank_and_no_training_of_its_own() -> None:
     frozen = estimates(STAGES, FACTS, RATES, settings_from({"encoder": {"frozen": True}}), 2)
     trained = estimates(STAGES, FACTS, RATES, settings_from({}), 2)
-    assert frozen["pretrain"].seconds < 0.2 * trained["pretrain"].seconds
+    assert frozen["pretrain"].seconds < 0.3 * trained["pretrain"].seconds
     assert trained["train"].disk_mb - frozen["train"].disk_mb == pytest.approx(4 * 1295 * 84 / MB)
 
 
-@given(workers=st.integers(1, 8), cores=st.integers(1, 8))
+@given(workers=st.integers(2, 8), cores=st.integers(1, 8))
 def test_more_hands_are_never_slower_and_no_faster_than_the_cores(workers: int, cores: int) -> None:
     facts = dataclasses.replace(FACTS, train=10**6)
-    found, alone = (
+    found, two = (
         estimates([PRETRAIN], facts, RATES, settings_from({"pretrain": {"workers": n}}), cores)["pretrain"].seconds
-        for n in (workers, 1)
+        for n in (workers, 2)
     )
-    assert found <= alone
+    assert found <= two
     images = 10 * 10**6
     assert found >= images * (RATES.plain + RATES.fetch) / cores
     assert found >= images * RATES.plain / workers
+
+
+def test_one_worker_waits_for_no_ray() -> None:
+    one, two = (
+        estimates([PRETRAIN], FACTS, RATES, settings_from({"pretrain": {"workers": n}}), 1)["pretrain"] for n in (1, 2)
+    )
+    assert (one.on_ray, two.on_ray) == (False, True)
+    assert one.seconds < two.seconds - 5
 
 
 def test_time_memory_and_disk_grow_with_the_rows() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,10 @@ import pytest
 
 from csrms_dist.training.budget import Passes
 from ray_jobs.plan.estimates import Estimate
+from ray_jobs.plan.plan import survey
 from ray_jobs.plan.text import Planned, plan_text, size
+from ray_jobs.settings import settings_from
+from tests.end_to_end.harness import STAGES
 from tests.unit.ray_jobs.conftest import Cli
 
 CONFIG = "examples/digits.yaml"
@@ -28,26 +30,27 @@ def vectors(path: Path, **labels: object) -> Path:
     return write(path, id=[f"{n:04d}" for n in range(300)], vector=rows, **labels)
 
 
-def stages(folder: Path) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = json.loads((folder / "plan.json").read_text())["stages"]
-    return found
+def stages(out: str) -> list[str]:
+    """The stages of a printed plan."""
+    table = out.partition("\nto do ")[0].splitlines()[2:]
+    return [line.split()[0] for line in table]
 
 
 def test_vectors_are_counted_without_reading_them(cli: Cli, tmp_path: Path) -> None:
     path = vectors(tmp_path / "v.parquet", labels=[[n % 3, 4] for n in range(300)])
+    facts, _ = survey(settings_from({"features": {"path": str(path)}}))
+    assert (facts.train, facts.dimension, facts.n_classes, facts.labels) == (300, 7, 5, 2.0)
     said = cli("plan", CONFIG, "--set", f"features.path={path}", "--out", "planned")
     assert said.code == 0, said.err
-    record = json.loads((tmp_path / "planned" / "plan.json").read_text())
-    assert (record["facts"]["train"], record["facts"]["dimension"], record["facts"]["n_classes"]) == (300, 7, 5)
-    assert record["facts"]["labels"] == 2.0
-    assert set(record["stages"]) == {"features", "cluster", "graph"}
-    assert all(stage["passes"] == {"backward": 0, "forward": 0} for stage in record["stages"].values())
+    assert stages(said.out) == ["features", "cluster", "graph"]
+    assert not (tmp_path / "planned").exists()
 
 
 def test_vectors_without_labels_have_no_graph(cli: Cli, tmp_path: Path) -> None:
     path = vectors(tmp_path / "v.parquet")
-    assert cli("plan", CONFIG, "--set", f"features.path={path}", "--out", "planned").code == 0
-    assert set(stages(tmp_path / "planned")) == {"features", "cluster"}
+    said = cli("plan", CONFIG, "--set", f"features.path={path}", "--out", "planned")
+    assert said.code == 0
+    assert stages(said.out) == ["features", "cluster"]
 
 
 @pytest.mark.parametrize(
@@ -73,14 +76,21 @@ def test_what_cannot_run_cannot_be_planned(cli: Cli, tmp_path: Path, text: str, 
     assert found.code == code
     assert found.err.startswith(f"csrms plan: {said}")
     assert found.err.count("\n") == 1
-    assert not (tmp_path / "planned" / "plan.json").exists()
+    assert not (tmp_path / "planned").exists()
+
+
+def test_a_control_that_is_the_plain_head_is_not_in_the_plan(cli: Cli, tmp_path: Path) -> None:
+    said = cli("plan", CONFIG, "--set", "encoder.frozen=true", "--out", "planned")
+    assert said.code == 0, said.err
+    assert stages(said.out) == [stage for stage in STAGES if stage != "control"]
+    assert "control is not run: with a frozen encoder it is the same training as the plain head" in said.out
 
 
 def test_the_last_line_adds_up_what_is_left() -> None:
     made = Estimate(1000, Passes(900, 300), 90.0, 500.0, 100.0, 7.0)
     more = Estimate(2000, Passes(), 30.0, 800.0, 0.02)
-    planned = [Planned("images", "a", more, True), Planned("train", "b", made, False)]
-    text = plan_text([*planned, Planned("control", "c", more, False)], "runs/x", 4)
+    planned = [Planned("images", more, True), Planned("train", made, False)]
+    text = plan_text([*planned, Planned("control", more, False)], "runs/x", 4)
     rows = [" ".join(line.split()) for line in text.splitlines()]
     assert rows[0] == "Plan of runs/x on 4 cores"
     assert rows[2] == "images done 2,000 - 800 MB 20 kB 30 s"

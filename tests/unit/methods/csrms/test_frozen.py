@@ -1,0 +1,81 @@
+"""On features that stay as they are the plain head is the control: bit for bit, and only where the method says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from csrms_dist.encoders.given import GivenFeatures
+from csrms_dist.hierarchy.build import build_hierarchy
+from csrms_dist.labels import LabelSpace
+from csrms_dist.losses.term import Term, View
+from csrms_dist.methods.csrms.model import CSRMSModel
+from csrms_dist.methods.plain import PlainMethod
+from csrms_dist.methods.saved_model import ModelCard, make_model
+from csrms_dist.sampling import ReferenceSampler, build_candidates
+from csrms_dist.training.inputs import FeatureInputs
+from csrms_dist.training.loop import TrainingData, fit
+from csrms_dist.training.settings import OptimiserSettings
+from tests.unit.csrms_made import csrms_on, settings_of
+
+N, D, K = 90, 6, 4
+OWN = "tests.unit.methods.csrms.test_frozen"
+
+
+class Shrink(Term):
+    """A user's own term, which moves the plain head."""
+
+    def of(self, view: View) -> Tensor:
+        return view.logits["plain"].square().mean()
+
+
+def heads(reading: str, several: bool, **method: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The plain head of the method and that of the control, trained on the same features."""
+    draw = np.random.default_rng(0)
+    features = draw.normal(size=(N, D)).astype(np.float32)
+    labels = [sorted({n % K, *([n % 3] if several else [])}) for n in range(N)]
+    membership = LabelSpace(tuple("abcd"), several).membership(labels)
+    pattern = np.arange(N) // 3 % 9
+    graph = build_hierarchy(
+        pattern, np.ones(N), membership, np.arange(N), dominance_threshold=0.3, n_positives=2, multi_label=several
+    )
+    chosen, sampling = settings_of(reading, weight_attract=0.1, **method)
+    per_image = membership.nnz / N if several else None
+    card = ModelCard("given", (1, 1, 3), (), (), tuple("abcd"), "csrms", chosen.model_options(sampling))
+    cards = (card, replace(card, method="plain"))
+    models = [make_model(each, 0, GivenFeatures(D)) for each in cards]
+    assert isinstance(models[0], CSRMSModel)
+    csrms = csrms_on(models[0], graph, features, chosen, sampling)
+    sizes = {"positive": sampling.n_positives, "negative": sampling.n_negatives}
+    sampler = ReferenceSampler(build_candidates(graph, features, sampling), {k: sizes[k] for k in csrms.edge_types}, 0)
+    control = PlainMethod(models[1], weight=chosen.control_weight(), labels_per_image=per_image)
+    settings = OptimiserSettings(batch_size=16, lr=0.1, warmup_epochs=1, augmentation="crop_flip")
+    for trained, drawn in ((csrms, sampler), (control, None)):
+        data = TrainingData(FeatureInputs(features), membership)
+        fit(trained, data, settings, n_images=4 * N + 7, seed=5, sampler=drawn)
+    first, second = (dict(model.plain_head.state_dict()) for model in models)
+    return first, second
+
+
+def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("reading", ["structural", "paper"])
+def test_the_plain_head_of_a_frozen_encoder_is_the_control_to_the_last_bit(reading: str, several: bool) -> None:
+    assert settings_of(reading, weight_attract=0.1)[0].plain_head_alone(frozen=True)
+    first, second = heads(reading, several)
+    assert equal(first, second)
+
+
+def test_a_term_of_the_users_own_may_move_it() -> None:
+    terms = {f"{OWN}:Shrink": 0.5}
+    assert not settings_of("structural", terms=terms)[0].plain_head_alone(frozen=True)
+    first, second = heads("structural", False, terms=terms)
+    assert not equal(first, second)

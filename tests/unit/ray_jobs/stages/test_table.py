@@ -1,0 +1,62 @@
+"""Which stages a run has: the control's, unless it would be the training of the method's plain head once more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from csrms_dist.encoders.settings import EncoderSettings
+from csrms_dist.errors import ConfigError
+from csrms_dist.losses.classification import PlainHeadLoss
+from csrms_dist.methods.protocol import MethodSpec
+from csrms_dist.methods.settings import MethodSettings
+from csrms_dist.training.recipe import CONTROL, Recipe
+from ray_jobs.pipeline import prepare
+from ray_jobs.settings import RunSettings, settings_from
+from ray_jobs.stages.table import needed_for, stages_of
+
+OWN = "tests.unit.ray_jobs.stages.test_table"
+
+
+class Mine(PlainHeadLoss):
+    """A loss term of the user's own."""
+
+
+OTHER = MethodSpec(model="csrms_dist.methods.plain:make", build=f"{OWN}:build")
+"""A control of the user's own."""
+
+
+@pytest.mark.parametrize(
+    ("section", "same"),
+    [
+        ({"encoder": {"frozen": True}}, True),
+        ({"encoder": {"frozen": True}, "method": {"reading": "paper"}}, True),
+        ({"encoder": {"frozen": True}, "method": {"terms": {f"{OWN}:Mine": 0.0}}}, True),
+        ({}, False),
+        ({"pretrain": {"epochs": 0}}, False),
+        ({"encoder": {"frozen": True}, "evaluate": {"control": f"{OWN}:OTHER"}}, False),
+        ({"encoder": {"frozen": True}, "method": {"terms": {f"{OWN}:Mine": 0.1}}}, False),
+        ({"encoder": {"frozen": True}, "method": {"weight_plain": 0.0}}, False),
+    ],
+)
+def test_the_control_is_a_stage_where_it_is_another_training(section: dict[str, Any], same: bool) -> None:
+    settings: RunSettings = settings_from(section)
+    assert settings.recipe.control_is_plain_head == same
+    names = [stage.name for stage in stages_of(settings, control=True)]
+    assert (CONTROL in names) == (not same)
+    assert all(CONTROL not in stage.requires for stage in stages_of(settings, control=True)) == same
+
+
+def test_a_method_that_knows_nothing_of_it_gets_its_control() -> None:
+    assert not Recipe(encoder=EncoderSettings(frozen=True), method=MethodSettings()).control_is_plain_head
+
+
+def test_asking_for_the_stage_says_what_leaves_it_out() -> None:
+    settings = settings_from({"encoder": {"frozen": True}})
+    with pytest.raises(ConfigError, match="--no-control or a frozen encoder the control"):
+        needed_for(CONTROL, stages_of(settings, control=True))
+    assert (
+        prepare(settings, "anywhere", (), control=True).inputs
+        == prepare(settings, "anywhere", (), control=False).inputs
+    )
