@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from csrms_dist.art.clustering import Clustering
-from csrms_dist.artefacts.names import CANDIDATES, SNAPSHOT, TEST_IMAGES, TRAIN_IMAGES
+from csrms_dist.artefacts.names import CANDIDATES, HELD_OUT, PATTERN, SCORE, SNAPSHOT, TEST_IMAGES, TRAIN_IMAGES
 from csrms_dist.artefacts.run_directory import RunDirectory
-from csrms_dist.basics.arrays import F32
+from csrms_dist.basics.arrays import F32, I32
 from csrms_dist.datasets.image_table import ImageTable
 from csrms_dist.features.feature_table import VECTORS, FeatureTable
 from csrms_dist.hierarchy import snapshot
@@ -51,10 +51,16 @@ class RunContents:
         """The rows of the train split, or the user's own vectors."""
         return FeatureTable.load(self.directory.open("features"))
 
+    @cached_property
+    def held_out(self) -> FeatureTable | None:
+        """The rows of the splits val, test and unlabelled beside those of `features`; None where there is none."""
+        folder = self.directory.open("features") / HELD_OUT
+        return FeatureTable.load(folder) if folder.exists() else None
+
     @property
     def has_labels(self) -> bool:
-        """Whether the feature table carries labels; without them there is no hierarchy."""
-        return self.features.membership is not None
+        """Whether the feature table carries labels; without them nothing can be trained."""
+        return self.features.classes.n_classes > 0
 
     @property
     def vectors(self) -> F32:
@@ -69,6 +75,12 @@ class RunContents:
     @cached_property
     def clusters(self) -> Clustering:
         return Clustering.load(self.directory.open("cluster"))
+
+    @property
+    def held_out_places(self) -> tuple[I32, F32]:
+        """(M,) patterns and (M,) scores of the rows of `held_out`."""
+        folder = self.directory.open("cluster") / HELD_OUT
+        return np.load(folder / PATTERN, mmap_mode="r"), np.load(folder / SCORE, mmap_mode="r")
 
     @cached_property
     def hierarchy(self) -> HierarchyGraph:

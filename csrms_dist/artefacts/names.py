@@ -9,6 +9,7 @@ from __future__ import annotations
 RECORD, METRICS = "run.json", "metrics.json"
 TRAIN_IMAGES, TEST_IMAGES, REJECTED = "train.arrow", "test.arrow", "rejected.parquet"
 SNAPSHOT = "snapshot"
+HELD_OUT, PATTERN, SCORE = "held_out", "pattern.npy", "score.npy"
 CANDIDATES = "candidates"
 ENCODER = "encoder.safetensors"
 PREDICTIONS = "predictions.parquet"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from torch import Tensor
 
+from csrms_dist.encoders.checkpoint import read_weights
 from csrms_dist.encoders.encoder import Encoder, ImageShape, unfit
 from csrms_dist.encoders.timm_model import TimmModel
-from csrms_dist.encoders.weights import read_weights
 from csrms_dist.errors import require
 
 

@@ -66,10 +66,15 @@ def read_card(folder: Path) -> ModelCard:
     try:
         return ModelCard(**facts)
     except TypeError as error:
-        raise RunDirectoryError(
-            f"{folder / CARD}", got="a model of another version of csrms-dist", expected="one of this version",
-            remedy="train it again with `csrms run CONFIG`",
-        ) from error  # fmt: skip
+        raise another_version(f"{folder / CARD}") from error
+
+
+def another_version(what: str) -> RunDirectoryError:
+    """The refusal of a saved model that this version would misread."""
+    return RunDirectoryError(
+        what, got="a model of another version of csrms-dist", expected="one of this version",
+        remedy="train it again with `csrms run CONFIG`",
+    )  # fmt: skip
 
 
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:

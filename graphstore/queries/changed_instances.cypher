@@ -1,5 +1,6 @@
 // purpose: Which instances lay in a dominated pattern in one of two runs and in a mixed one in the other: those whose
 // difficulty changed most first.
+// splits: train
 // parameters: $run = key of a run; $other = key of another run of the same data set; $top INT64 = how many
 // columns: key STRING, idx INT64, source_id STRING, other_pattern INT64, other_dominated BOOL, other_difficulty DOUBLE,
 // pattern INT64, dominated BOOL, difficulty DOUBLE, change DOUBLE

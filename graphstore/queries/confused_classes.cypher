@@ -1,5 +1,6 @@
 // purpose: Which classes look alike: weight is the chance that, from a random instance of `class`, a random instance of
 // its pattern is of `other`; strongest is the larger of the weights of both directions.
+// splits: train
 // parameters: $run = key of a run
 // columns: class STRING, other STRING, weight DOUBLE, strongest DOUBLE
 // cost: the stored LOOKS_LIKE edges, at most five a class

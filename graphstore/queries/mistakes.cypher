@@ -1,5 +1,6 @@
 // purpose: The images that a model took for a class that is none of their labels, most confident first; `class` is their
 // label, with several the first by name. Images without a label are left out.
+// splits: all
 // parameters: $run = key of a run; $addition = key of an addition of predictions, or '' for the newest; $top INT64 =
 // how many
 // columns: key STRING, idx INT64, source_id STRING, split STRING, class STRING, predicted STRING, probability DOUBLE

@@ -1,5 +1,6 @@
 // purpose: R_ID, CSRMS eq. 1: instances that share a label with this one, both in dominated patterns, which differ; in
-// no order, so that the first rows of a long answer come fast.
+// no order, so that the first rows of a long answer come fast. This one may be of any split.
+// splits: train
 // parameters: $run = key of a run; $instance = key of an instance
 // columns: key STRING, idx INT64, source_id STRING
 // cost: the instances of its classes; the longest of the three

@@ -43,20 +43,23 @@ def pattern_facts(result: RunResult) -> dict[str, Any]:
 
 def closing_text(result: RunResult) -> str:
     """The account at the end of a run, for a person."""
-    if result.run.stamp("graph") is None:
-        facts = result.run.facts("cluster")
-        return (
-            f"{facts['patterns']} patterns found by {method_of(facts)}, {facts['outliers']} outliers, in "
-            f"{result.run.uri}/cluster; the vectors have no labels, so there is no graph"
-        )
+    labelled = result.run.facts("graph")["classes"] > 0
     lines = []
     if result.metrics:
         lines += accuracy_lines(result.metrics)
-    lines += pattern_lines(pattern_facts(result), list(look_alikes(result)))
+    if labelled:
+        lines += pattern_lines(pattern_facts(result), list(look_alikes(result)))
+        asked = ["confused_classes", f"--cypher {shlex.quote(EXAMPLE)}"]
+    else:
+        facts = result.run.facts("cluster")
+        lines.append(
+            f"Patterns: {facts['patterns']} found by {method_of(facts)}; {facts['outliers']} outliers; "
+            "there are no labels, so nothing was trained"
+        )
+        asked = ["patterns", "members --param pattern=0", "outliers --limit 20"]
     with store_of(result.run) as store:
         lines.append(f"Graph database: {store.location}")
     lines.append("Ask it, for example")
     where = f"--run {shlex.quote(result.run.uri)}"
-    lines.append(f"  csrms query confused_classes {where}")
-    lines.append(f"  csrms query {where} --cypher {shlex.quote(EXAMPLE)}")
+    lines += [f"  csrms query {question} {where}" for question in asked]
     return "\n".join(lines)

@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.arrays import U8
+from csrms_dist.basics.parquet import batches, texts_of
 from csrms_dist.basics.progress import Progress
 from csrms_dist.datasets.decoding import SUFFIXES, Stored, Unreadable, decode, in_threads
+from csrms_dist.datasets.folder_walk import shown, walk
+from csrms_dist.datasets.image_column import IMAGE, open_images, stored_images
 from csrms_dist.datasets.image_table import Rejected
 from csrms_dist.errors import DataError
 from csrms_dist.evaluation.classifier import Classifier
@@ -100,29 +102,23 @@ def _blocks(path: Path, shape: tuple[int, int, int], rejected: list[Rejected]) -
 def _sources(path: Path) -> Iterator[tuple[str, Stored]]:
     """(id, image) of each image; ids of files are their paths below `path`."""
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-        yield from ((str(file.relative_to(path)), file) for file in files)
-    elif path.suffix == ".parquet" and path.is_file():
+        for below, entry in walk(path):
+            if Path(entry.name).suffix.lower() in SUFFIXES:
+                yield shown(below), Path(entry.path)
+    elif path.suffix.lower() == ".parquet" and path.is_file():
         yield from _parquet(path)
     elif path.is_file():
-        yield path.name, path
+        yield shown(path.name), path
     else:
-        raise DataError(f"{path}", got="nothing there", expected="an image, a folder of images or a Parquet file")
+        got, expected = "nothing there", "an image, a folder of images or a Parquet file"
+        raise DataError(shown(str(path)), got=got, expected=expected)
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, Stored]]:
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}", got=f"'{error}'", expected="a Parquet file") from error
+    """(id, image) of each row; a row without an id goes by its number."""
+    file = open_images(path, "a Parquet file of images")
     names = file.schema_arrow.names
-    if "image" not in names:
-        raise DataError(f"{path}", got=f"the columns {', '.join(names)}", expected="a column 'image' of encoded bytes")
-    row = 0
-    for batch in file.iter_batches(BLOCK, columns=[name for name in ("id", "image") if name in names]):
-        ids = batch["id"].to_pylist() if "id" in names else [f"row {row + n}" for n in range(len(batch))]
-        row += len(batch)
-        images = batch["image"]
-        if pa.types.is_struct(images.type):  # Hugging Face's {'bytes': ..., 'path': ...}
-            images = images.field("bytes")
-        yield from zip(map(str, ids), images.to_pylist(), strict=True)
+    for first, batch in batches(path, file, BLOCK, [name for name in ("id", IMAGE) if name in names]):
+        ids = texts_of(path, "id", batch["id"], first).to_pylist() if "id" in names else [None] * len(batch)
+        for row, (name, image) in enumerate(zip(ids, stored_images(batch[IMAGE]), strict=True), first):
+            yield f"row {row}" if name is None else name, image

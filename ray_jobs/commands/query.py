@@ -39,12 +39,17 @@ def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
             raise ConfigError("--param", got=f"'{pair}'", expected="name=text or name:=JSON")
         if name.endswith(":"):
             try:
-                parameters[name[:-1]] = json.loads(value)
-            except json.JSONDecodeError as error:
+                parameters[name[:-1]] = json.loads(value, parse_constant=_no_constant)
+            except (ValueError, RecursionError) as error:
                 raise ConfigError(f"--param {name[:-1]}", got=f"'{value}'", expected="a JSON value") from error
         else:
             parameters[name] = value
     return parameters
+
+
+def _no_constant(word: str) -> None:
+    """Python's parser takes NaN and Infinity, which are no JSON."""
+    raise ValueError(word)
 
 
 def query(

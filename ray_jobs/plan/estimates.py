@@ -71,6 +71,8 @@ FILES_BYTES = 3000  # stamp, card and headers of an artefact
 class Facts:
     """The amount of work.
 
+    train, val, test, unlabelled: rows; of given vectors, test counts all that are not of training. n_classes: None
+    without labels.
     id_bytes: mean length of an id. labels: labels of an image in the mean, 0 where there are none. stored_bytes: what
     the image table keeps of an image. dimension: D. parameters: values in the encoder's state. shape () and no
     parameters: vectors were given.
@@ -86,10 +88,16 @@ class Facts:
     stored_bytes: float
     dimension: int
     parameters: int
+    unlabelled: int = 0
+
+    @property
+    def held_out(self) -> int:
+        """Images that are encoded and placed in patterns, and count nowhere."""
+        return self.val + self.test + self.unlabelled
 
     @property
     def images(self) -> int:
-        return self.train + self.val + self.test
+        return self.train + self.held_out
 
 
 @dataclass(frozen=True)
@@ -193,25 +201,25 @@ def images(o: Outlook) -> Estimate:
 def given_vectors(o: Outlook) -> Estimate:
     """Import the user's own vectors."""
     f = o.facts
-    table = f.train * (4 * f.dimension + ROW_BYTES + f.id_bytes + LABEL_BYTES * f.labels)
+    table = f.images * (4 * f.dimension + ROW_BYTES + f.id_bytes + LABEL_BYTES * f.labels)
     # The whole of a given table is read at once, beside its copy in our form.
     memory = BASE_MB["images"] + 2 * table / MB
-    seconds = START_S["images"] + f.train * VECTOR_ROW_S + table / (200 * MB)
-    return Estimate(f.train, Passes(), seconds, memory, o.disk(table))
+    seconds = START_S["images"] + f.images * VECTOR_ROW_S + table / (200 * MB)
+    return Estimate(f.images, Passes(), seconds, memory, o.disk(table))
 
 
 def features(o: Outlook) -> Estimate:
-    """One pass of the encoder over the training images."""
+    """One pass of the encoder over the training images, which comparisons count, and one over all others."""
     f = o.facts
-    table = f.train * (4 * f.dimension + ROW_BYTES + f.id_bytes + LABEL_BYTES * f.labels)
-    actors = hands(o.settings.features.actors, f.train, FEW_IMAGES, many=max(1, o.cores - 1))
-    seconds = o.start("features", actors) + o.spread(f.train, o.rates.forward, actors)
-    memory = o.memory("features", f.train) + o.block_mb(o.settings.features.batch_size)
-    return Estimate(f.train, Passes(forward=f.train), seconds, memory, o.disk(table), on_ray=uses_ray(actors))
+    table = f.images * (4 * f.dimension + ROW_BYTES + f.id_bytes + LABEL_BYTES * f.labels)
+    actors = hands(o.settings.features.actors, f.images, FEW_IMAGES, many=max(1, o.cores - 1))
+    seconds = o.start("features", actors) + o.spread(f.images, o.rates.forward, actors)
+    memory = o.memory("features", f.images) + o.block_mb(o.settings.features.batch_size)
+    return Estimate(f.images, Passes(forward=f.train), seconds, memory, o.disk(table), on_ray=uses_ray(actors))
 
 
 def cluster(o: Outlook) -> Estimate:
-    """Prepare, learn and assign."""
+    """Prepare, learn and assign; at last the rows of the other splits, once and in one process."""
     f, cluster = o.facts, o.settings.cluster
     learnt, clustered = min(f.train, cluster.learn_rows), min(f.dimension, PROJECTED)
     recentre = two_level(cluster, f.train, f.n_classes).recentre
@@ -222,11 +230,12 @@ def cluster(o: Outlook) -> Estimate:
     seconds = o.start("cluster", actors) + learnt * o.patterns * steps * LEARN_S
     seconds += (assigned + prepared) / min(actors, o.cores)
     projection = 4 * f.dimension * clustered if f.dimension > PROJECTED else 0
-    disk = f.train * CLUSTER_ROW + clustered * o.patterns + projection
+    seconds += f.held_out * (o.patterns * ASSIGN_S + f.dimension * PREPARE_S)
+    disk = f.images * CLUSTER_ROW + clustered * o.patterns + projection
     memory = o.memory("cluster", f.train)
     # The prepared rows, one byte a value, lie on disk while it works.
     return Estimate(
-        f.train, Passes(), seconds, memory, o.disk(disk), f.train * clustered / MB, on_ray=uses_ray(actors)
+        f.images, Passes(), seconds, memory, o.disk(disk), f.train * clustered / MB, on_ray=uses_ray(actors)
     )  # fmt: skip
 
 
@@ -236,18 +245,19 @@ def graph(o: Outlook) -> Estimate:
     disk = (
         STORE_BYTES
         + SNAPSHOT_BYTES
-        + f.train * (STORE_ROW + SNAPSHOT_ROW + 2 * f.id_bytes + 2 * LABEL_BYTES * f.labels)
+        + f.images * (STORE_ROW + 2 * f.id_bytes + 2 * LABEL_BYTES * f.labels)
+        + f.train * SNAPSHOT_ROW
     )
-    seconds = START_S["graph"] + f.train * GRAPH_ROW_S
+    seconds = START_S["graph"] + f.images * GRAPH_ROW_S
     # The next generation is built beside the one that is read.
-    memory = max(o.memory("graph", f.train), ENGINE_MB + f.train * ENGINE_ROW / MB)
-    return Estimate(f.train, Passes(), seconds, memory, o.disk(disk), disk / MB)
+    memory = max(o.memory("graph", f.images), ENGINE_MB + f.images * ENGINE_ROW / MB)
+    return Estimate(f.images, Passes(), seconds, memory, o.disk(disk), disk / MB)
 
 
 def pretrain(o: Outlook) -> Estimate:
     """Stage 0."""
     f, settings = o.facts, o.settings.pretrain
-    epochs = 0 if o.frozen else settings.epochs
+    epochs = settings.epochs if f.n_classes and not o.frozen else 0
     disk = o.disk(o.weights())
     if epochs == 0:
         memory = o.memory("images", f.train) + o.weights() / MB

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from csrms_dist.art import Clustering, cluster
 from csrms_dist.art.calibration import calibrate
 from csrms_dist.art.patterns import two_level
 from csrms_dist.art.two_level.plan import PHASES, TwoLevel
+from csrms_dist.artefacts.names import HELD_OUT, PATTERN, SCORE
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.evaluation.report import method_of
 from ray_jobs.on_ray.actors import executor_of
@@ -18,10 +21,11 @@ FAR = 0.1
 
 
 def execute(context: StageContext) -> None:
-    """Write cluster/: the pattern of each row, the frozen prototypes and the scaling. No label is read."""
+    """Write cluster/: the pattern of each row, the frozen prototypes and the scaling; below cluster/held_out/ the
+    patterns of the other splits' rows, which are placed when all is frozen. No label is read."""
     settings, run = context.settings.cluster, context.run
     table = context.contents.features
-    n_classes = table.label_space.n_classes if table.label_space else None
+    n_classes = table.classes.n_classes or None
     facts: dict[str, object] = {}
     with (
         run.writing("cluster", context.inputs, facts) as folder,
@@ -60,6 +64,11 @@ def execute(context: StageContext) -> None:
                 "rows or more; rows that repeat, or lie in fewer groups, make no more"
             )
         clustering.save(folder)
+        if held_out := context.contents.held_out:
+            beside = folder / HELD_OUT
+            beside.mkdir()
+            for name, values in zip((PATTERN, SCORE), clustering.predict(held_out.vectors), strict=True):
+                np.save(beside / name, values)
 
 
 def _found(clustering: Clustering, plan: TwoLevel) -> dict[str, object]:

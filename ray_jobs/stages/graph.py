@@ -12,35 +12,34 @@ from csrms_dist.basics.progress import Progress
 from csrms_dist.features.feature_table import VECTORS
 from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.build import build_hierarchy
+from csrms_dist.run_contents import RunContents
 from graphstore import bundle
 from graphstore.schema import SCHEMA
-from graphstore.store import Publication, Repeated
+from graphstore.store import HeldOut, Publication, Repeated
 from graphstore.tables import publication_tables
 from ray_jobs.places import store_of
 from ray_jobs.stages.context import StageContext
 
 
 def publication_of(context: StageContext) -> Publication:
-    """The run's findings, ready to be published: its hierarchy, ids, names and settings."""
+    """The run's findings, ready to be published: its hierarchy, the rows beside it, ids, names and settings."""
     run, settings = context.run, context.settings
     table, clustering = context.contents.features, context.contents.clusters
-    if table.membership is None or table.label_space is None:
-        raise ValueError("the graph needs a labelled feature table")
     hierarchy = build_hierarchy(
         clustering.pattern,
         clustering.score,
-        table.membership,
+        table.labels,
         table.instance,
         dominance_threshold=settings.graph.dominance_threshold,
         n_positives=settings.sampling.n_positives,
-        multi_label=table.label_space.multi_label,
+        multi_label=table.classes.multi_label,
     )
     features = run.stamp("features")
-    content = fingerprint(features and features["fingerprint"], table.label_space.class_names)
+    content = fingerprint(features and features["fingerprint"], table.classes.class_names)
     return Publication(
         dataset=settings.data.dataset if not settings.features.path else settings.name,
         content_hash=run.facts("images")["content_hash"] if not settings.features.path else content,
-        class_names=table.label_space.class_names,
+        class_names=table.classes.class_names,
         ids=table.ids,
         split=Repeated("train", len(table)),
         uris=Repeated("", len(table)),
@@ -51,7 +50,17 @@ def publication_of(context: StageContext) -> Publication:
         features_uri=f"{run.uri}/features/{VECTORS}",
         prototypes_uri=f"{run.uri}/cluster/prototypes.npy",
         created_ms=int(time.time() * 1000),
+        held_out=_held_out(context.contents),
     )
+
+
+def _held_out(run: RunContents) -> HeldOut | None:
+    """The rows of the splits val, test and unlabelled, where the frozen prototypes place them."""
+    table = run.held_out
+    if table is None:
+        return None
+    pattern, score = run.held_out_places
+    return HeldOut(table.instance, pattern, score, table.labels, table.ids, table.split_names, Repeated("", len(table)))
 
 
 def execute(context: StageContext) -> None:
@@ -61,7 +70,13 @@ def execute(context: StageContext) -> None:
     with Progress("graph", unit="rows") as progress, store_of(run) as store:
         key = store.publish(publication, progress)
         hierarchy = publication.hierarchy
-        facts = {"run": key, "patterns": hierarchy.n_patterns, "dominated": int(hierarchy.dominated.sum())}
+        facts = {
+            "run": key,
+            "patterns": hierarchy.n_patterns,
+            "dominated": int(hierarchy.dominated.sum()),
+            "classes": hierarchy.n_classes,
+            "instances": publication.n_instances,
+        }
         del publication, hierarchy  # the same once more is about to come back
         exported = store.export(key)
         with run.writing("graph", context.inputs, facts) as folder:

@@ -16,11 +16,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from csrms_dist import errors
 from csrms_dist.artefacts.run_directory import RunDirectory
+from csrms_dist.encoders.checkpoint import read_weights
 from csrms_dist.errors import CsrmsError, require
 from csrms_dist.features.given_vectors import read_vectors
+from csrms_dist.features.settings import FeaturesSettings
 from csrms_dist.training.train_step import refuse_divergence
 from graphstore.neo4j.store import Neo4jStore
 from graphstore.queries import ANSWERS, named_queries
@@ -47,11 +50,11 @@ REMAKE = "python -m tests.architecture.test_docs"
 
 def query_table() -> Iterator[str]:
     kinds = {arrow: kind for kind, arrow in ANSWERS.items()}
-    yield "| name | answers | parameters | columns | cost |"
-    yield "|---|---|---|---|---|"
+    yield "| name | answers | of the splits | parameters | columns | cost |"
+    yield "|---|---|---|---|---|---|"
     for name, item in named_queries().items():
         columns = ", ".join(f"`{field.name}` {kinds[field.type]}" for field in item.schema)
-        yield f"| `{name}` | {item.purpose} | {item.meaning} | {columns} | {item.cost} |"
+        yield f"| `{name}` | {item.purpose} | {item.splits} | {item.meaning} | {columns} | {item.cost} |"
 
 
 def schema_tables() -> Iterator[str]:
@@ -270,6 +273,11 @@ def parquet(name: str, **columns: Any) -> Path:
     return Path(name)
 
 
+def written(name: str, content: bytes) -> Path:
+    Path(name).write_bytes(content)
+    return Path(name)
+
+
 def asked(name: str = "", run: str = "runs/digits", cypher: str = "", **parameters: Any) -> Any:
     return query(find_run(run), name, parameters, cypher=cypher)
 
@@ -301,6 +309,7 @@ GIVEN_VECTORS = {"features": {"path": "v.parquet"}}
 
 MADE: list[Callable[[], Any]] = [
     lambda: load_settings("missing.yaml"),
+    lambda: load_settings(written("twice.yaml", b"train:\n  epochs: 3\ntrain:\n  lr: 0.1\n")),
     lambda: settings_from({"train": 5}),
     lambda: settings_from({"cluster": {"vigilence": 0.5}}),
     lambda: settings_from({"cluster": {"vigilance": 1.5}}),
@@ -315,10 +324,14 @@ MADE: list[Callable[[], Any]] = [
     lambda: command("query", "dominance", "--out", "answer.txt", "--run", "runs/digits"),
     lambda: run_stages(settings_from({"features": {"path": "vectors.parquet"}})),
     lambda: read_vectors(parquet("v.parquet", id=["a"], x=[1])),
+    lambda: read_vectors(written("v.npy", b"no array")),
+    lambda: FeaturesSettings("v.parquet", "v.parquet").check_paths(),
     lambda: read_vectors(parquet("v.parquet", id=["a", "a"], vector=[[1.0], [2.0]])),
     lambda: read_vectors(parquet("v.parquet", id=["a", "b"], vector=[[1.0], [float("nan")]])),
     lambda: read_vectors(parquet("v.parquet", id=["a", "b"], vector=[[1.0, 2.0], [3.0]])),
-    lambda: read_vectors(parquet("v.parquet", id=["a"], vector=[[1.0]], label=["cat"])),
+    lambda: read_vectors(parquet("v.parquet", id=["a"], vector=[[1.0]], label=[0.5])),
+    lambda: read_vectors(parquet("v.parquet", id=["a"], vector=[[1.0]], split=["test"])),
+    lambda: torch.save(torch.nn.Linear(2, 2), "w.pth") or read_weights(Path("w.pth")),
     lambda: predict(RunDirectory("runs/digits"), "nowhere.png"),
     lambda: refuse_divergence(float("nan"), 3),
     lambda: find_run("nowhere"),

@@ -12,7 +12,7 @@ from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.labels import LabelSpace
 from graphstore.queries import named_query
 from graphstore.schema import SCHEMA
-from graphstore.store import TIMEOUT_S, GraphStore, Publication
+from graphstore.store import HELD_OUT_SPLITS, TIMEOUT_S, GraphStore, HeldOut, Publication
 
 HOSTILE_NAMES = [
     "it's",
@@ -59,6 +59,41 @@ def reclustered(base: HierarchyGraph, other: HierarchyGraph, dominance_threshold
         other.pattern, other.score, base.membership, base.instance,
         dominance_threshold=dominance_threshold, n_positives=3, multi_label=False,
     )  # fmt: skip
+
+
+def without_classes(graph: HierarchyGraph) -> HierarchyGraph:
+    """The same rows in the same patterns, as if nobody had labelled any."""
+    return build_hierarchy(
+        graph.pattern, graph.score, LabelSpace(()).membership([None] * graph.n_rows), graph.instance,
+        dominance_threshold=graph.dominance_threshold, n_positives=3, multi_label=False,
+    )  # fmt: skip
+
+
+def held_out(graph: HierarchyGraph, seed: int = 0, m: int = 24) -> HeldOut:
+    """Instances of the other splits between and behind those of a hierarchy, in its patterns.
+
+    Labels and indices follow from the hierarchy's instances alone, so another clustering of them gives the same.
+    """
+    labels = np.random.default_rng(len(graph.instance))
+    instance = np.setdiff1d(np.arange(graph.instance[-1] + m), graph.instance)[::2][:m].astype(np.int64)
+    split = [HELD_OUT_SPLITS[n % 3] for n in range(m)]
+    if not graph.n_classes:
+        split = ["val", "test"] * m
+    several = labels.integers(1, 3, m) if graph.multi_label else np.ones(m, int)
+    several = np.minimum(several, graph.n_classes)
+    chosen = [sorted(labels.choice(graph.n_classes, n, replace=False).tolist()) for n in several]
+    rng = np.random.default_rng(seed)
+    return HeldOut(
+        instance,
+        rng.integers(0, graph.n_patterns, m).astype(np.int32),
+        rng.uniform(-1, 1, m).astype(np.float32),
+        LabelSpace(tuple(map(str, range(graph.n_classes))), True).membership(
+            [None if word == "unlabelled" else some for word, some in zip(split[:m], chosen, strict=True)]
+        ),
+        [f"img-{i}" for i in instance],
+        split[:m],
+        [f"images/{i}.png" for i in instance],
+    )
 
 
 def hostile_names() -> tuple[HierarchyGraph, dict[str, list[str]]]:

@@ -17,8 +17,8 @@ from csrms_dist.hierarchy.pattern_counts import pattern_shares, top_shares
 from csrms_dist.hierarchy.relations import looks_like, r_id, r_is, r_mc
 from csrms_dist.labels import label_lists
 from graphstore.queries import named_queries
-from graphstore.store import GraphStore
-from tests.contract.hierarchies import ask, hierarchy, publication
+from graphstore.store import GraphStore, HeldOut
+from tests.contract.hierarchies import ask, held_out, hierarchy, publication
 
 Row = dict[str, Any]
 DOMINATES = ROLE_NAMES.index("dominates")
@@ -30,6 +30,7 @@ class Library:
 
     store: GraphStore
     graph: HierarchyGraph
+    others: HeldOut
     other_graph: HierarchyGraph
     run: str
     other: str
@@ -53,6 +54,22 @@ class Library:
     def ask(self, name: str, **params: Any) -> list[Row]:
         return ask(self.store, name, run=self.run, **params)
 
+    @property
+    def everyone(self) -> list[tuple[Row, int, float, set[int]]]:
+        """(how an answer names it, with its split; pattern; score; labels) of the instances of all splits."""
+        train = [self.named(row) | {"split": "train"} for row in range(self.graph.n_rows)]
+        beside = [
+            {"key": f"{self.run.rpartition(':')[0]}/{idx:012d}", "idx": idx, "source_id": name, "split": split}
+            for idx, name, split in zip(self.others.instance.tolist(), self.others.ids, self.others.split, strict=True)
+        ]
+        patterns = [*self.graph.pattern.tolist(), *self.others.pattern.tolist()]
+        scores = [*self.graph.score.tolist(), *self.others.score.tolist()]
+        labels = [*self.labels, *(set(row) for row in label_lists(self.others.membership))]
+        return list(zip([*train, *beside], patterns, scores, labels, strict=True))
+
+    def difficulty(self, pattern: int, labels: set[int]) -> np.float32:
+        return np.float32(1 - max((self.shares[pattern, c] for c in labels), default=0.0))
+
     def key(self, row: int) -> str:
         return self.store.resolve_instance(f"img-{self.graph.instance[row]}", self.run)
 
@@ -75,9 +92,12 @@ def library(request: pytest.FixtureRequest, filled: GraphStore) -> Library:
         dominance_threshold=0.5, n_positives=3, multi_label=multi,
     )  # fmt: skip
     name = "beasts" + " with labels" * multi
-    other = filled.publish(publication(other_graph, f"other {multi}", dataset=name, created_ms=5))
-    run = filled.publish(publication(graph, f"run {multi}", dataset=name, vigilance=0.5))
-    return Library(filled, graph, other_graph, run, other)
+    # Instances of the other splits, in both: only what is said of single instances may see them.
+    others = held_out(graph, m=60)
+    placed = held_out(other_graph, 1, 60)
+    other = filled.publish(publication(other_graph, f"other {multi}", dataset=name, created_ms=5, held_out=placed))
+    run = filled.publish(publication(graph, f"run {multi}", dataset=name, vigilance=0.5, held_out=others))
+    return Library(filled, graph, others, other_graph, run, other)
 
 
 def equal_rows(found: Sequence[Row], expected: Sequence[Row]) -> None:
@@ -262,26 +282,75 @@ def test_outliers_and_hardest(library: Library) -> None:
         library.named(row)
         | {"pattern": graph.pattern[row], "score": graph.score[row], "difficulty": graph.difficulty[row]}
         for row in range(graph.n_rows)
+        if library.labels[row]
     ]
+    everyone = [
+        name | {"pattern": k, "score": score, "difficulty": library.difficulty(k, own)}
+        for name, k, score, own in library.everyone
+    ]
+    assert {row["split"] for row in everyone} == {"train", "val", "test", "unlabelled"}
     for top in (9, 1000):
-        by_score = sorted(rows, key=lambda r: (r["score"], r["idx"]))
+        by_score = sorted(everyone, key=lambda r: (r["score"], r["idx"]))
         equal_rows(library.ask("outliers", top=top), by_score[:top])
         by_difficulty = sorted(rows, key=lambda r: (-r["difficulty"], r["score"], r["idx"]))
         equal_rows(library.ask("hardest", top=top), by_difficulty[:top])
 
 
 def test_labels_that_their_patterns_contradict(library: Library) -> None:
-    graph, shares, roles = library.graph, library.shares, library.roles
+    shares, roles = library.shares, library.roles
     rows = [
-        library.named(row) | {"pattern": k, "suggested": f"class {c}", "share": shares[k, c], "score": graph.score[row]}
-        for row, k in enumerate(graph.pattern)
+        name | {"pattern": k, "suggested": f"class {c}", "share": shares[k, c], "score": score}
+        for name, k, score, labels in library.everyone
+        if name["split"] != "unlabelled"
         for c in np.flatnonzero(roles[k] == DOMINATES)
-        if not any(roles[k, own] == DOMINATES for own in library.labels[row])
+        if not any(roles[k, own] == DOMINATES for own in labels)
     ]
     rows.sort(key=lambda r: (-r["share"], -r["score"], r["idx"], r["suggested"]))
-    assert len(rows) > 3
+    assert {row["split"] for row in rows} == {"train", "val", "test"}
     equal_rows(library.ask("label_suspects", top=1000), rows)
     equal_rows(library.ask("label_suspects", top=3), rows[:3])
+
+
+def test_the_members_of_a_pattern_are_of_all_splits(library: Library) -> None:
+    splits = set()
+    for k in range(library.graph.n_patterns):
+        rows = [
+            name | {"uri": f"images/{name['idx']}.png", "score": score}
+            for name, pattern, score, _ in library.everyone
+            if pattern == k
+        ]
+        rows.sort(key=lambda r: (-r["score"], r["idx"]))
+        equal_rows(library.ask("members", pattern=k, top=1000), rows)
+        equal_rows(library.ask("members", pattern=k, top=2), rows[:2])
+        splits |= {row["split"] for row in rows}
+    assert splits == {"train", "val", "test", "unlabelled"}
+
+
+def test_patterns_by_size(library: Library) -> None:
+    graph = library.graph
+    top = top_shares(graph.counts, graph.sizes)
+    rows = [
+        {"pattern": k, "size": graph.sizes[k], "dominated": graph.dominated[k], "top_share": top[k]}
+        for k in sorted(range(graph.n_patterns), key=lambda k: (-graph.sizes[k], k))
+    ]
+    equal_rows(library.ask("patterns"), rows)
+
+
+def test_relations_of_an_instance_of_another_split_are_with_training_instances(library: Library) -> None:
+    graph, found = library.graph, {"r_id": 0, "r_is": 0, "r_mc": 0}
+    for name, k, _, own in library.everyone[graph.n_rows :]:
+        together, ruled = graph.pattern == k, graph.dominated[graph.pattern]
+        sharing = np.array([bool(own & other) for other in library.labels])
+        expected = {
+            "r_id": sharing & ruled & ~together & graph.dominated[k],
+            "r_is": ~sharing & together & graph.dominated[k],
+            "r_mc": ~sharing & together & ~graph.dominated[k],
+        }
+        for query, rows in expected.items():
+            asked = [] if name["split"] == "unlabelled" else graph.instance[rows].tolist()
+            assert sorted(r["idx"] for r in library.ask(query, instance=name["key"])) == asked
+            found[query] += len(asked)
+    assert all(found.values())
 
 
 # -- between runs -----------------------------------------------------------------------------------------------------
@@ -325,7 +394,7 @@ def test_nothing_changes_between_a_run_and_itself(library: Library) -> None:
 def test_answers_have_the_schema_of_the_header_even_when_they_are_empty(library: Library) -> None:
     row = next(x for x in range(library.graph.n_rows) if len(r_id(library.graph, x)))
     given = {"run": library.run, "other": library.other, "instance": library.key(row), "pattern": 0, "top": 5}
-    given |= {"a": "class 0", "b": "class 2", "class": "class 1"}
+    given |= {"addition": "", "a": "class 0", "b": "class 2", "class": "class 1"}
     nothing = given | {"run": "no run", "other": "no run", "instance": "nobody"}
     empty = 0
     for name, query in named_queries().items():
