@@ -26,6 +26,7 @@ from ray_jobs.places import RUNS, run_directory
 from ray_jobs.settings import RunSettings, load_settings
 from ray_jobs.stages.context import StageContext
 from ray_jobs.stages.graph import write_bundle
+from ray_jobs.stages.needs import check_needs
 from ray_jobs.stages.table import fingerprints, needed_for, stages_of
 from ray_jobs.stages.versions import versions
 
@@ -82,7 +83,10 @@ def prepare(
         raise ConfigError(
             "--out", got=directory.uri, expected="a local or shared folder, because the graph database lies in it"
         )
-    return _for_the_data(Work(settings, directory, stages, inputs), until)
+    work = _for_the_data(Work(settings, directory, stages, inputs), until)
+    waiting = [stage for stage in work.stages if not directory.is_done(stage.name, work.inputs[stage.name])]
+    check_needs(waiting, work.settings)
+    return work
 
 
 def _for_the_data(work: Work, until: str | None) -> Work:
@@ -125,8 +129,9 @@ def run(
     done: list[str] = []
     with directory.lock(), shared_session():
         started = _begin(directory, work.settings)
+        waiting = to_do(work, until)
         for stage in work.stages:
-            if stage not in work.stages or is_done(directory, stage, work.inputs[stage.name]):
+            if stage.name not in waiting:
                 continue
             if stage.needs_labels and not RunContents(directory).has_labels:
                 if until == stage.name:
@@ -140,6 +145,8 @@ def run(
             _note(directory, started, stage.name, time.monotonic() - begun, peak)
             if stage.name == IMAGES.name:
                 work = _for_the_data(work, until)
+                check_needs([some for some in work.stages if some.name in waiting], work.settings)
+                waiting = to_do(work, until)
                 started["config"] = work.settings.as_mapping()
     metrics = {}
     if "evaluate" in work.inputs and directory.is_done("evaluate", work.inputs["evaluate"]):
@@ -170,6 +177,19 @@ def _no_labels(stage: str) -> DataError:
         f"the stage {stage}", got="data without labels", expected="labels to learn from",
         remedy="without them `csrms run CONFIG` ends with the graph of patterns",
     )  # fmt: skip
+
+
+def to_do(work: Work, until: str | None = None) -> set[str]:
+    """The stages that are not done, and those whose files were discarded and are needed again: by a stage that is not
+    done, or because `until` names them."""
+    waiting: set[str] = set()
+    needed = {until}
+    for stage in reversed(work.stages):
+        done = is_done(work.directory, stage, work.inputs[stage.name])
+        if not done or (stage.name in needed and work.directory.is_discarded(stage.name)):
+            waiting.add(stage.name)
+            needed.update(stage.requires)
+    return waiting
 
 
 def is_done(directory: RunDirectory, stage: Stage, inputs: str) -> bool:

@@ -11,6 +11,8 @@ TRAIN_IMAGES, TEST_IMAGES, REJECTED = "train.arrow", "test.arrow", "rejected.par
 SNAPSHOT = "snapshot"
 HELD_OUT, PATTERN, SCORE = "held_out", "pattern.npy", "score.npy"
 CANDIDATES = "candidates"
+MADE_BY = {CANDIDATES: "train"}
+"""The stage of an artefact that has another name than its stage."""
 ENCODER = "encoder.safetensors"
 PREDICTIONS = "predictions.parquet"
 STORE, CHECKPOINTS, CURVES = "store", ".checkpoints", "tensorboard"

@@ -37,17 +37,22 @@ def _inert() -> Iterator[Any]:
         yield multiarray._reconstruct, f"numpy.{core}.multiarray._reconstruct"
 
 
+def refuse_other_file(path: Path) -> None:
+    """Raise ConfigError for a file that is not there, or whose name has another ending."""
+    if not path.name.lower().endswith(ENDINGS) or not path.is_file():
+        raise ConfigError(
+            "encoder.weights", got=f"'{path}'" + ("" if path.is_file() else ", which is not there"),
+            expected=f"'pretrained' or an existing file that ends in {', '.join(ENDINGS)}",
+        )  # fmt: skip
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The named tensors of a weights file, or of a checkpoint that holds them under one of WRAPPERS.
 
     Raises ConfigError when it is not there or its name has another ending, DataError when it holds no named tensors,
     or besides them an object that torch does not make from an untrusted file, which is named.
     """
-    if not path.name.lower().endswith(ENDINGS) or not path.is_file():
-        raise ConfigError(
-            "encoder.weights", got=f"'{path}'" + ("" if path.is_file() else ", which is not there"),
-            expected=f"'pretrained' or an existing file that ends in {', '.join(ENDINGS)}",
-        )  # fmt: skip
+    refuse_other_file(path)
     found = _content(path)
     for _ in range(_DEPTH):
         if isinstance(found, Mapping):

@@ -10,14 +10,25 @@ from torch import Tensor
 
 from csrms_dist.basics.lookup import resolve
 from csrms_dist.encoders import ENCODERS
-from csrms_dist.encoders.checkpoint import read_weights
+from csrms_dist.encoders.checkpoint import read_weights, refuse_other_file
 from csrms_dist.encoders.encoder import Encoder
 from csrms_dist.encoders.make import architecture_of
 from csrms_dist.encoders.settings import EncoderSettings
-from csrms_dist.errors import ConfigError, DataError
+from csrms_dist.errors import ConfigError, DataError, check_installed
 
 PRETRAINED = "pretrained"
 _SHOWN = 3
+
+
+def check_weights(settings: EncoderSettings) -> None:
+    """Raise, before there are images, what `load_initial_weights` would raise of what is not there."""
+    if settings.weights == PRETRAINED:
+        architecture = architecture_of(settings.name)
+        _refuse_none(settings.name)
+        if architecture.package:
+            check_installed(architecture.package, PRETRAINED)
+    elif settings.weights:
+        refuse_other_file(Path(settings.weights).expanduser())
 
 
 def load_initial_weights(encoder: Encoder, settings: EncoderSettings) -> None:
@@ -33,17 +44,23 @@ def load_initial_weights(encoder: Encoder, settings: EncoderSettings) -> None:
     if settings.weights != PRETRAINED:
         path = Path(settings.weights).expanduser()
         found, what = _own(read_weights(path), encoder, architecture.classifier(), str(path)), str(path)
-    elif architecture.has_pretrained:
-        found, what = architecture.pretrained(encoder), f"the pretrained weights of {settings.name}"
     else:
-        named = [name for name, place in ENCODERS.items() if resolve(place).has_pretrained]
-        raise ConfigError(
-            "encoder.weights", got=f"'{PRETRAINED}' with {settings.name}",
-            expected=f"{', '.join(named)} or timm:<model>, the encoders with pretrained weights",
-            remedy="name a weights file or leave it empty",
-        )  # fmt: skip
+        _refuse_none(settings.name)
+        found, what = architecture.pretrained(encoder), f"the pretrained weights of {settings.name}"
     _refuse_unfit(found, encoder, what)
     encoder.load_state_dict(found)
+
+
+def _refuse_none(name: str) -> None:
+    """Raise ConfigError for an encoder without pretrained weights."""
+    if architecture_of(name).has_pretrained:
+        return
+    named = [word for word, place in ENCODERS.items() if resolve(place).has_pretrained]
+    raise ConfigError(
+        "encoder.weights", got=f"'{PRETRAINED}' with {name}",
+        expected=f"{', '.join(named)} or timm:<model>, the encoders with pretrained weights",
+        remedy="name a weights file or leave it empty",
+    )  # fmt: skip
 
 
 def _own(found: dict[str, Tensor], encoder: Encoder, heads: Sequence[str], what: str) -> dict[str, Tensor]:

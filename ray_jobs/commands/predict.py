@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from csrms_dist.datasets.decoding import SUFFIXES, Stored, Unreadable, decode, i
 from csrms_dist.datasets.folder_walk import shown, walk
 from csrms_dist.datasets.image_column import IMAGE, open_images, stored_images
 from csrms_dist.datasets.image_table import Rejected
-from csrms_dist.errors import DataError
+from csrms_dist.errors import DataError, RunDirectoryError
 from csrms_dist.evaluation.classifier import Classifier
 from csrms_dist.features.extraction import THREADS
 from csrms_dist.run_contents import RunContents
@@ -28,21 +28,29 @@ from csrms_dist.training.recipe import TRAIN
 
 BLOCK = 1024
 LIKELY = 0.5
+SHOWN = 3
 
 
-def predict(run: RunDirectory, path: str | Path) -> tuple[pa.Table, list[Rejected]]:
-    """Classify an image file, a folder of them (recursively) or a Parquet file of `image` bytes and, if there, `id`.
+def predict(run: RunDirectory, *paths: str | Path) -> tuple[pa.Table, list[Rejected]]:
+    """Classify image files, folders of them (recursively) and Parquet files of `image` bytes and, if there, `id`.
 
     Images become RGB at the model's size (bilinear). Returns a table of id, class, probability, graph_class, mean_class
     and nearest_pattern (in the trained features), and what could not be read; with several labels an image also classes
-    and probabilities, the lists of what is at least as likely as not. Raises DataError when there is no image.
+    and probabilities, the lists of what is at least as likely as not. The id of a file is its name, of one in a folder
+    its path there; of several paths, the path as it was given leads. Raises DataError when there is no image.
     """
     torch.set_num_threads(THREADS)
+    _refuse_untrained(run)
+    for path in map(Path, paths):
+        if not path.exists():
+            raise DataError(
+                shown(str(path)), got="nothing there", expected="an image, a folder of images or a Parquet file"
+            )
     classifier = Classifier(RunContents(run).artefact(TRAIN))
     rejected: list[Rejected] = []
     parts: list[pa.Table] = []
     with Progress("predict", unit="images") as progress:
-        for ids, pixels in _blocks(Path(path), classifier.card.image_shape, rejected):
+        for ids, pixels in _blocks([Path(path) for path in paths], classifier.card.image_shape, rejected):
             parts.append(_table(classifier, ids, pixels))
             progress.update(len(ids))
     if not parts:
@@ -52,9 +60,20 @@ def predict(run: RunDirectory, path: str | Path) -> tuple[pa.Table, list[Rejecte
             else "no image"
         )
         raise DataError(
-            f"{path}", got=reason, expected=f"images ({', '.join(sorted(SUFFIXES))}) or Parquet of image bytes"
+            ", ".join(map(str, paths[:SHOWN])) + (", ..." if len(paths) > SHOWN else ""),
+            got=reason,
+            expected=f"images ({', '.join(sorted(SUFFIXES))}) or Parquet of image bytes",
         )
     return pa.concat_tables(parts), rejected
+
+
+def _refuse_untrained(run: RunDirectory) -> None:
+    """Raise RunDirectoryError for a run on given vectors, which never has a model."""
+    if run.stamp(TRAIN) is None and run.stamp("features") is not None and run.stamp("images") is None:
+        raise RunDirectoryError(
+            run.uri, got="a run on given vectors, which trains nothing", expected="one on images",
+            remedy="name another with --run",
+        )  # fmt: skip
 
 
 def _table(classifier: Classifier, ids: list[str], pixels: U8) -> pa.Table:
@@ -83,9 +102,11 @@ def _table(classifier: Classifier, ids: list[str], pixels: U8) -> pa.Table:
     return pa.table(columns)
 
 
-def _blocks(path: Path, shape: tuple[int, int, int], rejected: list[Rejected]) -> Iterator[tuple[list[str], U8]]:
+def _blocks(
+    paths: Sequence[Path], shape: tuple[int, int, int], rejected: list[Rejected]
+) -> Iterator[tuple[list[str], U8]]:
     """(ids, images) of what can be read, a bounded number at a time; the rest goes into `rejected`."""
-    sources = _sources(path)
+    sources = chain.from_iterable(_sources(path, several=len(paths) > 1) for path in paths)
     while block := list(islice(sources, BLOCK)):
         found = in_threads(partial(decode, shape=shape), [stored for _, stored in block])
         ids, images = [], []
@@ -99,19 +120,16 @@ def _blocks(path: Path, shape: tuple[int, int, int], rejected: list[Rejected]) -
             yield ids, np.stack(images)
 
 
-def _sources(path: Path) -> Iterator[tuple[str, Stored]]:
-    """(id, image) of each image; ids of files are their paths below `path`."""
+def _sources(path: Path, *, several: bool) -> Iterator[tuple[str, Stored]]:
+    """(id, image) of each image below a path, one of several."""
     if path.is_dir():
         for below, entry in walk(path):
             if Path(entry.name).suffix.lower() in SUFFIXES:
-                yield shown(below), Path(entry.path)
+                yield shown(entry.path if several else below), Path(entry.path)
     elif path.suffix.lower() == ".parquet" and path.is_file():
-        yield from _parquet(path)
-    elif path.is_file():
-        yield shown(path.name), path
+        yield from ((shown(f"{path}/{name}") if several else name, image) for name, image in _parquet(path))
     else:
-        got, expected = "nothing there", "an image, a folder of images or a Parquet file"
-        raise DataError(shown(str(path)), got=got, expected=expected)
+        yield shown(str(path) if several else path.name), path
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, Stored]]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import operator
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
+from csrms_dist.artefacts.names import STORE
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.errors import ConfigError, StoreError
 from graphstore.cypher import parameters as parameters_of
@@ -86,8 +88,10 @@ def query(
             parameter: _of_kind(parameter, value, named.kinds.get(parameter)) for parameter, value in given.items()
         }
     with store_of(run) as store:
-        if "run" in wanted and "run" not in given:
-            given["run"] = published_run(run, store)
+        if ("run" in wanted and "run" not in given) or not store.runs():
+            key = published_run(run, store)  # also says why there is nothing to ask
+            if "run" in wanted:
+                given["run"] = key
         if named:
             _check_runs(store, chosen)
             _check_classes(store, given)
@@ -126,20 +130,35 @@ def published_run(run: RunDirectory, store: GraphStore) -> str:
     Raises StoreError when it has published none, or one that the store no longer holds: the answer about another run is
     no answer.
     """
-    keys = [info.key for info in store.runs()]
-    stamp = run.stamp("graph")
+    keys, stamp = [info.key for info in store.runs()], run.stamp("graph")
     if stamp is None:
+        raise StoreError(run.uri, got="no graph that it published", remedy=_to_have_a_graph(run, keys))
+    key = str(stamp["facts"]["run"])
+    if key not in keys:
         raise StoreError(
-            run.uri, got="no graph that it published",
-            remedy="run `csrms graph CONFIG` first, or name a run of `csrms runs` with --param run=KEY",
+            f"the run that {run.uri} published", got=f"{key}, which {store.location} does not hold",
+            expected="one of " + _listed(keys) if keys else "a graph in it", remedy=_to_find_it(run, keys),
         )  # fmt: skip
-    if stamp["facts"]["run"] not in keys:
-        raise StoreError(
-            f"the run that {run.uri} published", got=f"{stamp['facts']['run']}, which {store.location} does not hold",
-            expected="one of " + _listed(keys) if keys else "a graph in it",
-            remedy="run `csrms graph CONFIG` again, or name another with --param run=KEY",
-        )  # fmt: skip
-    return str(stamp["facts"]["run"])
+    return key
+
+
+def _to_have_a_graph(run: RunDirectory, keys: Sequence[str]) -> str:
+    """The advice for a run without a graph: what publishes one, if anything does."""
+    features = run.stamp("features")
+    if features is not None and not features["facts"]["labelled"]:
+        return "its vectors have no labels, and without them there is no graph: its patterns are in cluster/"
+    other = ", or name a run of `csrms runs` with --param run=KEY" if keys else ""
+    return f"run `csrms graph CONFIG`, which goes on from what is done{other}"
+
+
+def _to_find_it(run: RunDirectory, keys: Sequence[str]) -> str:
+    """The advice for a graph that is not where it is looked for."""
+    embedded = (run.path / STORE).is_dir()
+    if os.environ.get("NEO4J_URI") and embedded:
+        return f"unset NEO4J_URI to ask the embedded store in {run.path / STORE}"
+    if not os.environ.get("NEO4J_URI") and not embedded:
+        return "set NEO4J_URI if it was published to a server, or run `csrms graph CONFIG` again"
+    return "run `csrms graph CONFIG` again" + (", or name another with --param run=KEY" if keys else "")
 
 
 def _check_names(wanted: Sequence[str], given: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -32,8 +33,9 @@ from ray_jobs.commands import configuration_reference
 from ray_jobs.commands.cli import _parser, main
 from ray_jobs.commands.predict import predict
 from ray_jobs.commands.query import query
+from ray_jobs.on_ray import session
 from ray_jobs.pipeline import run as run_stages
-from ray_jobs.places import find_run
+from ray_jobs.places import RAY_JOB, find_run, run_directory
 from ray_jobs.settings import load_settings, settings_from
 from tests.architecture import module_table
 from tests.end_to_end.harness import Run
@@ -300,6 +302,27 @@ def without_runs() -> None:
         find_run(None)
 
 
+def in_a_ray_job() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(RAY_JOB, "{}")
+        run_directory("runs/digits")
+
+
+def late() -> None:
+    """Ray's start, which takes longer than Ray waits."""
+    __import__("ray")  # brings psutil
+
+    def init(**options: Any) -> None:
+        raise TimeoutError("The current node timed out during startup.")
+
+    ray = SimpleNamespace(init=init, shutdown=lambda: None, is_initialized=lambda: False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAY_ADDRESS", raising=False)
+        patch.setattr(session, "require", lambda name: ray if name == "ray" else require(name))
+        with session.ray_session(2):
+            pass
+
+
 def command(*words: str) -> None:
     """What the command line raises for these words."""
     main([*words, "--debug"])
@@ -336,9 +359,10 @@ MADE: list[Callable[[], Any]] = [
     lambda: refuse_divergence(float("nan"), 3),
     lambda: find_run("nowhere"),
     without_runs,
-    lambda: predict(new_run(), "nowhere.png"),
+    lambda: predict(new_run(), "v.parquet"),
     writes_twice,
     lambda: RunDirectory(parquet("v.parquet", id=["a"]).name).write_json("run.json", {}),
+    in_a_ray_job,
     lambda: new_run() and asked("dominance", run="runs/new"),
     lambda: asked("nothing"),
     lambda: asked(cypher="MATCH (p:Pattern) DELETE p"),
@@ -353,6 +377,7 @@ MADE: list[Callable[[], Any]] = [
     lambda: Neo4jStore("bolt://me:hush@localhost", "me", "hush"),
     lambda: from_environment(NEO4J_URI="bolt://127.0.0.1:1"),
     lambda: runs_of(from_environment(NEO4J_URI="bolt://127.0.0.1:1", NEO4J_PASSWORD="hush")),  # noqa: S106
+    late,
     lambda: require("nothing_like_it"),
 ]
 

@@ -23,7 +23,7 @@ from csrms_dist.hierarchy import snapshot
 from graphstore.embedded.store import EmbeddedStore
 from graphstore.queries import named_queries
 from ray_jobs.commands.cli import main
-from ray_jobs.commands.query import published_run
+from ray_jobs.commands.query import published_run, query
 from tests.end_to_end.harness import CLI, CONFIG, ROOM, SMALL, Run, csrms
 
 pytestmark = ROOM
@@ -275,18 +275,35 @@ def test_the_run_that_was_written_last_is_asked(finished: Run) -> None:
     assert said.out.split()[:4] == ["class", "other", "weight", "strongest"]
 
 
-def test_no_other_run_answers_for_the_one_that_was_published(finished: Run, tmp_path: Path) -> None:
+def test_no_other_run_answers_for_the_one_that_was_published(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, key = RunDirectory(tmp_path / "run"), finished.facts("graph")["run"]
     with EmbeddedStore(finished.path("store")) as store:
-        with pytest.raises(StoreError, match="got no graph that it published; run `csrms graph CONFIG` first"):
+        with pytest.raises(StoreError, match="got no graph that it published; run `csrms graph CONFIG`, which goes on"):
             published_run(folder, store)
         with folder.writing("graph", "inputs", {"run": "digits@00000000:gone"}):
             pass
-        with pytest.raises(StoreError, match=f"gone, which .* does not hold, expected one of {key}; run"):
+        with pytest.raises(StoreError, match=f"gone, which .* does not hold, expected one of {key}; set NEO4J_URI if"):
             published_run(folder, store)
+        (tmp_path / "run" / "store").mkdir()
+        with pytest.raises(StoreError, match="; run `csrms graph CONFIG` again, or name another"):
+            published_run(folder, store)
+        with monkeypatch.context() as patch:
+            patch.setenv("NEO4J_URI", "bolt://127.0.0.1:1")
+            with pytest.raises(StoreError, match=f"; unset NEO4J_URI to ask the embedded store in {tmp_path}/run"):
+                published_run(folder, store)
         with folder.writing("graph", "inputs", {"run": key}):
             pass
         assert published_run(folder, store) == key
+
+
+def test_vectors_without_labels_have_no_graph_to_make(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    with run.writing("features", "f", {"labelled": False}):
+        pass
+    with pytest.raises(StoreError, match="got no graph that it published; its vectors have no labels"):
+        query(run, cypher="MATCH (p:Pattern) RETURN p.idx AS pattern")
 
 
 def test_the_runs_of_a_database(finished: Run, ask: Ask) -> None:
