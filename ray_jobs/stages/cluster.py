@@ -7,6 +7,7 @@ import numpy as np
 from csrms_dist.art import Clustering, cluster
 from csrms_dist.art.calibration import calibrate
 from csrms_dist.art.patterns import two_level
+from csrms_dist.art.settings import ClusterSettings
 from csrms_dist.art.two_level.plan import PHASES, TwoLevel
 from csrms_dist.artefacts.names import HELD_OUT, PATTERN, SCORE
 from csrms_dist.basics.progress import Progress, warn
@@ -57,18 +58,28 @@ def execute(context: StageContext) -> None:
             warning = found.warning(float(settings.vigilance), "cluster.vigilance", " or 'auto'")
             if warning:
                 warn(warning)
-        elif settings.n_patterns != "auto" and abs(clustering.n_patterns / int(settings.n_patterns) - 1) > FAR:
-            warn(
-                f"cluster.n_patterns: asked for {settings.n_patterns}, got {clustering.n_patterns}, the nearest that a "
-                f"vigilance gives on these {len(table):,} rows with patterns of cluster.min_size {settings.min_size} "
-                "rows or more; rows that repeat, or lie in fewer groups, make no more"
-            )
+        if sentence := missed(settings, clustering.n_patterns, len(table)):
+            warn(sentence)
         clustering.save(folder)
         if held_out := context.contents.held_out:
             beside = folder / HELD_OUT
             beside.mkdir()
             for name, values in zip((PATTERN, SCORE), clustering.predict(held_out.vectors), strict=True):
                 np.save(beside / name, values)
+
+
+def missed(settings: ClusterSettings, patterns: int, rows: int) -> str:
+    """A sentence where the number of patterns found is far from the one asked for; else empty."""
+    asked = settings.n_patterns
+    if isinstance(asked, str) or abs(patterns - asked) <= FAR * asked:
+        return ""
+    sentence = (
+        f"cluster.n_patterns: asked for {asked:,}, got {patterns:,}, the nearest found for {rows:,} rows with one "
+        f"vigilance and cluster.min_size {settings.min_size}; rows that repeat allow no more"
+    )
+    if patterns < asked and settings.kmeans_start == "art":
+        sentence += ", but cluster.algorithm kmeans with cluster.kmeans_start random cuts groups that lie apart"
+    return sentence
 
 
 def _found(clustering: Clustering, plan: TwoLevel) -> dict[str, object]:
