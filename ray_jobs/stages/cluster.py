@@ -6,10 +6,11 @@ import numpy as np
 
 from csrms_dist.art import Clustering, cluster
 from csrms_dist.art.calibration import calibrate
+from csrms_dist.art.outliers import find_outliers
 from csrms_dist.art.patterns import two_level
 from csrms_dist.art.settings import ClusterSettings
 from csrms_dist.art.two_level.plan import PHASES, TwoLevel
-from csrms_dist.artefacts.names import HELD_OUT, PATTERN, SCORE
+from csrms_dist.artefacts.names import HELD_OUT
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.evaluation.report import method_of
 from ray_jobs.on_ray.actors import executor_of
@@ -22,8 +23,8 @@ FAR = 0.1
 
 
 def execute(context: StageContext) -> None:
-    """Write cluster/: the pattern of each row, the frozen prototypes and the scaling; below cluster/held_out/ the
-    patterns of the other splits' rows, which are placed when all is frozen. No label is read."""
+    """Write cluster/: the pattern of each row, frozen prototypes, scaling and outliers; below cluster/held_out/ where
+    the other splits' rows lie, which are placed when all is frozen. No label is read."""
     settings, run = context.settings.cluster, context.run
     table = context.contents.features
     n_classes = table.classes.n_classes or None
@@ -60,12 +61,16 @@ def execute(context: StageContext) -> None:
                 warn(warning)
         if sentence := missed(settings, clustering.n_patterns, len(table)):
             warn(sentence)
+        outliers = find_outliers(context.contents.vectors_file, clustering, executor)
         clustering.save(folder)
+        outliers.save(folder)
         if held_out := context.contents.held_out:
             beside = folder / HELD_OUT
             beside.mkdir()
-            for name, values in zip((PATTERN, SCORE), clustering.predict(held_out.vectors), strict=True):
-                np.save(beside / name, values)
+            placed = outliers.place(held_out.vectors, table.vectors, clustering)
+            for name, values in placed._asdict().items():
+                np.save(beside / f"{name}.npy", values)
+        facts["outliers"] = int(outliers.outlier.sum())
 
 
 def missed(settings: ClusterSettings, patterns: int, rows: int) -> str:
@@ -88,7 +93,6 @@ def _found(clustering: Clustering, plan: TwoLevel) -> dict[str, object]:
     return {
         "patterns": clustering.n_patterns,
         "vigilance": clustering.vigilance,
-        "outliers": int(clustering.outlier.sum()),
         "grain": [grain.patterns, grain.low, grain.high] if grain else None,
         "sought": plan.n_patterns if plan.vigilance is None and not grain else 0,
         "looked_for": plan.grain,
