@@ -83,6 +83,7 @@ EVALUATE = Stage(
     f"{_JOBS}.evaluate:execute",
     requires=("images", "pretrain", "features", "cluster", "graph", "train", "control"),
     settings=("seed", "evaluate", "graph", "sampling", "method"),
+    held=f"{_JOBS}.predictions:is_held",
     estimate=f"{_ESTIMATES}:evaluate",
     format=3,
     needs_labels=True,

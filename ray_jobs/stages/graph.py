@@ -82,9 +82,9 @@ def _held_out(run: RunContents, graph: HierarchyGraph) -> HeldOut | None:
 
 def execute(context: StageContext) -> None:
     """Publish the run to the store and write graph/snapshot from what the store answers."""
-    run = context.run
+    run, keep_runs = context.run, context.settings.graph.keep_runs
     publication = publication_of(context)
-    with Progress("graph", unit="rows") as progress, store_of(run) as store:
+    with Progress("graph", unit="rows") as progress, store_of(run, keep_runs) as store:
         key = store.publish(publication, progress)
         hierarchy = publication.hierarchy
         facts = {
@@ -101,10 +101,10 @@ def execute(context: StageContext) -> None:
 
 
 def is_held(run: RunDirectory) -> bool:
-    """Whether the store still has the run that the stage published, whole."""
-    key = run.facts("graph")["run"]
+    """Whether the store still has the run that the stage published, whole and of this schema."""
+    whole = run.facts("graph")["run"], "ready", SCHEMA.version
     with store_of(run) as store:
-        return any(info.key == key and info.status == "ready" for info in store.runs())
+        return any((info.key, info.status, info.schema_version) == whole for info in store.runs())
 
 
 def write_bundle(context: StageContext, folder: str | Path) -> int:
