@@ -9,13 +9,13 @@ from csrms_dist.artefacts.fingerprints import fingerprint
 from csrms_dist.artefacts.names import SNAPSHOT
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.progress import Progress
-from csrms_dist.features.feature_table import VECTORS
+from csrms_dist.features.feature_table import VECTORS, FeatureTable
 from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.run_contents import RunContents
 from graphstore import bundle
 from graphstore.schema import SCHEMA
-from graphstore.store import HeldOut, Publication, Repeated
+from graphstore.store import HeldOut, Publication, Repeated, Texts
 from graphstore.tables import publication_tables
 from ray_jobs.places import store_of
 from ray_jobs.stages.context import StageContext
@@ -42,7 +42,7 @@ def publication_of(context: StageContext) -> Publication:
         class_names=table.classes.class_names,
         ids=table.ids,
         split=Repeated("train", len(table)),
-        uris=Repeated("", len(table)),
+        uris=_uris(table),
         hierarchy=hierarchy,
         fingerprint=context.inputs,
         params={"cluster": settings.select("cluster"), "graph": settings.select("graph"), "seed": settings.seed},
@@ -54,13 +54,17 @@ def publication_of(context: StageContext) -> Publication:
     )
 
 
+def _uris(table: FeatureTable) -> Texts:
+    return Repeated("", len(table)) if table.uris is None else table.uris
+
+
 def _held_out(run: RunContents) -> HeldOut | None:
     """The rows of the splits val, test and unlabelled, where the frozen prototypes place them."""
     table = run.held_out
     if table is None:
         return None
     pattern, score = run.held_out_places
-    return HeldOut(table.instance, pattern, score, table.labels, table.ids, table.split_names, Repeated("", len(table)))
+    return HeldOut(table.instance, pattern, score, table.labels, table.ids, table.split_names, _uris(table))
 
 
 def execute(context: StageContext) -> None:

@@ -57,9 +57,9 @@ def test_disk_is_the_sum_of_the_arrays() -> None:
     }
     for stage, size in expected.items():
         assert size <= found[stage].disk_mb * MB <= 1.1 * size + 40_000
-    # Two forms of the weights, the bank, and at most `pool` candidates of each kind for every row.
+    # The weights, the bank, and at most `pool` candidates of each kind for every row.
     assert (
-        2 * weights + vectors <= found["train"].disk_mb * MB <= 2 * weights + vectors + rows * (2 * 40 * 9 + 16) + 1e5
+        weights + vectors <= found["train"].disk_mb * MB <= weights + vectors + rows * (2 * 40 * 9 + 16) + 1e5
     )
 
 
