@@ -92,5 +92,8 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
     """The weights of a saved model, the encoder's included."""
     weights: dict[str, torch.Tensor] = load_file(folder / WEIGHTS)
     if not any(name.startswith(OF_ENCODER) for name in weights):
-        weights |= {OF_ENCODER + name: value for name, value in load_encoder(folder / ENCODER, read_card(folder).encoder).items()}
+        weights |= {
+            OF_ENCODER + name: value
+            for name, value in load_encoder(folder / ENCODER, read_card(folder).encoder).items()
+        }
     return weights

@@ -58,9 +58,7 @@ def test_disk_is_the_sum_of_the_arrays() -> None:
     for stage, size in expected.items():
         assert size <= found[stage].disk_mb * MB <= 1.1 * size + 40_000
     # The weights, the bank, and at most `pool` candidates of each kind for every row.
-    assert (
-        weights + vectors <= found["train"].disk_mb * MB <= weights + vectors + rows * (2 * 40 * 9 + 16) + 1e5
-    )
+    assert weights + vectors <= found["train"].disk_mb * MB <= weights + vectors + rows * (2 * 40 * 9 + 16) + 1e5
 
 
 def test_a_frozen_encoder_leaves_no_bank_and_no_training_of_its_own() -> None:
