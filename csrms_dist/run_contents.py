@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from csrms_dist.art.clustering import Clustering
-from csrms_dist.artefacts.names import CANDIDATES, HELD_OUT, PATTERN, SCORE, SNAPSHOT, TEST_IMAGES, TRAIN_IMAGES
+from csrms_dist.art.outliers import Outliers, Placed
+from csrms_dist.artefacts.names import CANDIDATES, HELD_OUT, SNAPSHOT, TEST_IMAGES, TRAIN_IMAGES
 from csrms_dist.artefacts.run_directory import RunDirectory
-from csrms_dist.basics.arrays import F32, I32
+from csrms_dist.basics.arrays import F32
 from csrms_dist.datasets.image_table import ImageTable
 from csrms_dist.features.feature_table import VECTORS, FeatureTable
 from csrms_dist.hierarchy import snapshot
@@ -77,10 +78,14 @@ class RunContents:
         return Clustering.load(self.directory.open("cluster"))
 
     @property
-    def held_out_places(self) -> tuple[I32, F32]:
-        """(M,) patterns and (M,) scores of the rows of `held_out`."""
+    def held_out_places(self) -> Placed:
+        """Where the rows of `held_out` lie."""
         folder = self.directory.open("cluster") / HELD_OUT
-        return np.load(folder / PATTERN, mmap_mode="r"), np.load(folder / SCORE, mmap_mode="r")
+        return Placed(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in Placed._fields))
+
+    @cached_property
+    def outliers(self) -> Outliers:
+        return Outliers.load(self.directory.open("cluster"))
 
     @cached_property
     def hierarchy(self) -> HierarchyGraph:

@@ -15,6 +15,7 @@ from csrms_dist.hierarchy.build import assemble
 from csrms_dist.hierarchy.graph import ROLE_DOMINATES, ROLE_NAMES, HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import pattern_counts, pattern_shares
 from csrms_dist.hierarchy.snapshot import equal
+from graphstore.figures import Figures
 from graphstore.rows import Rows, strings, text_blocks
 from graphstore.schema import EdgeType, NodeType, Schema
 from graphstore.store import HELD_OUT_SPLITS, INSTANCE_DIGITS, HeldOut, Publication, Texts
@@ -80,8 +81,18 @@ def check_publication(publication: Publication) -> None:
     except (TypeError, ValueError) as error:
         raise refused("params of the publication", str(error), "finite values that JSON can hold") from error
     _check_hierarchy(graph)
+    _check_figures(publication.figures, graph.n_rows, graph.n_classes)
     if others:
         _check_placed(others, graph)
+        _check_figures(others.figures, len(others), graph.n_classes)
+
+
+def _check_figures(figures: Figures | None, n_rows: int, n_classes: int) -> None:
+    for what, values in vars(figures).items() if figures else ():
+        if len(values) != n_rows or not np.isfinite(values).all():
+            raise refused(f"figures.{what}", f"{len(values)} values", f"{n_rows} finite ones")
+        if values.dtype.kind == "i" and not (values.min(initial=0) >= -1 and values.max(initial=-1) < n_classes):
+            raise refused(f"figures.{what}", "a class that is not there", f"-1 to {n_classes - 1}")
 
 
 def _first_repeated(*parts: Texts) -> str | None:

@@ -33,6 +33,7 @@ from csrms_dist.basics.arrays import F32, I32, I64
 from csrms_dist.basics.progress import Progress
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.labels import Membership
+from graphstore.figures import Figures
 from graphstore.queries import NamedQuery
 
 ROW_LIMIT = 10_000
@@ -78,7 +79,7 @@ class HeldOut:
 
     instance: (M,) int64 dense indices, strictly ascending, none of the hierarchy's. pattern: (M,) int32. score: (M,)
     float32. membership: (M, K) CSR, a row of the split unlabelled without an entry. ids, split, uris: M texts, each
-    split one of HELD_OUT_SPLITS.
+    split one of HELD_OUT_SPLITS. figures: as of a Publication, of these M.
     """
 
     instance: I64
@@ -88,6 +89,7 @@ class HeldOut:
     ids: Texts
     split: Texts
     uris: Texts
+    figures: Figures | None = None
 
     def __len__(self) -> int:
         return len(self.instance)
@@ -108,6 +110,7 @@ class Publication:
     created_ms: since 1970.
     held_out: the instances of the other splits, None where there is none.
     extra: rows of another method's types by `table` name.
+    figures: what else is known of the instances; None where nothing was measured.
     """
 
     dataset: str
@@ -125,6 +128,7 @@ class Publication:
     created_ms: int
     held_out: HeldOut | None = None
     extra: Mapping[str, pa.Table] = field(default_factory=dict)
+    figures: Figures | None = None
 
     @property
     def n_instances(self) -> int:

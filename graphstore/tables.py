@@ -20,11 +20,12 @@ from csrms_dist.artefacts.fingerprints import canonical_json
 from csrms_dist.basics.arrays import F32, I64
 from csrms_dist.hierarchy.csr import stored_rows
 from csrms_dist.hierarchy.graph import ROLE_NAMES, HierarchyGraph
+from csrms_dist.hierarchy.look_alikes import look_alikes
 from csrms_dist.hierarchy.pattern_counts import own_shares, pattern_shares, top_shares
-from csrms_dist.hierarchy.relations import looks_like
 from csrms_dist.hierarchy.snapshot import fingerprint_of
 from csrms_dist.labels import Membership
 from graphstore.checks import check_publication, check_tables, refused
+from graphstore.figures import Figures
 from graphstore.rows import Rows, Tables, repeated, strings, text_blocks
 from graphstore.schema import Schema
 from graphstore.store import INSTANCE_DIGITS, HeldOut, Publication
@@ -134,7 +135,7 @@ def _rows(publication: Publication, version: int) -> dict[str, Columns]:
     graph, dataset, run = publication.hierarchy, publication.dataset_key, publication.run_key
     classes = numbered(dataset, np.arange(graph.n_classes))
     patterns = numbered(run, np.arange(graph.n_patterns))
-    alike = looks_like(graph)
+    alike = look_alikes(graph)
     counts, others = graph.counts, publication.held_out
 
     def instances(names: Publication | HeldOut, instance: I64) -> Columns:
@@ -157,24 +158,26 @@ def _rows(publication: Publication, version: int) -> dict[str, Columns]:
 
         return labels.nnz, make
 
-    def in_pattern(rows: HierarchyGraph | HeldOut, difficulty: F32) -> Columns:
+    def in_pattern(rows: HierarchyGraph | HeldOut, difficulty: F32, figures: Figures | None) -> Columns:
+        beside = figures or Figures.none(len(rows.instance))
         return len(rows.instance), lambda start, stop: {
             "from": instance_keys(dataset, rows.instance[start:stop]),
             "to": patterns.take(pa.array(rows.pattern[start:stop])),
             "score": rows.score[start:stop],
             "difficulty": difficulty[start:stop],
+            **beside.columns(start, stop, publication.class_names),
         }
 
     made = {
         "Instance": [instances(publication, graph.instance)],
         "Instance.HAS_LABEL.Class": [has_label(graph.membership, graph.instance)],
-        "Instance.IN_PATTERN.Pattern": [in_pattern(graph, graph.difficulty)],
+        "Instance.IN_PATTERN.Pattern": [in_pattern(graph, graph.difficulty, publication.figures)],
     }
     if others:
         own = own_shares(others.pattern, others.membership, counts, graph.sizes)
         made["Instance"].append(instances(others, others.instance))
         made["Instance.HAS_LABEL.Class"].append(has_label(others.membership, others.instance))
-        made["Instance.IN_PATTERN.Pattern"].append(in_pattern(others, (1.0 - own).astype(np.float32)))
+        made["Instance.IN_PATTERN.Pattern"].append(in_pattern(others, (1.0 - own).astype(np.float32), others.figures))
 
     return {
         **{table: _one_after_the_other(parts) for table, parts in made.items()},
@@ -227,9 +230,13 @@ def _rows(publication: Publication, version: int) -> dict[str, Columns]:
             role=pa.array(ROLE_NAMES).take(pa.array(graph.role.data)),
         ),
         "Class.LOOKS_LIKE.Class": _whole(
-            from_=classes.take(pa.array(stored_rows(alike))),
-            to=classes.take(pa.array(alike.indices)),
-            run=repeated(run, alike.nnz),
-            weight=alike.data,
+            from_=classes.take(pa.array(alike.source)),
+            to=classes.take(pa.array(alike.target)),
+            run=repeated(run, len(alike)),
+            weight=alike.weight,
+            reverse=alike.reverse,
+            lift=alike.lift,
+            images=alike.images,
+            bound=alike.bound,
         ),
     }

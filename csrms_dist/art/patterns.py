@@ -74,7 +74,7 @@ def cluster(
         algorithm=settings.algorithm,
         pattern=found.labels,
         score=found.score,
-        outlier=found.outliers,
+        below_vigilance=found.below,
         prototypes=found.prototypes,
         vigilance=found.vigilance,
         tried=found.tried,

@@ -17,14 +17,15 @@ COARSE = 0.25
 
 @dataclass(frozen=True)
 class LookAlike:
-    """Two classes that share patterns. weight: LOOKS_LIKE, the larger of the two directions.
+    """Two classes that share patterns. lift, images: of LOOKS_LIKE (`hierarchy.look_alikes`).
 
     patterns: the patterns that hold most of both, as (pattern, images of a, images of b).
     """
 
     a: str
     b: str
-    weight: float
+    lift: float
+    images: int
     patterns: Sequence[tuple[int, int, int]]
 
 
@@ -136,8 +137,9 @@ def pattern_lines(metrics: Mapping[str, Any], look_alikes: Sequence[LookAlike]) 
     ]
     if not look_alikes:
         return [*lines, "  no two classes share a pattern"]
-    lines.append("Class pairs that look alike, and the patterns they share")
+    lines.append("Class pairs that look most alike: how often they meet in a pattern, where 1 x is by chance")
     for pair in look_alikes:
         shared = ", ".join(f"pattern {p} ({m} of {pair.a}, {n} of {pair.b})" for p, m, n in pair.patterns)
-        lines.append(f"  {pair.a} ~ {pair.b}   {pair.weight:.4f}   {shared}")
+        images = "1 image" if pair.images == 1 else f"{pair.images:,} images"
+        lines.append(f"  {pair.a} ~ {pair.b}   {pair.lift:.2f} x, {images} of each   {shared}")
     return lines

@@ -19,18 +19,12 @@ EXAMPLE = (
 
 
 def look_alikes(result: RunResult) -> Iterator[LookAlike]:
-    """The most confused pairs of classes, each once, with the patterns that they share most."""
-    seen: set[frozenset[str]] = set()
-    for row in query(result.run, "confused_classes").to_pylist():
-        pair = frozenset((row["class"], row["other"]))
-        if pair in seen:
-            continue
-        seen.add(pair)
-        a, b = sorted(pair)
+    """The pairs of classes that look most alike, with the patterns that they share most."""
+    for row in query(result.run, "confused_classes", limit=PAIRS).to_pylist():
+        a, b = row["class"], row["other"]
         shared = query(result.run, "shared_patterns", {"a": a, "b": b}, limit=PATTERNS_OF_A_PAIR).to_pylist()
-        yield LookAlike(a, b, row["strongest"], [(item["pattern"], item["n_a"], item["n_b"]) for item in shared])
-        if len(seen) == PAIRS:
-            return
+        patterns = [(item["pattern"], item["n_a"], item["n_b"]) for item in shared]
+        yield LookAlike(a, b, row["lift"], row["images"], patterns)
 
 
 def pattern_facts(result: RunResult) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from csrms_dist.datasets.image_column import IMAGE, open_images, stored_images
 from csrms_dist.datasets.image_table import Rejected
 from csrms_dist.errors import DataError, RunDirectoryError
 from csrms_dist.evaluation.classifier import Classifier
+from csrms_dist.evaluation.placement import Placement
 from csrms_dist.features.extraction import THREADS
 from csrms_dist.run_contents import RunContents
 from csrms_dist.training.recipe import TRAIN
@@ -34,10 +35,11 @@ SHOWN = 3
 def predict(run: RunDirectory, *paths: str | Path) -> tuple[pa.Table, list[Rejected]]:
     """Classify image files, folders of them (recursively) and Parquet files of `image` bytes and, if there, `id`.
 
-    Images become RGB at the model's size (bilinear). Returns a table of id, class, probability, graph_class, mean_class
-    and nearest_pattern (in the trained features), and what could not be read; with several labels an image also classes
-    and probabilities, the lists of what is at least as likely as not. The id of a file is its name, of one in a folder
-    its path there; of several paths, the path as it was given leads. Raises DataError when there is no image.
+    Images become RGB at the model's size (bilinear). Returns a table of id, class, probability, graph_class,
+    mean_class, nearest_pattern, resemblance (to that pattern), distance and outlier (unlike all that was trained on),
+    and what could not be read; with several labels an image also classes and probabilities, the lists of what is at
+    least as likely as not. The id of a file is its name, of one in a folder its path there; of several paths, the path
+    as it was given leads. Raises DataError when there is no image.
     """
     torch.set_num_threads(THREADS)
     _refuse_untrained(run)
@@ -46,12 +48,13 @@ def predict(run: RunDirectory, *paths: str | Path) -> tuple[pa.Table, list[Rejec
             raise DataError(
                 shown(str(path)), got="nothing there", expected="an image, a folder of images or a Parquet file"
             )
-    classifier = Classifier(RunContents(run).artefact(TRAIN))
+    contents = RunContents(run)
+    classifier, placement = Classifier(contents.artefact(TRAIN)), Placement(contents)
     rejected: list[Rejected] = []
     parts: list[pa.Table] = []
     with Progress("predict", unit="images") as progress:
         for ids, pixels in _blocks([Path(path) for path in paths], classifier.card.image_shape, rejected):
-            parts.append(_table(classifier, ids, pixels))
+            parts.append(_table(classifier, placement, ids, pixels))
             progress.update(len(ids))
     if not parts:
         reason = (
@@ -68,15 +71,21 @@ def predict(run: RunDirectory, *paths: str | Path) -> tuple[pa.Table, list[Rejec
 
 
 def _refuse_untrained(run: RunDirectory) -> None:
-    """Raise RunDirectoryError for a run on given vectors, which never has a model."""
-    if run.stamp(TRAIN) is None and run.stamp("features") is not None and run.stamp("images") is None:
-        raise RunDirectoryError(
-            run.uri, got="a run on given vectors, which trains nothing", expected="one on images",
-            remedy="name another with --run",
-        )  # fmt: skip
+    """Raise RunDirectoryError for a run that never has a model: on given vectors, or without labels."""
+    if run.stamp(TRAIN) is not None or run.stamp("features") is None:
+        return
+    if run.stamp("images") is None:
+        got = "a run on given vectors"
+    elif not run.facts("features")["labelled"]:
+        got = "a run without labels"
+    else:
+        return
+    raise RunDirectoryError(
+        run.uri, got=f"{got}, which trains nothing", expected="one on labelled images", remedy="name another with --run"
+    )
 
 
-def _table(classifier: Classifier, ids: list[str], pixels: U8) -> pa.Table:
+def _table(classifier: Classifier, placement: Placement, ids: list[str], pixels: U8) -> pa.Table:
     features = classifier.features(pixels)
     found = classifier.predict_features(features)
     names = np.array(classifier.class_names)
@@ -95,10 +104,13 @@ def _table(classifier: Classifier, ids: list[str], pixels: U8) -> pa.Table:
     columns |= {
         f"{head}_class": names[values.argmax(axis=1)] for head, values in found.heads.items() if head != "plain"
     }
-    if classifier.model.prototypes is not None:
-        unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-        prototypes = torch.nn.functional.normalize(classifier.model.prototypes, dim=1).cpu().numpy()
-        columns["nearest_pattern"] = (unit @ prototypes.T).argmax(axis=1)
+    place = placement.place(pixels, features)
+    columns |= {
+        "nearest_pattern": place.pattern,
+        "resemblance": place.score,
+        "distance": place.distance,
+        "outlier": place.outlier,
+    }
     return pa.table(columns)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from csrms_dist.art.outliers import PATTERN_ROWS, PATTERNS
 from csrms_dist.art.patterns import two_level
 from csrms_dist.art.two_level.vigilance import target_patterns
 from csrms_dist.methods.known import part
@@ -35,6 +36,7 @@ PREPARE_S = 6.0e-8  # a value of a vector, scaled and written
 LEARN_S = 1.0e-8  # a learnt row and a pattern, in each step of the search for the vigilance
 SEARCH_STEPS = 6  # of the at most nine, in the mean
 ASSIGN_S = 1.0e-9  # a row and a pattern, in each pass over all rows
+NEAREST_S = 1.6e-10  # a row, one in whose pattern or next to it nearest ones are looked for, and a dimension
 GRAPH_ROW_S = 3.0e-5
 CANDIDATE_S = 1.5e-5
 CANDIDATE_KEY_S = 1.0e-8  # an anchor and a row of its pattern: ranked
@@ -57,7 +59,7 @@ ENGINE_MB, ENGINE_ROW = 100.0, 320
 TABLE_ROW = 5  # an image's split and the offset of its id
 ROW_BYTES = 20  # a row of features/rows.arrow beside its id and labels
 LABEL_BYTES = 4
-CLUSTER_ROW = 9  # pattern, score, outlier
+CLUSTER_ROW = 15  # pattern, score, below the vigilance; distance, outlier, searched
 PROJECTED = 100  # dimensions that are clustered at most
 SNAPSHOT_BYTES, SNAPSHOT_ROW = 60_000, 37
 STORE_BYTES, STORE_ROW = 4_480_000, 200
@@ -219,18 +221,19 @@ def features(o: Outlook) -> Estimate:
 
 
 def cluster(o: Outlook) -> Estimate:
-    """Prepare, learn and assign; at last the rows of the other splits, once and in one process."""
+    """Prepare, learn, assign, find outliers; at last place the rows of the other splits, once and in one process."""
     f, cluster = o.facts, o.settings.cluster
     learnt, clustered = min(f.train, cluster.learn_rows), min(f.dimension, PROJECTED)
     recentre = two_level(cluster, f.train, f.n_classes).recentre
     steps = SEARCH_STEPS if cluster.vigilance == "auto" else 1
     assigned = f.train * o.patterns * (1 + recentre) * ASSIGN_S
     prepared = f.train * f.dimension * PREPARE_S
+    among = PATTERNS * min(PATTERN_ROWS, f.train / max(1, o.patterns)) * f.dimension * NEAREST_S
     actors = hands(cluster.actors, f.train, FEW_ROWS)
     seconds = o.start("cluster", actors) + learnt * o.patterns * steps * LEARN_S
-    seconds += (assigned + prepared) / min(actors, o.cores)
+    seconds += (assigned + prepared + f.train * among) / min(actors, o.cores)
     projection = 4 * f.dimension * clustered if f.dimension > PROJECTED else 0
-    seconds += f.held_out * (o.patterns * ASSIGN_S + f.dimension * PREPARE_S)
+    seconds += f.held_out * (o.patterns * ASSIGN_S + f.dimension * PREPARE_S + among)
     disk = f.images * CLUSTER_ROW + clustered * o.patterns + projection
     memory = o.memory("cluster", f.train)
     # The prepared rows, one byte a value, lie on disk while it works.

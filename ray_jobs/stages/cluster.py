@@ -6,8 +6,9 @@ import numpy as np
 
 from csrms_dist.art import cluster
 from csrms_dist.art.calibration import calibrate
+from csrms_dist.art.outliers import find_outliers
 from csrms_dist.art.two_level.plan import PHASES
-from csrms_dist.artefacts.names import HELD_OUT, PATTERN, SCORE
+from csrms_dist.artefacts.names import HELD_OUT
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.evaluation.report import method_of
 from ray_jobs.on_ray.actors import executor_of
@@ -20,8 +21,8 @@ FAR = 0.2
 
 
 def execute(context: StageContext) -> None:
-    """Write cluster/: the pattern of each row, the frozen prototypes and the scaling; below cluster/held_out/ the
-    patterns of the other splits' rows, which are placed when all is frozen. No label is read."""
+    """Write cluster/: the pattern of each row, frozen prototypes, scaling and outliers; below cluster/held_out/ where
+    the other splits' rows lie, which are placed when all is frozen. No label is read."""
     settings, run = context.settings.cluster, context.run
     table = context.contents.features
     n_classes = table.classes.n_classes or None
@@ -60,12 +61,15 @@ def execute(context: StageContext) -> None:
                 f"cluster.n_patterns: asked for {settings.n_patterns}, got {clustering.n_patterns}, the nearest that "
                 f"{len(table):,} rows and cluster.min_size {settings.min_size} allow"
             )
+        outliers = find_outliers(context.contents.vectors_file, clustering, executor)
         clustering.save(folder)
+        outliers.save(folder)
         if held_out := context.contents.held_out:
             beside = folder / HELD_OUT
             beside.mkdir()
-            for name, values in zip((PATTERN, SCORE), clustering.predict(held_out.vectors), strict=True):
-                np.save(beside / name, values)
+            placed = outliers.place(held_out.vectors, table.vectors, clustering)
+            for name, values in placed._asdict().items():
+                np.save(beside / f"{name}.npy", values)
         facts.update(
-            patterns=clustering.n_patterns, vigilance=clustering.vigilance, outliers=int(clustering.outlier.sum())
+            patterns=clustering.n_patterns, vigilance=clustering.vigilance, outliers=int(outliers.outlier.sum())
         )

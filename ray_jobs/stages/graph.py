@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from csrms_dist.art.surroundings import Surroundings
 from csrms_dist.artefacts.fingerprints import fingerprint
 from csrms_dist.artefacts.names import SNAPSHOT
 from csrms_dist.artefacts.run_directory import RunDirectory
@@ -12,8 +13,11 @@ from csrms_dist.basics.progress import Progress
 from csrms_dist.features.feature_table import VECTORS, FeatureTable
 from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.build import build_hierarchy
+from csrms_dist.hierarchy.graph import HierarchyGraph
+from csrms_dist.hierarchy.support import N_AROUND, support
 from csrms_dist.run_contents import RunContents
 from graphstore import bundle
+from graphstore.figures import Figures
 from graphstore.schema import SCHEMA
 from graphstore.store import HeldOut, Publication, Repeated, Texts
 from graphstore.tables import publication_tables
@@ -50,7 +54,8 @@ def publication_of(context: StageContext) -> Publication:
         features_uri=f"{run.uri}/features/{VECTORS}",
         prototypes_uri=f"{run.uri}/cluster/prototypes.npy",
         created_ms=int(time.time() * 1000),
-        held_out=_held_out(context.contents),
+        held_out=_held_out(context.contents, hierarchy),
+        figures=figures_of(context.contents, hierarchy),
     )
 
 
@@ -58,13 +63,25 @@ def _uris(table: FeatureTable) -> Texts:
     return Repeated("", len(table)) if table.uris is None else table.uris
 
 
-def _held_out(run: RunContents) -> HeldOut | None:
+def figures_of(run: RunContents, graph: HierarchyGraph) -> Figures:
+    """What stands beside the hierarchy of the training rows: outliers, and how well their labels are supported."""
+    around = Surroundings(run.clusters).of_rows(run.vectors, N_AROUND)
+    found = support(around, graph.pattern, graph.membership, graph.counts, graph.sizes)
+    return Figures(run.outliers.distance, run.outliers.outlier, **vars(found))
+
+
+def _held_out(run: RunContents, graph: HierarchyGraph) -> HeldOut | None:
     """The rows of the splits val, test and unlabelled, where the frozen prototypes place them."""
     table = run.held_out
     if table is None:
         return None
-    pattern, score = run.held_out_places
-    return HeldOut(table.instance, pattern, score, table.labels, table.ids, table.split_names, _uris(table))
+    placed = run.held_out_places
+    around = Surroundings(run.clusters).of_rows(table.vectors, N_AROUND)
+    found = support(around, placed.pattern, table.labels, graph.counts, graph.sizes, counted=False)
+    return HeldOut(
+        table.instance, placed.pattern, placed.score, table.labels, table.ids, table.split_names,
+        _uris(table), Figures(placed.distance, placed.outlier, **vars(found)),
+    )  # fmt: skip
 
 
 def execute(context: StageContext) -> None:

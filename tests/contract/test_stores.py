@@ -17,8 +17,8 @@ from csrms_dist.basics.progress import Progress
 from csrms_dist.errors import DataError, StoreError
 from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.hierarchy.graph import HierarchyGraph
+from csrms_dist.hierarchy.look_alikes import look_alikes
 from csrms_dist.hierarchy.pattern_counts import pattern_shares
-from csrms_dist.hierarchy.relations import looks_like
 from csrms_dist.hierarchy.snapshot import equal
 from csrms_dist.labels import LabelSpace, label_lists
 from graphstore.checks import check_publication
@@ -415,7 +415,7 @@ def test_going_back_and_retiring(store: GraphStore) -> None:
     assert before["Pattern"] - left["Pattern"] == gone.n_patterns
     assert before["Instance.IN_PATTERN.Pattern"] - left["Instance.IN_PATTERN.Pattern"] == gone.n_rows
     assert before["Pattern.COVERS.Class"] - left["Pattern.COVERS.Class"] == gone.counts.nnz
-    assert before["Class.LOOKS_LIKE.Class"] - left["Class.LOOKS_LIKE.Class"] == looks_like(gone).nnz
+    assert before["Class.LOOKS_LIKE.Class"] - left["Class.LOOKS_LIKE.Class"] == len(look_alikes(gone))
     assert {name: left[name] for name in ("Dataset", "Class", "Instance", "Instance.HAS_LABEL.Class")} == {
         name: before[name] for name in ("Dataset", "Class", "Instance", "Instance.HAS_LABEL.Class")
     }

@@ -17,6 +17,7 @@ from PIL import Image
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.datasets.layouts.digits import digits
 from csrms_dist.errors import RunDirectoryError
+from csrms_dist.run_contents import RunContents
 from ray_jobs.commands.cli import main
 from ray_jobs.commands.predict import predict
 from tests.end_to_end.harness import ROOM, Run, csrms
@@ -82,7 +83,24 @@ def test_a_folder_with_a_truncated_image(
         assert row["probability"] == pytest.approx(probability, abs=1e-6)
     n_patterns = finished.json("metrics.json")["patterns"]
     assert all(0 <= row["nearest_pattern"] < n_patterns for row in rows)
-    assert set(rows[0]) == {"id", "class", "probability", "graph_class", "mean_class", "nearest_pattern"}
+    assert set(rows[0]) == {
+        "id", "class", "probability", "graph_class", "mean_class", "nearest_pattern", "resemblance", "distance",
+        "outlier",
+    }  # fmt: skip
+    assert all(type(row["outlier"]) is bool and 0 < row["distance"] <= 2 for row in rows)
+
+
+def test_training_images_lie_where_the_graph_has_them(finished: Run, tmp_path: Path) -> None:
+    contents = RunContents(RunDirectory(finished.directory))
+    rows, images, known = contents.features.instance[:40], contents.train_images, contents.outliers
+    for row in rows:
+        Image.fromarray(images.pixels(np.array([row]))[0]).save(tmp_path / f"{row:04d}.png")
+    found, rejected = predict(contents.directory, tmp_path)
+    assert not rejected
+    assert found["nearest_pattern"].to_pylist() == contents.clusters.pattern[:40].tolist()
+    assert found["resemblance"].to_pylist() == pytest.approx(contents.clusters.score[:40].tolist(), abs=1e-6)
+    assert found["distance"].to_pylist() == pytest.approx(known.distance[:40].tolist(), abs=1e-6)
+    assert found["outlier"].to_pylist() == known.outlier[:40].tolist()
 
 
 @pytest.mark.parametrize("layout", ["bytes", "bytes without ids", "struct of bytes"])
@@ -165,11 +183,19 @@ def test_one_path_that_is_not_there_is_said_before_the_others_are_read(
     )
 
 
-def test_a_run_on_given_vectors_has_no_model(tmp_path: Path) -> None:
+def test_a_run_that_trains_nothing_has_no_model(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "mine")
-    with run.writing("features", "f"):
+    with run.writing("features", "f", {"labelled": False}):
         pass
-    with pytest.raises(RunDirectoryError, match="got a run on given vectors, which trains nothing, expected one"):
+    with pytest.raises(RunDirectoryError, match="got a run on given vectors, which trains nothing, expected one on"):
+        predict(run, tmp_path)
+    with run.writing("images", "f"):
+        pass
+    with pytest.raises(RunDirectoryError, match="got a run without labels, which trains nothing"):
+        predict(run, tmp_path)
+    with run.writing("features", "f", {"labelled": True}):
+        pass
+    with pytest.raises(RunDirectoryError, match="has no artefact 'train'; run `csrms train CONFIG`"):
         predict(run, tmp_path)
 
 

@@ -17,13 +17,16 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 
+from csrms_dist.art.surroundings import Surroundings
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.errors import StoreError
 from csrms_dist.hierarchy import snapshot
+from csrms_dist.hierarchy.support import N_AROUND, support
+from csrms_dist.run_contents import RunContents
 from graphstore.embedded.store import EmbeddedStore
 from graphstore.queries import named_queries
 from ray_jobs.commands.cli import main
-from ray_jobs.commands.query import published_run, query
+from ray_jobs.commands.query import published_run
 from tests.end_to_end.harness import CLI, CONFIG, ROOM, SMALL, Run, csrms
 
 pytestmark = ROOM
@@ -98,6 +101,32 @@ def test_an_image_in_its_pattern(finished: Run, ask: Ask) -> None:
     assert row["source_id"] == rows["id"][number].as_py()
     assert row["class"] == str(rows["labels"][number].as_py()[0])
     assert row["pattern"] == int(np.load(finished.path("cluster") / "pattern.npy")[number])
+
+
+def test_outliers_are_as_many_as_the_account_says_and_come_first(ask: Ask, finished: Run) -> None:
+    rows = ask("outliers", "--format", "json").rows
+    flagged = [row["outlier"] for row in rows]
+    assert flagged == sorted(flagged, reverse=True)
+    assert sum(flagged) == finished.json("metrics.json")["hierarchy"]["outliers"]
+    assert f"; {sum(flagged)} outlying images" in finished.said.out
+    assert all(0 < row["distance"] <= 2 for row in rows)
+
+
+def test_what_a_run_stores_of_labels_is_what_its_arrays_give(ask: Ask, finished: Run) -> None:
+    contents = RunContents(RunDirectory(finished.directory))
+    graph, vectors = contents.hierarchy, contents.vectors
+    around = Surroundings(contents.clusters).of_rows(vectors, N_AROUND)
+    found = support(around, graph.pattern, graph.membership, graph.counts, graph.sizes)
+    order = np.lexsort((graph.instance, graph.score, -graph.difficulty, found.support))[:20]
+    rows = ask("hardest", "--limit", "20", "--format", "json").rows
+    assert [row["idx"] for row in rows] == graph.instance[order].tolist()
+    assert [row["support"] for row in rows] == pytest.approx(found.support[order].tolist())
+    names = contents.train_images.label_space.class_names
+    suspects = ask("label_suspects", "--limit", "10000", "--format", "json").rows
+    assert {row["idx"]: (row["label"], row["suggested"]) for row in suspects} == {
+        int(graph.instance[row]): (names[found.doubted[row]], names[found.suggested[row]])
+        for row in np.flatnonzero(found.suggested_share > found.support)
+    }
 
 
 @pytest.mark.parametrize("name", sorted(named_queries()))
@@ -296,14 +325,6 @@ def test_no_other_run_answers_for_the_one_that_was_published(
         with folder.writing("graph", "inputs", {"run": key}):
             pass
         assert published_run(folder, store) == key
-
-
-def test_vectors_without_labels_have_no_graph_to_make(tmp_path: Path) -> None:
-    run = RunDirectory(tmp_path / "run")
-    with run.writing("features", "f", {"labelled": False}):
-        pass
-    with pytest.raises(StoreError, match="got no graph that it published; its vectors have no labels"):
-        query(run, cypher="MATCH (p:Pattern) RETURN p.idx AS pattern")
 
 
 def test_the_runs_of_a_database(finished: Run, ask: Ask) -> None:

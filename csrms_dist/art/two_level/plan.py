@@ -75,7 +75,7 @@ class Found(NamedTuple, Generic[S]):
         return np.maximum(self.pattern, 0)
 
     @property
-    def outliers(self) -> Bools:
+    def below(self) -> Bools:
         """Rows below the vigilance, (N,) bool. One without direction resembles nothing: every vigilance but 0 is above.
 
         A box covers its rows, so that where boxes do not move there are none.

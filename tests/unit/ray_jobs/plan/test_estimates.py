@@ -51,7 +51,7 @@ def test_disk_is_the_sum_of_the_arrays() -> None:
     expected = {
         "images": 1797 * (32 * 32 * 3 + 10),
         "pretrain": weights,
-        "features": vectors + rows * (10 + 4),
+        "features": FACTS.images * (4 * dimension + 10 + 4),
         "cluster": rows * (4 + 4 + 1),
         "control": weights,
     }
