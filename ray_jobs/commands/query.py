@@ -136,7 +136,7 @@ def published_run(run: RunDirectory, store: GraphStore) -> str:
     """
     keys, stamp = [info.key for info in store.runs()], run.stamp("graph")
     if stamp is None:
-        raise StoreError(run.uri, got="no graph that it published", remedy=_to_have_a_graph(run, keys))
+        raise StoreError(run.uri, got="no graph that it published", remedy=_to_have_a_graph(keys))
     key = str(stamp["facts"]["run"])
     if key not in keys:
         raise StoreError(
@@ -146,11 +146,8 @@ def published_run(run: RunDirectory, store: GraphStore) -> str:
     return key
 
 
-def _to_have_a_graph(run: RunDirectory, keys: Sequence[str]) -> str:
-    """The advice for a run without a graph: what publishes one, if anything does."""
-    features = run.stamp("features")
-    if features is not None and not features["facts"]["labelled"]:
-        return "its vectors have no labels, and without them there is no graph: its patterns are in cluster/"
+def _to_have_a_graph(keys: Sequence[str]) -> str:
+    """The advice for a run without a graph."""
     other = ", or name a run of `csrms runs` with --param run=KEY" if keys else ""
     return f"run `csrms graph CONFIG`, which goes on from what is done{other}"
 

@@ -28,7 +28,7 @@ from graphstore.embedded.store import EmbeddedStore
 from graphstore.queries import named_queries
 from ray_jobs.commands.catalogue import FILLED
 from ray_jobs.commands.cli import main
-from ray_jobs.commands.query import published_run, query
+from ray_jobs.commands.query import published_run
 from ray_jobs.stages.predictions import is_held
 from tests.end_to_end.harness import CLI, CONFIG, ROOM, SMALL, Run, csrms
 
@@ -354,14 +354,6 @@ def test_no_other_run_answers_for_the_one_that_was_published(
         with folder.writing("graph", "inputs", {"run": key}):
             pass
         assert published_run(folder, store) == key
-
-
-def test_vectors_without_labels_have_no_graph_to_make(tmp_path: Path) -> None:
-    run = RunDirectory(tmp_path / "run")
-    with run.writing("features", "f", {"labelled": False}):
-        pass
-    with pytest.raises(StoreError, match="got no graph that it published; its vectors have no labels"):
-        query(run, cypher="MATCH (p:Pattern) RETURN p.idx AS pattern")
 
 
 def test_the_runs_of_a_database(finished: Run, ask: Ask) -> None:
