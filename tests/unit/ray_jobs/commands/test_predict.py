@@ -24,7 +24,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def read(path: str) -> tuple[dict[str, np.ndarray], list[Rejected]]:
     rejected: list[Rejected] = []
     found: dict[str, np.ndarray] = {}
-    for ids, images in _blocks(Path(path), (8, 8, 3), rejected):
+    for ids, images in _blocks([Path(path)], (8, 8, 3), rejected):
         found |= dict(zip(ids, images, strict=True))
     return found, rejected
 

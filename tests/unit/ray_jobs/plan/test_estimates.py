@@ -57,10 +57,8 @@ def test_disk_is_the_sum_of_the_arrays() -> None:
     }
     for stage, size in expected.items():
         assert size <= found[stage].disk_mb * MB <= 1.1 * size + 40_000
-    # Two forms of the weights, the bank, and at most `pool` candidates of each kind for every row.
-    assert (
-        2 * weights + vectors <= found["train"].disk_mb * MB <= 2 * weights + vectors + rows * (2 * 40 * 9 + 16) + 1e5
-    )
+    # The weights, the bank, and at most `pool` candidates of each kind for every row.
+    assert weights + vectors <= found["train"].disk_mb * MB <= weights + vectors + rows * (2 * 40 * 9 + 16) + 1e5
 
 
 def test_images_that_are_held_out_are_encoded_and_stored_and_count_no_pass() -> None:

@@ -61,7 +61,7 @@ def test_vectors_without_labels_have_a_graph(cli: Cli, tmp_path: Path) -> None:
         (
             "features.path=columns.parquet",
             3,
-            "columns.parquet: got the columns name, expected the columns id and vector",
+            "columns.parquet: got the columns name, expected a column 'id'",
         ),
         ("features.path=empty.parquet", 3, "empty.parquet: got no rows, expected at least one row"),
         ("train.epoch=3", 2, "unknown key train.epoch; the nearest valid key is train.epochs"),
