@@ -145,7 +145,8 @@ def publication(graph: HierarchyGraph | None = None, run: str = "a", **changes: 
 def fit(n: int) -> dict[str, Any]:
     """Values for all columns of IN_PATTERN of n added images."""
     kind = next(edge for edge in SCHEMA.edges if edge.name == "IN_PATTERN")
-    values = {"FLOAT": np.linspace(0, 1, n, dtype=np.float32), "DOUBLE": np.linspace(0, 1, n), "BOOL": [True] * n}
+    values = {"FLOAT": np.linspace(0, 1, n, dtype=np.float32), "DOUBLE": np.linspace(0, 1, n), "BOOL": [True] * n,
+              "STRING": [""] * n}  # fmt: skip
     return {column.name: values[column.kind] for column in kind.columns}
 
 

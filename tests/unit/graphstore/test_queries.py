@@ -39,7 +39,7 @@ UNPORTABLE = {
     "an index or a slice of a list": r"[\w)\]]\[[^:]*(\d|\.\.)",
     "two labels": r":\w+:\w+",
     "a label expression": r":\w+\s*[|&!]",
-    "WITH ... ORDER BY": r"\bWITH\b(?:(?!RETURN).)*ORDER BY",
+    "WITH ... ORDER BY without LIMIT": r"\bWITH\b(?:(?!RETURN).)*ORDER BY(?:(?!LIMIT|RETURN).)*\b(?:MATCH|RETURN)\b",
     "a path of many steps": r"-\[[^\]]*\*",
     "arithmetic in 32 bits where 1.0 * would make it 64": r"(?<!1\.0\*)\b\w+\.(score|difficulty)\s?[-+*/]",
     "CASE whose first value is whole and another is not": r"\bTHEN -?\d+ (?:WHEN|ELSE)\b[^A-Z]*\d\.\d",
