@@ -8,6 +8,7 @@ from pathlib import Path
 from csrms_dist.artefacts.names import RECORD, STORE
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.errors import ConfigError, RunDirectoryError
+from csrms_dist.hierarchy.settings import KEEP_RUNS
 from graphstore.store import GraphStore
 
 ROOT = "CSRMS_RUNS"
@@ -41,15 +42,18 @@ def run_directory(named: str | Path) -> RunDirectory:
     return RunDirectory(named)
 
 
-def store_of(run: RunDirectory) -> GraphStore:
-    """The run's graph store: Neo4j when NEO4J_URI is set, else the embedded engine below the run directory."""
+def store_of(run: RunDirectory, keep_runs: int = KEEP_RUNS) -> GraphStore:
+    """The run's graph store: Neo4j when NEO4J_URI is set, else the embedded engine below the run directory.
+
+    keep_runs: the runs of a data set that a publication leaves in an embedded one.
+    """
     if os.environ.get("NEO4J_URI"):
         from graphstore.neo4j.store import Neo4jStore
 
         return Neo4jStore.from_environment()
     from graphstore.embedded.store import EmbeddedStore
 
-    return EmbeddedStore(run.path / STORE)
+    return EmbeddedStore(run.path / STORE, keep_runs=keep_runs)
 
 
 def find_run(given: str | Path | None) -> RunDirectory:

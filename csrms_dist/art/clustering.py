@@ -13,6 +13,7 @@ from csrms_dist.art.algorithm import algorithm_of
 from csrms_dist.art.inputs import as_matrix
 from csrms_dist.art.scaling import Scaling, load_scaling, save_scaling
 from csrms_dist.art.settings import ClusterSettings
+from csrms_dist.art.two_level.grain import Grain
 from csrms_dist.art.two_level.incremental import Drift, Growth, grown
 from csrms_dist.art.two_level.learner import Learner
 from csrms_dist.art.two_level.placement import placed, transformed
@@ -34,6 +35,7 @@ class Clustering:
     prototypes: (J, D') int8 directions (spherical) or (J, 2D) uint8 boxes (fuzzy).
     vigilance: the value used.
     tried: (vigilance, patterns) of each step of the search for it.
+    grain: the grain of the rows that the vigilance is the middle of; None where it was not found or not looked for.
     scaling: what the vectors went through.
     zero_rows: rows without a direction; spherical ART learns nothing from them and puts them in pattern 0.
     choice: alpha of Fuzzy ART.
@@ -51,6 +53,7 @@ class Clustering:
     zero_rows: int
     choice: float
     moved: bool = False
+    grain: Grain | None = None
 
     @property
     def learner(self) -> Learner:
@@ -120,6 +123,7 @@ class Clustering:
             "algorithm": self.algorithm,
             "vigilance": self.vigilance,
             "tried": [[rho, count] for rho, count in self.tried],
+            "grain": list(self.grain) if self.grain else None,
             "zero_rows": self.zero_rows,
             "choice": self.choice,
             "moved": self.moved,
@@ -145,6 +149,7 @@ class Clustering:
             vigilance=facts["vigilance"],
             tried=tuple((rho, count) for rho, count in facts["tried"]),
             scaling=scaling,
+            grain=Grain(*facts["grain"]) if facts.get("grain") else None,
             zero_rows=facts["zero_rows"],
             choice=facts["choice"],
             moved=facts["moved"],

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClusterMixin
 
+from csrms_dist.art.calibration import one_for_all
 from csrms_dist.art.fuzzy.adaptive_vigilance import AdaptiveVigilanceART, AdaptiveVigilanceSettings
 from csrms_dist.art.fuzzy.estimator import FuzzyART
 from csrms_dist.art.fuzzy.learner import FuzzyLearner
@@ -145,6 +146,10 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
                 f"learn_rows={plan.learn_rows} and min_size={plan.min_size} allow",
                 stacklevel=3,
             )
+        if plan.vigilance is not None and isinstance(plan.learner, SphericalLearner):
+            share = float(self.sizes_[0] / len(rows))
+            if sentence := one_for_all(rows[: min(len(rows), 2048)], share, plan.vigilance, type(self).__name__):
+                warn(sentence, stacklevel=3)
 
     def predict(self, X: npt.ArrayLike | str | Path, *, nearest: bool = False) -> I32:
         """The pattern of each row of an array or a file, (M,) int32; -1 where the vigilance is not reached.

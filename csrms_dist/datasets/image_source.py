@@ -55,6 +55,16 @@ class Selected:
     def __iter__(self) -> Iterator[Stored]:
         return self.read(self.rows)
 
+    def uris(self) -> pa.StringArray | None:
+        """(N,) where each image lies, None where its reader cannot say."""
+        return uris_of(self.read, self.rows)
+
+
+def uris_of(read: Reader, rows: I64) -> pa.StringArray | None:
+    """(N,) where the images of some rows lie: what a reader's own `uris` says of them, None where it has none."""
+    found: Callable[[I64], pa.StringArray | None] | None = getattr(read, "uris", None)
+    return None if found is None else found(rows)
+
 
 @dataclass(frozen=True)
 class Layout:

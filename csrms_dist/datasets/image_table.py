@@ -24,7 +24,7 @@ from scipy import sparse
 from csrms_dist.basics.arrays import I32, I64, U8, Bools
 from csrms_dist.basics.hashing import texts
 from csrms_dist.datasets.decoding import Shape, Stored, Unreadable, decode, encode_png, in_threads, load, stored_size
-from csrms_dist.datasets.image_source import SPLITS, TRAIN, UNLABELLED, ImageSource
+from csrms_dist.datasets.image_source import SPLITS, TRAIN, UNLABELLED, ImageSource, Selected
 from csrms_dist.datasets.kernels import channel_sums, gather
 from csrms_dist.errors import DataError
 from csrms_dist.labels import LabelSpace, Membership
@@ -72,6 +72,8 @@ class ImageTable:
         """(N,), memory-mapped."""
         self.split: U8 = rows["split"].to_numpy()
         """(N,) index into SPLITS, memory-mapped."""
+        self.uris: pa.StringArray | None = rows["uri"] if "uri" in rows.schema.names else None
+        """(N,) where each image was read from, memory-mapped; None where the layout cannot say."""
         labels = rows["labels"]
         self.membership: Membership = _mapped_membership(
             labels.offsets.to_numpy(), labels.values.to_numpy(), self.label_space.n_classes
@@ -311,7 +313,7 @@ class _Writer:
 
 
 def _write_rows(path: Path, source: ImageSource, kept: Bools, content: hashlib._Hash, shape: Shape) -> str:
-    """Write ids, splits and labels of the kept rows; returns the hash of these and of `content`."""
+    """Write ids, splits, labels and uris of the kept rows; returns the hash of all but the uris, and of `content`."""
     whole = bool(kept.all())
     ids = source.ids if whole else source.ids.filter(pa.array(kept))
     membership = source.membership if whole else source.membership[kept]
@@ -322,7 +324,11 @@ def _write_rows(path: Path, source: ImageSource, kept: Bools, content: hashlib._
     for part in (split, offsets, labels):
         content.update(np.ascontiguousarray(part).data)
     content.update(repr((shape, source.label_space)).encode())
-    batch = pa.record_batch({"id": ids, "split": pa.array(split), "labels": pa.ListArray.from_arrays(offsets, labels)})
+    columns = {"id": ids, "split": pa.array(split), "labels": pa.ListArray.from_arrays(offsets, labels)}
+    uris = source.images.uris() if isinstance(source.images, Selected) else None
+    if uris is not None:
+        columns["uri"] = uris if whole else uris.filter(pa.array(kept))
+    batch = pa.record_batch(columns)
     with pa.OSFile(str(_rows_file(path)), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as file:
         file.write_batch(batch)
     return str(content.hexdigest()[:32])

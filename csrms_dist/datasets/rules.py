@@ -25,6 +25,7 @@ from csrms_dist.datasets.image_source import (
     Reader,
     Selected,
     refuse_repeated,
+    uris_of,
 )
 from csrms_dist.datasets.layouts.layout_format import ALL, SIDES, Found, Rows
 from csrms_dist.datasets.settings import DataSettings
@@ -116,6 +117,21 @@ class _Chained:
             if len(some):
                 yield from reader(some)
             first += n
+
+    def uris(self, rows: I64) -> pa.StringArray | None:
+        """Where the images lie, '' where a reader cannot say; None where none can."""
+        parts: list[pa.StringArray | None] = []
+        sizes, first = [], 0
+        for reader, n in self.readers:
+            some = rows[(rows >= first) & (rows < first + n)] - first
+            parts.append(uris_of(reader, some))
+            sizes.append(len(some))
+            first += n
+        if all(part is None for part in parts):
+            return None
+        return pa.concat_arrays(
+            [pa.array([""] * n, pa.string()) if part is None else part for part, n in zip(parts, sizes, strict=True)]
+        )
 
 
 def _without_classes(found: Found, pool: _Pool, settings: DataSettings) -> Layout:

@@ -122,16 +122,30 @@ def _passes(passes: Mapping[str, int]) -> str:
     return f"{total:,.0f} encoder passes"
 
 
-def method_of(vigilance: float) -> str:
-    """How patterns were found. k-means, which has no vigilance, notes -1, below every cosine."""
-    return f"ART at vigilance {vigilance:.3f}" if vigilance >= 0 else "k-means"
+def method_of(found: Mapping[str, Any]) -> str:
+    """How patterns were found, of the facts of the stage cluster: the vigilance, and where it comes from.
+
+    k-means, which has no vigilance, notes -1, below every cosine. grain: [patterns, lowest, highest vigilance].
+    sought: patterns that a vigilance was searched for. looked_for: the fewest patterns of a grain that was looked for.
+    """
+    vigilance, grain = found["vigilance"], found.get("grain")
+    how = f"ART at vigilance {vigilance:.3f}" if vigilance >= 0 else "k-means"
+    if grain:
+        patterns, low, high = grain
+        return f"{how} (the data's own grain: {patterns} patterns from vigilance {low:.2f} to {high:.2f})"
+    if not found.get("sought"):
+        return how
+    why, fewest = "", found.get("looked_for", 0)
+    if fewest:
+        why = ", as the data has no grain of its own" + (f" of {fewest} patterns or more" if fewest > 1 else "")
+    return f"{how} (searched for about {found['sought']} patterns{why})"
 
 
 def pattern_lines(metrics: Mapping[str, Any], look_alikes: Sequence[LookAlike]) -> list[str]:
     """Patterns found, and which classes look alike and why."""
     hierarchy = metrics["hierarchy"]
     lines = [
-        f"Patterns: {metrics['patterns']} found by {method_of(metrics['vigilance'])}, "
+        f"Patterns: {metrics['patterns']} found by {method_of(metrics)}, "
         f"{hierarchy['dominated_patterns']} dominated by one class, {hierarchy['mixed_patterns']} mixed; "
         f"{hierarchy['outliers']} outlying images"
     ]

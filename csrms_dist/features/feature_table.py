@@ -38,6 +38,7 @@ class FeatureTable:
     membership: (N, K), or None without labels.
     label_space: the classes, or None without labels.
     split: (N,) uint8, index into SPLITS; None: all rows are of training.
+    uris: (N,) Arrow strings, where each instance lies; None where nobody said.
     """
 
     vectors: F32
@@ -47,6 +48,7 @@ class FeatureTable:
     membership: Membership | None = None
     label_space: LabelSpace | None = None
     split: U8 | None = None
+    uris: pa.Array | None = None
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -80,7 +82,7 @@ class FeatureTable:
 
     def save(self, folder: Path) -> None:
         """Write rows.arrow and, unless it is there already, vectors.npy."""
-        write_rows(folder, self.instance, self.part, self.ids, self.membership, self.label_space, self.split)
+        write_rows(folder, self.instance, self.part, self.ids, self.membership, self.label_space, self.split, self.uris)
         if not (folder / VECTORS).exists():
             np.save(folder / VECTORS, self.vectors)
 
@@ -104,7 +106,8 @@ class FeatureTable:
             membership = None if self.membership is None else self.membership[rows]
             split = None if self.split is None or place == folder else self.split[rows]
             ids = self.ids.take(pa.array(rows))
-            write_rows(place, self.instance[rows], self.part[rows], ids, membership, self.label_space, split)
+            uris = None if self.uris is None else self.uris.take(pa.array(rows))
+            write_rows(place, self.instance[rows], self.part[rows], ids, membership, self.label_space, split, uris)
         whole.unlink(missing_ok=True)
         return int((~train).sum())
 
@@ -129,6 +132,7 @@ class FeatureTable:
             membership,
             space,
             rows["split"].combine_chunks().to_numpy() if "split" in rows.column_names else None,
+            rows["uri"].combine_chunks() if "uri" in rows.column_names else None,
         )
 
 
@@ -140,11 +144,14 @@ def write_rows(
     membership: Membership | None,
     label_space: LabelSpace | None,
     split: U8 | None = None,
+    uris: pa.Array | None = None,
 ) -> None:
     """Write the topology of a feature table."""
     columns = {"instance": pa.array(instance), "part": pa.array(part), "id": ids}
     if split is not None:
         columns["split"] = pa.array(split)
+    if uris is not None:
+        columns["uri"] = uris
     metadata = None
     if membership is not None and label_space is not None:
         offsets = pa.array(np.asarray(membership.indptr, np.int32))

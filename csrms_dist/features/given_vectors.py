@@ -27,6 +27,7 @@ from csrms_dist.features.vector_column import first_misfit, holds_numbers
 from csrms_dist.features.vector_files import SUFFIXES, Columns, open_columns
 from csrms_dist.labels import LabelRows, LabelSpace, Membership, checked_labels, membership_from_csr
 
+URI = "uri"
 _ROWS = 4096  # of the user's file in memory at once
 
 
@@ -43,6 +44,8 @@ def read_vectors(
     vectors. A row without a label (null, NaN, -1) is of the split unlabelled; where no row has any, the table has no
     labels, and unlabelled rows are rows of training. The file's metadata (`label_space`: JSON with `class_names`; or
     Hugging Face's) or the column `class_name` (beside `label`) names the classes; otherwise their index does.
+
+    A column `uri` goes into the graph.
 
     Raises DataError for a missing file or column, repeated ids, vectors of unequal width, values that float32 cannot
     hold, labels and splits that are none, naming the row, and a table without a training row.
@@ -125,7 +128,14 @@ class _Reader:
         part = np.zeros(self.n, np.int32)
         instance = np.arange(self.n, dtype=np.int64)
         given = None if (split == TRAIN).all() else split
-        return FeatureTable(vectors, instance, part, ids, membership, space, given)
+        return FeatureTable(vectors, instance, part, ids, membership, space, given, self._uris())
+
+    def _uris(self) -> pa.Array | None:
+        """The column `uri`, where the user has one: a row without is ''."""
+        if URI not in self.schema.names:
+            return None
+        blocks = (texts_of(self.file.path, URI, batch.column(0), first) for first, batch in self._batches(URI))
+        return pa.concat_arrays([pc.fill_null(block, "").cast(pa.string()) for block in blocks])
 
     def facts(self) -> VectorFacts:
         vectors = next(self._batches(self.vector), None)

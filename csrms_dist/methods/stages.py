@@ -14,7 +14,7 @@ IMAGES = Stage(
     settings=("data",),
     outside=f"{_JOBS}.outside:images",
     estimate=f"{_ESTIMATES}:images",
-    format=3,
+    format=4,
 )
 PRETRAIN = Stage(
     "pretrain",
@@ -39,7 +39,7 @@ GIVEN_FEATURES = Stage(
     settings=("features",),
     outside=f"{_JOBS}.outside:vectors",
     estimate=f"{_ESTIMATES}:given_vectors",
-    format=3,
+    format=4,
 )
 CLUSTER = Stage(
     "cluster",
@@ -83,6 +83,7 @@ EVALUATE = Stage(
     f"{_JOBS}.evaluate:execute",
     requires=("images", "pretrain", "features", "cluster", "graph", "train", "control"),
     settings=("seed", "evaluate", "graph", "sampling", "method"),
+    held=f"{_JOBS}.predictions:is_held",
     estimate=f"{_ESTIMATES}:evaluate",
     format=3,
     needs_labels=True,

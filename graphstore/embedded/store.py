@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from csrms_dist.basics.progress import Progress
 from csrms_dist.errors import ConfigError, StoreError
+from csrms_dist.hierarchy.settings import KEEP_RUNS
 from graphstore.additions import addition_tables, check_against
 from graphstore.backend import (
     Backend,
@@ -40,9 +41,6 @@ from graphstore.schema import SCHEMA, Schema
 from graphstore.store import Addition, Publication, RunInfo, dataset_of, folder_name
 from graphstore.tables import publication_tables
 
-KEPT_RUNS = 3
-"""Runs of a data set that are kept unless told."""
-
 
 class EmbeddedStore(Backend):
     """A GraphStore in a local folder, without a server.
@@ -52,7 +50,7 @@ class EmbeddedStore(Backend):
     Several processes may read while one publishes; a second publisher is refused. The object may be pickled.
     """
 
-    def __init__(self, folder: str | Path, schema: Schema = SCHEMA, keep_runs: int = KEPT_RUNS) -> None:
+    def __init__(self, folder: str | Path, schema: Schema = SCHEMA, keep_runs: int = KEEP_RUNS) -> None:
         if keep_runs < 1:
             raise ConfigError("keep_runs", got=str(keep_runs), expected="1 or more")
         self.folder = Path(folder).absolute()

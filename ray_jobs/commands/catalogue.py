@@ -8,11 +8,13 @@ from graphstore.queries import NamedQuery, named_queries
 
 TOP = 100
 """How many a query for the first ones gives, unless told."""
+FILLED = ("run", "addition")
+"""Parameters that are filled in unless given."""
 
 
 def shown(wanted: Sequence[str]) -> list[str]:
     """The parameters that a user must give, as the user knows them."""
-    return ["id" if name == "instance" else name for name in wanted if name != "run"]
+    return ["id" if name == "instance" else name for name in wanted if name not in FILLED]
 
 
 def catalogue() -> str:

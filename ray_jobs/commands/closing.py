@@ -32,7 +32,7 @@ def pattern_facts(result: RunResult) -> dict[str, Any]:
     graph, clusters = result.run.facts("graph"), result.run.facts("cluster")
     mixed = graph["patterns"] - graph["dominated"]
     hierarchy = {"dominated_patterns": graph["dominated"], "mixed_patterns": mixed, "outliers": clusters["outliers"]}
-    return {"patterns": graph["patterns"], "vigilance": clusters["vigilance"], "hierarchy": hierarchy}
+    return {**clusters, "patterns": graph["patterns"], "hierarchy": hierarchy}
 
 
 def closing_text(result: RunResult) -> str:
@@ -47,7 +47,7 @@ def closing_text(result: RunResult) -> str:
     else:
         facts = result.run.facts("cluster")
         lines.append(
-            f"Patterns: {facts['patterns']} found by {method_of(facts['vigilance'])}; {facts['outliers']} outliers; "
+            f"Patterns: {facts['patterns']} found by {method_of(facts)}; {facts['outliers']} outliers; "
             "there are no labels, so nothing was trained"
         )
         asked = ["patterns", "members --param pattern=0", "outliers --limit 20"]

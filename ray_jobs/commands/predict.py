@@ -71,12 +71,18 @@ def predict(run: RunDirectory, *paths: str | Path) -> tuple[pa.Table, list[Rejec
 
 
 def _refuse_untrained(run: RunDirectory) -> None:
-    """Raise RunDirectoryError for a run on given vectors, which never has a model."""
-    if run.stamp(TRAIN) is None and run.stamp("features") is not None and run.stamp("images") is None:
-        raise RunDirectoryError(
-            run.uri, got="a run on given vectors, which trains nothing", expected="one on images",
-            remedy="name another with --run",
-        )  # fmt: skip
+    """Raise RunDirectoryError for a run that never has a model: on given vectors, or without labels."""
+    if run.stamp(TRAIN) is not None or run.stamp("features") is None:
+        return
+    if run.stamp("images") is None:
+        got = "a run on given vectors"
+    elif not run.facts("features")["labelled"]:
+        got = "a run without labels"
+    else:
+        return
+    raise RunDirectoryError(
+        run.uri, got=f"{got}, which trains nothing", expected="one on labelled images", remedy="name another with --run"
+    )
 
 
 def _table(classifier: Classifier, placement: Placement, ids: list[str], pixels: U8) -> pa.Table:

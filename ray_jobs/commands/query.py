@@ -14,9 +14,10 @@ from csrms_dist.artefacts.names import STORE
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.errors import ConfigError, StoreError
 from graphstore.cypher import parameters as parameters_of
+from graphstore.predictions import KIND as PREDICTIONS
 from graphstore.queries import named_query
 from graphstore.store import LONG_S, NO_LIMIT, ROW_LIMIT, TIMEOUT_S, GraphStore, is_truncated
-from ray_jobs.commands.catalogue import TOP, shown
+from ray_jobs.commands.catalogue import FILLED, TOP, shown
 from ray_jobs.places import store_of
 
 LISTED = 10
@@ -65,9 +66,10 @@ def query(
 ) -> pa.Table:
     """Answer a named query or a Cypher text as an Arrow table of at most `limit` rows (None: 10,000), in at most 10 s.
 
-    $run is what the run directory published unless given; $top of a query for the first ones is `limit` (None: 100).
-    The parameter `id` of a query about one image is the user's own id. everything: as many rows as there are, or
-    `limit`, in at most ten minutes. `graphstore.store.is_truncated` tells whether there were more.
+    $run is what the run directory published unless given, $addition what it added to that, or else the newest; $top of
+    a query for the first ones is `limit` (None: 100). The parameter `id` of a query about one image is the user's own
+    id. everything: as many rows as there are, or `limit`, in at most ten minutes. `graphstore.store.is_truncated` tells
+    whether there were more.
 
     Raises ConfigError for an unknown query or a parameter that is unknown, missing or of the wrong kind, and names a
     class or a run that is not there; StoreError for what the store refuses or does not hold. Both are one sentence.
@@ -95,6 +97,8 @@ def query(
         if named:
             _check_runs(store, chosen)
             _check_classes(store, given)
+            if "addition" in wanted:
+                given["addition"] = _predictions(run, store, given)
         if "instance" in wanted and "id" in given:
             key = given.get("run") or published_run(run, store)
             given["instance"] = store.resolve_instance(str(given.pop("id")), key)
@@ -132,7 +136,7 @@ def published_run(run: RunDirectory, store: GraphStore) -> str:
     """
     keys, stamp = [info.key for info in store.runs()], run.stamp("graph")
     if stamp is None:
-        raise StoreError(run.uri, got="no graph that it published", remedy=_to_have_a_graph(run, keys))
+        raise StoreError(run.uri, got="no graph that it published", remedy=_to_have_a_graph(keys))
     key = str(stamp["facts"]["run"])
     if key not in keys:
         raise StoreError(
@@ -142,11 +146,8 @@ def published_run(run: RunDirectory, store: GraphStore) -> str:
     return key
 
 
-def _to_have_a_graph(run: RunDirectory, keys: Sequence[str]) -> str:
-    """The advice for a run without a graph: what publishes one, if anything does."""
-    features = run.stamp("features")
-    if features is not None and not features["facts"]["labelled"]:
-        return "its vectors have no labels, and without them there is no graph: its patterns are in cluster/"
+def _to_have_a_graph(keys: Sequence[str]) -> str:
+    """The advice for a run without a graph."""
     other = ", or name a run of `csrms runs` with --param run=KEY" if keys else ""
     return f"run `csrms graph CONFIG`, which goes on from what is done{other}"
 
@@ -161,11 +162,26 @@ def _to_find_it(run: RunDirectory, keys: Sequence[str]) -> str:
     return "run `csrms graph CONFIG` again" + (", or name another with --param run=KEY" if keys else "")
 
 
+def _predictions(run: RunDirectory, store: GraphStore, given: Mapping[str, Any]) -> str:
+    """The key of the predictions that are asked about: those given, else the run directory's own, else the newest."""
+    keys = [info.key for info in store.additions(given["run"]) if (info.kind, info.status) == (PREDICTIONS, "ready")]
+    if not keys:
+        raise StoreError(
+            f"run {given['run']}", got="no predictions that were added to it",
+            remedy="run `csrms evaluate CONFIG` first, or name another run with --param run=KEY",
+        )  # fmt: skip
+    key = given.get("addition")
+    if key and key not in keys:
+        raise ConfigError("parameter addition", got=repr(key), expected="one of " + _listed(keys))
+    own = (run.stamp("evaluate") or {"facts": {}})["facts"].get("addition")
+    return str(key or (own if own in keys else keys[-1]))
+
+
 def _check_names(wanted: Sequence[str], given: Mapping[str, Any]) -> None:
     known = shown(wanted)
     for name in wanted:
         said = "id" if name == "instance" else name
-        if name != "run" and name not in given and said not in given:
+        if name not in FILLED and name not in given and said not in given:
             raise ConfigError(
                 f"parameter {said}", got="no value", expected=f"values for {', '.join(known)}",
                 remedy=f"add --param {said}=...",
@@ -174,7 +190,7 @@ def _check_names(wanted: Sequence[str], given: Mapping[str, Any]) -> None:
         if name not in (*wanted, *known):
             raise ConfigError(
                 f"unknown parameter {name}",
-                expected=" or ".join([*known, "run"] if "run" in wanted else known) or "none",
+                expected=" or ".join([*known, *(name for name in FILLED if name in wanted)]) or "none",
             )
 
 

@@ -9,11 +9,15 @@ import pyarrow as pa
 from csrms_dist.basics.progress import Progress
 from csrms_dist.errors import StoreError
 from graphstore.embedded.store import EmbeddedStore
-from graphstore.store import GraphStore
+from graphstore.store import AdditionInfo, GraphStore
 
 
 def listing(store: GraphStore) -> pa.Table:
-    """One row a run: key, whether it is live, status, created (UTC), counts, vigilance."""
+    """One row a run: key, whether it is live, status, created (UTC), counts, vigilance, additions.
+
+    additions: `kind:fingerprint` of each, oldest first, which stands behind the run's key in its own; what is not ready
+    with its status.
+    """
     infos = store.runs()
     return pa.table(
         {
@@ -25,8 +29,14 @@ def listing(store: GraphStore) -> pa.Table:
             "patterns": pa.array([info.n_patterns for info in infos], pa.int64()),
             "classes": pa.array([info.n_classes for info in infos], pa.int64()),
             "vigilance": pa.array([info.vigilance for info in infos], pa.float64()),
+            "additions": [", ".join(map(_named, store.additions(info.key))) for info in infos],
         }
     )
+
+
+def _named(addition: AdditionInfo) -> str:
+    state = "" if addition.status == "ready" else f" ({addition.status})"
+    return addition.key.removeprefix(f"{addition.run}:") + state
 
 
 def write_bundle(store: GraphStore, folder: str | Path) -> int:

@@ -292,7 +292,7 @@ def train(o: Outlook) -> Estimate:
     seconds += o.training("train", images, settings.epochs, o.rates.method, workers, not o.frozen)
     bank = 0 if o.frozen else 4 * f.train * f.dimension
     heads = 4 * (f.dimension * f.dimension + 2 * f.dimension * (f.n_classes or 1))
-    disk = 2 * o.weights() + heads + bank + 4 * o.patterns * f.dimension
+    disk = o.weights() + heads + bank + 4 * o.patterns * f.dimension
     disk += f.train * sum(each * CANDIDATE_BYTES + CANDIDATE_ROW / 2 for each in kept)
     memory = o.training_mb("train", settings.batch_size, workers)
     passes = Passes(backward=0 if o.frozen else images)

@@ -21,6 +21,7 @@ from csrms_dist.training.recipe import CONTROL, TRAIN
 from ray_jobs.on_ray.actors import executor_of
 from ray_jobs.settings import FEW_IMAGES, hands
 from ray_jobs.stages.context import StageContext
+from ray_jobs.stages.predictions import ADDITION, add_predictions
 from ray_jobs.stop_points import passed
 
 BLOCK = 4096
@@ -28,7 +29,7 @@ BLOCK = 4096
 
 
 def execute(context: StageContext) -> None:
-    """Write evaluate/predictions.parquet and the run's metrics.json (docs/metrics.md)."""
+    """Write evaluate/predictions.parquet and the run's metrics.json (docs/metrics.md); add the answers to its graph."""
     run, settings = context.contents, context.settings
     torch.set_num_threads(THREADS)
     has_control = context.run.stamp(CONTROL) is not None and CONTROL in context.requires
@@ -45,7 +46,8 @@ def execute(context: StageContext) -> None:
     )
     metrics = figures(run, asked, answers)
     control = answers[CONTROL, TEST].plain if has_control else None
-    with context.run.writing("evaluate", context.inputs) as folder:
+    facts = {ADDITION: add_predictions(context, answers)}
+    with context.run.writing("evaluate", context.inputs, facts) as folder:
         pq.write_table(prediction_table(run.test_images, answers[TRAIN, TEST], control), folder / PREDICTIONS)
         (folder / METRICS).write_text(json.dumps(metrics, sort_keys=True, allow_nan=False))
     context.run.write_json(METRICS, metrics)

@@ -143,7 +143,16 @@ def _write_rows(folder: Path, parts: Sequence[_Part]) -> None:
     ids = pa.concat_arrays([part.table.ids.take(part.rows) for part in parts])
     membership = sparse.vstack([part.table.membership[part.rows] for part in parts], format="csr")
     other = None if (split == TRAIN).all() else split
-    write_rows(folder, instance, np.zeros(len(instance), np.int32), ids, membership, space, other)
+    uris = None
+    if any(part.table.uris is not None for part in parts):
+        uris = pa.concat_arrays([_uris(part) for part in parts])
+    write_rows(folder, instance, np.zeros(len(instance), np.int32), ids, membership, space, other, uris)
+
+
+def _uris(part: _Part) -> pa.StringArray:
+    if part.table.uris is None:
+        return pa.array([""] * len(part.rows), pa.string())
+    return part.table.uris.take(part.rows)
 
 
 def _encoded(context: StageContext, counts: Sequence[int], dimension: int) -> Iterator[tuple[int, int, F32]]:

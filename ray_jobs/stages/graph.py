@@ -10,7 +10,7 @@ from csrms_dist.artefacts.fingerprints import fingerprint
 from csrms_dist.artefacts.names import SNAPSHOT
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.progress import Progress
-from csrms_dist.features.feature_table import VECTORS
+from csrms_dist.features.feature_table import VECTORS, FeatureTable
 from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.hierarchy.graph import HierarchyGraph
@@ -19,7 +19,7 @@ from csrms_dist.run_contents import RunContents
 from graphstore import bundle
 from graphstore.figures import Figures
 from graphstore.schema import SCHEMA
-from graphstore.store import HeldOut, Publication, Repeated
+from graphstore.store import HeldOut, Publication, Repeated, Texts
 from graphstore.tables import publication_tables
 from ray_jobs.places import store_of
 from ray_jobs.stages.context import StageContext
@@ -46,7 +46,7 @@ def publication_of(context: StageContext) -> Publication:
         class_names=table.classes.class_names,
         ids=table.ids,
         split=Repeated("train", len(table)),
-        uris=Repeated("", len(table)),
+        uris=_uris(table),
         hierarchy=hierarchy,
         fingerprint=context.inputs,
         params={"cluster": settings.select("cluster"), "graph": settings.select("graph"), "seed": settings.seed},
@@ -57,6 +57,10 @@ def publication_of(context: StageContext) -> Publication:
         held_out=_held_out(context.contents, hierarchy),
         figures=figures_of(context.contents, hierarchy),
     )
+
+
+def _uris(table: FeatureTable) -> Texts:
+    return Repeated("", len(table)) if table.uris is None else table.uris
 
 
 def figures_of(run: RunContents, graph: HierarchyGraph) -> Figures:
@@ -76,15 +80,15 @@ def _held_out(run: RunContents, graph: HierarchyGraph) -> HeldOut | None:
     found = support(around, placed.pattern, table.labels, graph.counts, graph.sizes, counted=False)
     return HeldOut(
         table.instance, placed.pattern, placed.score, table.labels, table.ids, table.split_names,
-        Repeated("", len(table)), Figures(placed.distance, placed.outlier, **vars(found)),
+        _uris(table), Figures(placed.distance, placed.outlier, **vars(found)),
     )  # fmt: skip
 
 
 def execute(context: StageContext) -> None:
     """Publish the run to the store and write graph/snapshot from what the store answers."""
-    run = context.run
+    run, keep_runs = context.run, context.settings.graph.keep_runs
     publication = publication_of(context)
-    with Progress("graph", unit="rows") as progress, store_of(run) as store:
+    with Progress("graph", unit="rows") as progress, store_of(run, keep_runs) as store:
         key = store.publish(publication, progress)
         hierarchy = publication.hierarchy
         facts = {
@@ -101,10 +105,10 @@ def execute(context: StageContext) -> None:
 
 
 def is_held(run: RunDirectory) -> bool:
-    """Whether the store still has the run that the stage published, whole."""
-    key = run.facts("graph")["run"]
+    """Whether the store still has the run that the stage published, whole and of this schema."""
+    whole = run.facts("graph")["run"], "ready", SCHEMA.version
     with store_of(run) as store:
-        return any(info.key == key and info.status == "ready" for info in store.runs())
+        return any((info.key, info.status, info.schema_version) == whole for info in store.runs())
 
 
 def write_bundle(context: StageContext, folder: str | Path) -> int:

@@ -14,8 +14,8 @@ from csrms_dist.methods.protocol import MethodSpec, Stage
 if TYPE_CHECKING:
     from ray_jobs.settings import RunSettings
 
-# Keys that change who computes, not what: left out of fingerprints.
-SCHEDULE_KEYS = ("actors",)
+# Keys that change who computes or what is kept, not what comes out: left out of fingerprints.
+SCHEDULE_KEYS = ("actors", "keep_runs")
 
 CONTROL = "control"
 

@@ -142,6 +142,13 @@ def publication(graph: HierarchyGraph | None = None, run: str = "a", **changes: 
     return Publication(**(parts | changes))
 
 
+def fit(n: int) -> dict[str, Any]:
+    """Values for all columns of IN_PATTERN of n added images."""
+    kind = next(edge for edge in SCHEMA.edges if edge.name == "IN_PATTERN")
+    values = {"FLOAT": np.linspace(0, 1, n, dtype=np.float32), "DOUBLE": np.linspace(0, 1, n), "BOOL": [True] * n}
+    return {column.name: values[column.kind] for column in kind.columns}
+
+
 def totals(store: GraphStore, timeout_s: float = TIMEOUT_S) -> dict[str, int]:
     """The number of nodes and edges of each kind."""
     return {kind: store.query(text, timeout_s=timeout_s)["n"][0].as_py() for kind, text in SCHEMA.counting()}

@@ -17,9 +17,17 @@ from csrms_dist.labels import label_lists
 from graphstore.added_images import HAS_LABEL, IN_PATTERN, INSTANCE, image_rows, next_index
 from graphstore.predictions import CONFUSED_WITH, KIND, PREDICTED, confused, predicted, stored_keys
 from graphstore.queries import named_queries
-from graphstore.schema import SCHEMA
 from graphstore.store import Addition, GraphStore
-from tests.contract.hierarchies import HOSTILE_NAMES, ask, hierarchy, hostile_names, publication, reclustered, totals
+from tests.contract.hierarchies import (
+    HOSTILE_NAMES,
+    ask,
+    fit,
+    hierarchy,
+    hostile_names,
+    publication,
+    reclustered,
+    totals,
+)
 
 FINGERPRINT = "0123456789abcdef" * 2
 GRAPH = hierarchy()
@@ -52,13 +60,6 @@ def images(run: str, start: int, n: int = 3, digit: str = "a", **changes: Any) -
         "fit": fit(n),
     }
     return Addition(run, "images", digit * 32, image_rows(run, **(parts | changes)))
-
-
-def fit(n: int) -> dict[str, Any]:
-    """Values for all columns of IN_PATTERN."""
-    kind = next(edge for edge in SCHEMA.edges if edge.name == "IN_PATTERN")
-    values = {"FLOAT": np.linspace(0, 1, n, dtype=np.float32), "DOUBLE": np.linspace(0, 1, n), "BOOL": [True] * n}
-    return {column.name: values[column.kind] for column in kind.columns}
 
 
 def answers_of(store: GraphStore, run: str, graph: HierarchyGraph) -> dict[str, Any]:

@@ -5,23 +5,31 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from csrms_dist.basics.progress import Progress
 from csrms_dist.errors import RunDirectoryError, StoreError
 from csrms_dist.hierarchy.snapshot import equal
 from graphstore.embedded.store import EmbeddedStore
+from graphstore.predictions import PREDICTED
 from graphstore.schema import SCHEMA
-from graphstore.store import GraphStore
+from graphstore.store import Addition, GraphStore
 from tests.contract.hierarchies import HOSTILE_NAMES, ask, hierarchy, hostile_names, publication, totals
 from tests.contract.neo4j_server import Connection, server, variables
 
 
 def fill(store: GraphStore) -> list[str]:
-    """Two data sets, one with two runs, with names of every kind."""
+    """Two data sets, one with an addition and one with two runs, with names of every kind."""
     graph, names = hostile_names()
+    plain = publication(hierarchy(3), "a", dataset="plain")
+    store.publish(plain)
+    image, label = f"{plain.dataset_key}/{plain.hierarchy.instance[0]:012d}", f"{plain.dataset_key}#1"
+    answer = {"from": [image], "to": [label], "probability": np.ones(1, np.float32), "rank": [1]}
+    store.add(Addition(plain.run_key, "predictions", "0" * 16, {PREDICTED: pa.table(answer)}))
     return [
-        store.publish(publication(hierarchy(3), "a", dataset="plain")),
+        plain.run_key,
         store.publish(publication(graph, "b", dataset=HOSTILE_NAMES[2], **names)),
         store.publish(publication(graph, "c", dataset=HOSTILE_NAMES[2], **names)),
     ]
@@ -64,6 +72,7 @@ def test_an_imported_bundle_is_the_store(tmp_path: Path) -> None:
                 for run in runs:
                     assert equal(store.export(run), embedded.export(run))
                     assert ask(store, "dominance", run=run) == ask(embedded, "dominance", run=run)
+                    assert store.additions(run) == embedded.additions(run)
                 assert fill(store) == runs  # what was imported is confirmed, not loaded again
                 assert totals(store) == totals(embedded)
                 graph = hierarchy(3)

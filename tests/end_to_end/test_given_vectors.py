@@ -54,6 +54,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Given:
     ids, rows, label = vectors()
     names = np.array(["cat", "dog", "eel"])[label]
     columns = {"id": ids, "vector": pa.array(list(rows)), "label": label, "class_name": names}
+    columns["uri"] = [f"s3://shop/{n}" if n % 2 else None for n in range(N)]
     return Given(tmp_path_factory.mktemp("labelled"), columns)
 
 
@@ -63,6 +64,11 @@ def test_labelled_vectors_become_a_graph(labelled: Given) -> None:
     assert "Graph database: " in labelled.said.out
     assert "csrms query confused_classes --run runs/given" in labelled.said.out
     assert not (labelled.folder / "runs" / "given" / "metrics.json").exists()
+
+
+def test_addresses_of_the_users_own_are_in_the_graph(labelled: Given) -> None:
+    found = [labelled.ask("instance", "--param", f"id={vectors()[0][n]}")[0]["uri"] for n in (7, 8)]
+    assert found == ["s3://shop/7", ""]
 
 
 def test_classes_that_share_patterns_are_confused(labelled: Given) -> None:
@@ -160,6 +166,7 @@ def divided(tmp_path_factory: pytest.TempPathFactory) -> Given:
         "label": pa.array([*label.tolist(), *(None if n % 3 == 2 else int(k) for n, k in enumerate(label))]),
         "split": ["train"] * N + [["val", "test"][n % 2] for n in range(N)],
         "class_name": [*np.array(["cat", "dog", "eel"])[label], *np.array(["cat", "dog", "eel"])[label]],
+        "uri": [f"s3://shop/{n}" if n % 2 else None for n in range(N)] * 2,
     }
     return Given(tmp_path_factory.mktemp("divided"), columns)
 

@@ -183,11 +183,19 @@ def test_one_path_that_is_not_there_is_said_before_the_others_are_read(
     )
 
 
-def test_a_run_on_given_vectors_has_no_model(tmp_path: Path) -> None:
+def test_a_run_that_trains_nothing_has_no_model(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "mine")
-    with run.writing("features", "f"):
+    with run.writing("features", "f", {"labelled": False}):
         pass
-    with pytest.raises(RunDirectoryError, match="got a run on given vectors, which trains nothing, expected one"):
+    with pytest.raises(RunDirectoryError, match="got a run on given vectors, which trains nothing, expected one on"):
+        predict(run, tmp_path)
+    with run.writing("images", "f"):
+        pass
+    with pytest.raises(RunDirectoryError, match="got a run without labels, which trains nothing"):
+        predict(run, tmp_path)
+    with run.writing("features", "f", {"labelled": True}):
+        pass
+    with pytest.raises(RunDirectoryError, match="has no artefact 'train'; run `csrms train CONFIG`"):
         predict(run, tmp_path)
 
 

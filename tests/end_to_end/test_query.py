@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,8 +26,10 @@ from csrms_dist.hierarchy.support import N_AROUND, support
 from csrms_dist.run_contents import RunContents
 from graphstore.embedded.store import EmbeddedStore
 from graphstore.queries import named_queries
+from ray_jobs.commands.catalogue import FILLED
 from ray_jobs.commands.cli import main
-from ray_jobs.commands.query import published_run, query
+from ray_jobs.commands.query import published_run
+from ray_jobs.stages.predictions import is_held
 from tests.end_to_end.harness import CLI, CONFIG, ROOM, SMALL, Run, csrms
 
 pytestmark = ROOM
@@ -134,10 +137,36 @@ def test_every_named_query_answers(ask: Ask, finished: Run, name: str) -> None:
     [live] = ask("runs", "--format", "json").rows
     given = {"instance": f"id={rows_of(finished)['id'][0]}", "a": "a=1", "b": "b=8", "class": "class=3"}
     given |= {"pattern": "pattern=0", "other": f"other={live['key']}"}
-    wanted = [given[parameter] for parameter in named_queries()[name].parameters if parameter not in ("run", "top")]
+    wanted = [given[parameter] for parameter in named_queries()[name].parameters if parameter not in (*FILLED, "top")]
     answer = ask(name, "--format", "csv", *(word for pair in wanted for word in ("--param", pair)))
     assert answer.code == 0, answer.err
     assert tuple(next(csv.reader(io.StringIO(answer.out)))) == named_queries()[name].columns
+
+
+def test_the_predictions_of_the_run_are_in_its_graph(finished: Run, ask: Ask) -> None:
+    answers = pq.read_table(finished.path("evaluate/predictions.parquet"))
+    pairs = Counter(zip(answers["label"].to_pylist(), answers["plain"].to_pylist(), strict=True))
+    found = ask("confusions", "--format", "json").rows
+    assert {(row["class"], row["other"]): row["n"] for row in found} == {
+        (a, b): n for (a, b), n in pairs.items() if a != b
+    }
+    key = finished.facts("evaluate")["addition"]
+    assert ask("confusions", "--param", f"addition={key}", "--format", "json").rows == found
+    other = ask("mistakes", "--param", "addition=x")
+    assert (other.code, f"got 'x', expected one of {key}" in other.err) == (2, True)
+
+
+def test_an_addition_that_is_gone_is_not_held(finished: Run, tmp_path: Path) -> None:
+    assert is_held(RunDirectory(finished.directory))
+    folder = RunDirectory(tmp_path / "run")
+    shutil.copytree(finished.path("store"), tmp_path / "run" / "store")
+    for key, held in ((finished.facts("evaluate")["addition"], True), ("", True), ("digits@0:1:predictions:2", False)):
+        with folder.writing("evaluate", "inputs", {"addition": key}):
+            pass
+        assert is_held(folder) is held
+    with folder.writing("evaluate", "inputs", {}):  # of an older version
+        pass
+    assert not is_held(folder)
 
 
 def test_the_catalogue_names_every_query(ask: Ask) -> None:
@@ -156,12 +185,12 @@ def test_a_screen_says_what_it_leaves_out_and_a_file_gets_everything(ask: Ask, f
     for name in ("hardest", "outliers"):
         shown = ask(name, "--format", "json")
         assert len(shown.rows) == 100
-        assert shown.err == "csrms query: 100 of 1,295 rows; --out FILE writes all\n"
+        assert shown.err == "csrms query: 100 of 1,797 rows; --out FILE writes all\n"
         said = ask(name, "--out", str(tmp_path / f"{name}.csv"))
-        assert (said.out, said.err) == (f"{tmp_path}/{name}.csv: 1,295 rows\n", "")
+        assert (said.out, said.err) == (f"{tmp_path}/{name}.csv: 1,797 rows\n", "")
         with (tmp_path / f"{name}.csv").open() as file:
             rows = list(csv.DictReader(file))
-        assert len({row["source_id"] for row in rows}) == 1295
+        assert len({row["source_id"] for row in rows}) == 1797
         assert [row["source_id"] for row in rows[:100]] == [row["source_id"] for row in shown.rows]
 
 
@@ -188,7 +217,7 @@ def test_a_query_for_the_first_ones_gives_as_many_as_the_limit(ask: Ask) -> None
     for words in (("--limit", "3"), ("--param", "top=3"), ("--param", "top:=3")):
         answer = ask("hardest", *words, "--format", "json")
         assert answer.rows == whole.rows[:3]
-        assert ("3 of 1,295 rows" in answer.err) == ("--limit" in words)
+        assert ("3 of 1,797 rows" in answer.err) == ("--limit" in words)
 
 
 def test_a_list_is_text_in_csv(ask: Ask) -> None:
@@ -327,18 +356,11 @@ def test_no_other_run_answers_for_the_one_that_was_published(
         assert published_run(folder, store) == key
 
 
-def test_vectors_without_labels_have_no_graph_to_make(tmp_path: Path) -> None:
-    run = RunDirectory(tmp_path / "run")
-    with run.writing("features", "f", {"labelled": False}):
-        pass
-    with pytest.raises(StoreError, match="got no graph that it published; its vectors have no labels"):
-        query(run, cypher="MATCH (p:Pattern) RETURN p.idx AS pattern")
-
-
 def test_the_runs_of_a_database(finished: Run, ask: Ask) -> None:
     (run,) = ask("--format", "json", command="runs").rows
     assert run["run"] == finished.facts("graph")["run"]
     assert (run["live"], run["status"], run["patterns"]) == (True, "ready", finished.facts("graph")["patterns"])
+    assert f"{run['run']}:{run['additions']}" == finished.facts("evaluate")["addition"]
     assert ask("--go-live", str(run["run"]), "--format", "json", command="runs").rows == [run]
     for option, key, words in (("--retire", run["run"], "make another one live"), ("--go-live", "x", "one of digits@")):
         said = ask(option, str(key), command="runs")
@@ -352,13 +374,15 @@ def test_a_bundle_with_and_without_a_store(copied: Run) -> None:
     shutil.rmtree(copied.path("store"))
     shutil.rmtree(copied.path("graph"))
     made = csrms("graph", CONFIG, *SMALL, "--bundle", "made", folder=copied.folder)
-    assert (made.code, made.done, made.out.replace("made", "stored")) == (0, (), stored.out), made.err
+    assert (made.code, made.done, "make neo4j-import BUNDLE=made" in made.out) == (0, (), True), made.err
     assert not copied.path("store").exists()
     assert not copied.path("graph").exists()
-    bundles = [
-        {path.name: path.read_bytes() for path in (copied.folder / name).iterdir() if path.name != "Run.csv"}
+    stores, runs = (
+        {path.name: path.read_bytes() for path in (copied.folder / name).iterdir() if path.name != "bundle.json"}
         for name in ("stored", "made")
-    ]
-    assert bundles[0] == bundles[1]  # Run.csv holds the time
+    )
+    added = ("Addition", "Instance.PREDICTED", "Class.CONFUSED_WITH")
+    assert {name for name in stores if not name.startswith(added)} == set(runs)  # the store's has the predictions too
+    assert [name for name in runs if stores[name] != runs[name]] == ["Run.csv"]  # which holds the time
     again = csrms("graph", CONFIG, *SMALL, "--bundle", "made", folder=copied.folder)
     assert (again.code, "expected a new or empty folder" in again.err) == (4, True)

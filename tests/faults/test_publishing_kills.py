@@ -18,9 +18,9 @@ from csrms_dist.hierarchy.snapshot import equal
 from graphstore.embedded.store import EmbeddedStore
 from graphstore.store import GraphStore
 from tests.contract.conftest import ENGINES
-from tests.contract.hierarchies import totals
+from tests.contract.hierarchies import ask, totals
 from tests.contract.neo4j_server import ROOT, Connection, server, server_for_tests, start
-from tests.faults.publisher import run_of
+from tests.faults.publisher import addition_of, run_of
 
 N, KILLS, SERVER_KILLS, IN_A_ROW = 20_000, 50, 10, 5
 FEW_ROWS, FEW = 6_000, 2
@@ -127,6 +127,33 @@ def kill_publishers(place: Place, kills: int) -> None:
 
 def test_killed_loaders(place: Place) -> None:
     kill_publishers(place, FEW)
+
+
+def test_killed_additions(place: Place) -> None:
+    place.publish("old")
+    graph, run, store = run_of("old", place.n).hierarchy, run_of("old", place.n).run_key, place.store
+    before, life = totals(store, timeout_s=60), place.publish("1")
+    one = totals(store, timeout_s=60)
+    mistakes = [row["key"] for row in ask(store, "mistakes", run=run, addition="", top=1000)]
+    draw = random.Random(0)
+    for _ in range(FEW):
+        process = place.publisher("2")
+        time.sleep(draw.random() * life)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        store.close()
+        assert equal(store.export(run), graph)
+        ready = [info.key for info in store.additions(run) if info.status == "ready"]
+        assert ready[:1] == [addition_of("1", place.n).key]
+        if ready[1:]:  # killed between the last step and its answer, or too late
+            break
+        assert [row["key"] for row in ask(store, "mistakes", run=run, addition="", top=1000)] == mistakes
+    place.publish("2")
+    two = totals(store, timeout_s=60)
+    assert {name: n - one[name] for name, n in two.items()} == {name: n - before[name] for name, n in one.items()}
+    assert one["Instance"] - before["Instance"] == place.n // 2
+    assert {info.status for info in store.additions(run)} == {"ready"}
+    assert equal(store.export(run), graph)
 
 
 @pytest.mark.slow

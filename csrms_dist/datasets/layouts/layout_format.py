@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from csrms_dist.basics.arrays import I64, Bools
 from csrms_dist.basics.lookup import Kind
 from csrms_dist.datasets.decoding import Stored
+from csrms_dist.datasets.folder_walk import shown
 from csrms_dist.datasets.image_source import TEST, TRAIN, VAL, Reader
 from csrms_dist.datasets.settings import DataSettings
 
@@ -81,6 +83,12 @@ class ImageFiles:
     def __call__(self, rows: I64) -> Iterator[Stored]:
         for row in rows.tolist():
             yield self.root / (self.odd.get(row) or self.names[row].as_py()[self.skip :])
+
+    def uris(self, rows: I64) -> pa.StringArray:
+        """Paths, as the configuration begins them."""
+        below = pc.utf8_slice_codeunits(self.names.take(pa.array(rows)), self.skip)
+        root = "" if self.root == Path() else f"{shown(os.fspath(self.root))}/"
+        return pc.binary_join_element_wise(pa.scalar(root), below, "")
 
 
 KIND = Kind("a LayoutFormat of {}", lambda value: isinstance(value, LayoutFormat))

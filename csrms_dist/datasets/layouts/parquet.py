@@ -17,13 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from csrms_dist.basics.arrays import I64
 from csrms_dist.basics.parquet import batches, texts_of
 from csrms_dist.datasets.decoding import Stored
 from csrms_dist.datasets.image_column import IMAGE, open_images, stored_images
-from csrms_dist.datasets.image_source import Reader
+from csrms_dist.datasets.image_source import Reader, uris_of
 from csrms_dist.datasets.label_column import COLUMNS, LabelColumn
 from csrms_dist.datasets.layouts.layout_format import ALL, SIDES, Found, LayoutFormat, Rows
 from csrms_dist.datasets.settings import DataSettings
@@ -139,6 +140,9 @@ class _Chosen:
     def __call__(self, rows: I64) -> Iterator[Stored]:
         return self.read(self.rows[rows])
 
+    def uris(self, rows: I64) -> pa.StringArray | None:
+        return uris_of(self.read, self.rows[rows])
+
 
 def _label_column(opened: Mapping[str, Sequence[pq.ParquetFile]], wanted: str) -> str:
     """The one column that holds the labels in every file."""
@@ -212,6 +216,16 @@ class _EncodedImages:
                 if low < high:
                     yield from _images(path, file, group, rows[low:high] - first)
                 first += size
+
+    def uris(self, rows: I64) -> pa.StringArray:
+        """'file.parquet#row', rows of a file counted from 0."""
+        parts, first = [pa.array([], pa.string())], 0
+        for path in self.paths:
+            size = pq.read_metadata(path).num_rows
+            some = rows[(rows >= first) & (rows < first + size)] - first
+            parts.append(pc.binary_join_element_wise(pa.scalar(f"{path}#"), pa.array(some).cast(pa.string()), ""))
+            first += size
+        return pa.concat_arrays(parts)
 
 
 def _images(path: Path, file: pq.ParquetFile, group: int, rows: I64) -> Iterator[Stored]:

@@ -12,6 +12,7 @@ from csrms_dist.evaluation.report import (
     accuracy_lines,
     difference_line,
     leak_line,
+    method_of,
     pattern_lines,
     percent,
 )
@@ -210,3 +211,33 @@ def test_another_method_has_its_name_its_heads_and_no_leak_check() -> None:
     lines = accuracy_lines(given | {"method": "mine:METHOD"})
     assert lines[0] == "Accuracy on 1,360 test images (method mine:METHOD, seed 3)"
     assert not any(word in line for line in lines for word in ("graph head", "mean of the two", "leak check"))
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        ({"vigilance": 0.5}, "ART at vigilance 0.500"),
+        ({"vigilance": 0.5, "grain": None, "sought": 0, "looked_for": 0}, "ART at vigilance 0.500"),
+        ({"vigilance": 0.5, "sought": 120}, "ART at vigilance 0.500 (searched for about 120 patterns)"),
+        (
+            {"vigilance": 0.5, "sought": 100, "looked_for": 1},
+            "ART at vigilance 0.500 (searched for about 100 patterns, as the data has no grain of its own)",
+        ),
+        (
+            {"vigilance": 0.5, "sought": 100, "looked_for": 9},
+            "ART at vigilance 0.500 "
+            "(searched for about 100 patterns, as the data has no grain of its own of 9 patterns or more)",
+        ),
+        (
+            {"vigilance": 0.68, "grain": [20, 0.4326, 0.9174], "sought": 0, "looked_for": 1},
+            "ART at vigilance 0.680 (the data's own grain: 20 patterns from vigilance 0.43 to 0.92)",
+        ),
+        ({"vigilance": -1.0, "sought": 0}, "k-means"),
+        (
+            {"vigilance": -1.0, "grain": [20, 0.4326, 0.9174]},
+            "k-means (the data's own grain: 20 patterns from vigilance 0.43 to 0.92)",
+        ),
+    ],
+)
+def test_where_the_vigilance_comes_from_is_said(found: dict[str, Any], text: str) -> None:
+    assert method_of(found) == text

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from csrms_dist.errors import StoreError
+from csrms_dist.errors import ConfigError, StoreError
 from csrms_dist.hierarchy.snapshot import equal
 from graphstore.embedded.store import EmbeddedStore
 from graphstore.schema import SCHEMA_VERSION
-from graphstore.store import folder_name
+from graphstore.store import Addition, folder_name
 from tests.unit.graphstore.making import GRAPH, publication
 
 
@@ -34,6 +35,39 @@ def test_the_newest_runs_are_kept_and_older_files_swept(tmp_path: Path) -> None:
         assert names(tmp_path / "tables") == {folder_name(key) for key in keys[1:]}
         assert all(equal(store.export(key), GRAPH) for key in keys[1:])
         assert not (tmp_path / "graph.4.lbug").stat().st_mode & 0o222
+
+
+def notes(run: str, digit: str = "0") -> Addition:
+    return Addition(run, "notes", digit * 16, {}, created_ms=int(digit))
+
+
+def test_as_many_runs_are_kept_as_are_asked_for_with_their_additions(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path, keep_runs=2) as store:
+        keys = [store.publish(publication(run)) for run in "ab"]
+        added = [store.add(notes(keys[0])), store.add(notes(keys[1])), store.add(notes(keys[1], "1"))]
+        assert len(names(tmp_path / "tables")) == 5
+        store.go_live(keys[0])  # and yet the next publication makes its own live, and the oldest goes
+        keys.append(store.publish(publication("c")))
+        assert [(info.key, info.live) for info in store.runs()] == [(keys[1], False), (keys[2], True)]
+        assert [info.key for info in store.additions(keys[1])] == added[1:]
+        assert names(tmp_path / "tables") == {folder_name(key) for key in (*keys[1:], *added[1:])}
+        store.publish(publication("b"))  # again: it becomes live with what was added to it
+        assert [info.key for info in store.additions(keys[1])] == added[1:]
+        assert pickle.loads(pickle.dumps(store)).keep_runs == 2  # noqa: S301
+    with EmbeddedStore(tmp_path, keep_runs=1) as store:
+        keys.append(store.publish(publication("d")))
+        assert [info.key for info in store.runs()] == [keys[-1]]
+    with pytest.raises(ConfigError, match="keep_runs: got 0, expected 1 or more"):
+        EmbeddedStore(tmp_path, keep_runs=0)
+
+
+def test_lost_tables_of_an_addition_are_named(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path) as store:
+        added = notes(store.publish(publication()))
+        store.add(added)
+        (tmp_path / "tables" / folder_name(added.key) / "Addition.parquet").unlink()
+        with pytest.raises(StoreError, match=f"tables of addition {added.key}"):
+            store.publish(publication("b"))
 
 
 def test_a_generation_holds_the_newest_runs_of_each_data_set(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pytest
 
 from csrms_dist.basics.progress import Progress
-from csrms_dist.errors import StoreError
+from csrms_dist.errors import DataError, StoreError
 from csrms_dist.hierarchy.snapshot import equal
 from graphstore.embedded.store import EmbeddedStore
 from graphstore.schema import SCHEMA, Column, EdgeType, NodeType
+from graphstore.store import Addition
 from tests.contract import hierarchies
 from tests.unit.graphstore.making import GRAPH, publication
 
@@ -61,6 +62,35 @@ def test_a_sister_methods_types_are_stored_and_queried(tmp_path: Path) -> None:
         store.publish(publication(extra=extra))
         text = "MATCH (i:Instance)-[e:TAGGED]->(t:Tag) RETURN i.source_id AS id, t.weight AS weight, e.n AS n"
         assert store.query(text).to_pylist() == [{"id": "w", "weight": 0.5, "n": 3}]
+
+
+def test_a_sister_methods_additions_are_stored_and_queried(tmp_path: Path) -> None:
+    text, run_columns = Column("text", "STRING"), (Column("addition", "STRING"), Column("run", "STRING"))
+    schema = SCHEMA.extended(
+        nodes=(NodeType("Remark", (Column("key", "STRING"), *run_columns, text)),),
+        edges=(EdgeType("ABOUT", "Remark", "Pattern"),),
+    )
+    rows = {
+        "Remark": pa.table({"key": ["r1"], "text": ["odd"]}),
+        "Remark.ABOUT.Pattern": pa.table({"from": ["r1"], "to": ["d@00000000:aaaaaaaaaaaaaaaa#1"]}),
+    }
+    with EmbeddedStore(tmp_path, schema) as store:
+        run = store.publish(publication())
+        key = store.add(Addition(run, "remarks", "0" * 16, rows))
+        query = (
+            "MATCH (a:Addition {kind: 'remarks'}), (r:Remark)-[:ABOUT]->(p:Pattern {run: $run}) "
+            "WHERE r.addition = a.key "
+            "RETURN r.text AS text, p.idx AS pattern, r.run = $run AS own"
+        )
+        assert store.query(query, {"run": run}).to_pylist() == [{"text": "odd", "pattern": 1, "own": True}]
+        with pytest.raises(DataError, match=r"ABOUT\.Pattern\.to: got 'p'"):
+            ends = pa.table({"from": ["r1"], "to": ["p"]})
+            store.add(Addition(run, "remarks", "1" * 16, {"Remark.ABOUT.Pattern": ends}))
+        with pytest.raises(DataError, match="not those of additions"):
+            store.publish(publication("b", extra={"Remark": rows["Remark"]}))
+        assert [info.key for info in store.additions(run)] == [key]
+    with pytest.raises(ValueError, match="needs a column `run` beside it"):
+        SCHEMA.extended(nodes=(NodeType("Loose", (Column("key", "STRING"), run_columns[0])),))
 
 
 def test_progress_counts_every_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
