@@ -43,7 +43,7 @@ def import_vectors(context: StageContext) -> None:
         Progress("features", unit="rows") as progress,
         context.run.writing("features", context.inputs, facts) as folder,
     ):
-        table = read_vectors(path, folder)
+        table = read_vectors(path, folder, context.settings.features)
         held_out = table.save_divided(folder)
         facts.update(rows=len(table) - held_out, held_out=held_out, dimension=table.dimension)
         facts["labelled"] = table.membership is not None
