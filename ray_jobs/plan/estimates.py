@@ -62,7 +62,7 @@ LABEL_BYTES = 4
 CLUSTER_ROW = 15  # pattern, score, below the vigilance; distance, outlier, searched
 PROJECTED = 100  # dimensions that are clustered at most
 SNAPSHOT_BYTES, SNAPSHOT_ROW = 60_000, 37
-STORE_BYTES, STORE_ROW = 4_480_000, 200
+STORE_BYTES, STORE_ROW = 4_750_000, 200
 STRANGERS = 0.2  # share of a pattern's rows that are of another class, in the mean
 CANDIDATE_BYTES, CANDIDATE_ROW = 9, 16  # a neighbour and its priority; an anchor's offsets in both edge types
 PREDICTION_ROW = 25
@@ -245,16 +245,14 @@ def cluster(o: Outlook) -> Estimate:
 def graph(o: Outlook) -> Estimate:
     """Publish and export."""
     f = o.facts
-    disk = (
-        STORE_BYTES
-        + SNAPSHOT_BYTES
-        + f.images * (STORE_ROW + 2 * f.id_bytes + 2 * LABEL_BYTES * f.labels)
-        + f.train * SNAPSHOT_ROW
-    )
+    store = STORE_BYTES + f.images * (STORE_ROW + 2 * f.id_bytes + 2 * LABEL_BYTES * f.labels)
+    # The predictions of a trained run are added in a next generation, and readers of the one before keep it.
+    generations = 2 if f.shape and f.n_classes else 1
+    disk = generations * store + SNAPSHOT_BYTES + f.train * SNAPSHOT_ROW
     seconds = START_S["graph"] + f.images * GRAPH_ROW_S
     # The next generation is built beside the one that is read.
     memory = max(o.memory("graph", f.images), ENGINE_MB + f.images * ENGINE_ROW / MB)
-    return Estimate(f.images, Passes(), seconds, memory, o.disk(disk), disk / MB)
+    return Estimate(f.images, Passes(), seconds, memory, o.disk(disk), store / MB)
 
 
 def pretrain(o: Outlook) -> Estimate:

@@ -332,7 +332,7 @@ def test_answers_go_to_a_file_by_its_ending(ask: Ask, finished: Run, tmp_path: P
 def test_the_run_that_was_written_last_is_asked(finished: Run) -> None:
     said = csrms("query", "confused_classes", "--limit", "1", folder=finished.folder)
     assert said.code == 0
-    assert said.out.split()[:4] == ["class", "other", "weight", "strongest"]
+    assert said.out.split()[:3] == ["class", "other", "lift"]
 
 
 def test_no_other_run_answers_for_the_one_that_was_published(
