@@ -3,6 +3,7 @@
     python benchmarks/art.py fit                 # spherical ART against KMeans and MiniBatchKMeans: time and AMI
     python benchmarks/art.py fit --run runs/cifar            # the same on the features of a run
     python benchmarks/art.py scalings            # algorithms and scalings of a run's clustering: AMI and purity
+    python benchmarks/art.py grain               # groups planted in vectors: are they found, and are numbers hit?
     python benchmarks/art.py learn               # Fuzzy ART against artlib and a vectorised NumPy reference
     python benchmarks/art.py assign              # frozen assignment against a bare float32 product and the raw kernels
     python benchmarks/art.py actors              # one against two Ray actors, of one assignment and of a whole fit
@@ -30,6 +31,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from art_grain import grain
 from art_processes import actors, scale
 from art_timing import Table, ratio, rounds
 from sklearn.cluster import KMeans, MiniBatchKMeans
@@ -311,7 +313,8 @@ def _product(wide: Matrix, turned: Matrix) -> None:
 
 
 PARTS = {
-    "fit": fit, "scalings": scalings, "learn": learn, "assign": assign, "actors": actors, "scale": scale,
+    "fit": fit, "scalings": scalings, "grain": grain, "learn": learn, "assign": assign, "actors": actors,
+    "scale": scale,
 }  # fmt: skip
 
 

@@ -81,8 +81,19 @@ def require(module: str, extra: str = "full") -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise MissingDependencyError(
-            f"this needs the package {module.partition('.')[0]}",
-            got=str(error),
-            remedy=f"install it with pip install 'csrms-dist[{extra}]'",
-        ) from error
+        raise _missing(module, extra, str(error)) from error
+
+
+def check_installed(module: str, extra: str = "full") -> None:
+    """Raise what `require` raises where a package is not installed, without importing it."""
+    from importlib.util import find_spec
+
+    if find_spec(module) is None:
+        raise _missing(module, extra, f"No module named '{module}'")
+
+
+def _missing(module: str, extra: str, got: str) -> MissingDependencyError:
+    return MissingDependencyError(
+        f"this needs the package {module.partition('.')[0]}", got=got,
+        remedy=f"install it with pip install 'csrms-dist[{extra}]'",
+    )  # fmt: skip

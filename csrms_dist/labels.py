@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from csrms_dist.basics.arrays import I64
+from csrms_dist.basics.arrays import I64, Bools
+from csrms_dist.basics.hashing import Texts, text_at
 from csrms_dist.errors import DataError
 
 Membership: TypeAlias = sparse.csr_array
@@ -41,7 +42,9 @@ def membership_from_csr(
 
 
 def _class_indices(label: Any) -> list[int]:
-    """A class index or a list of them as a list. Raises TypeError for anything but whole numbers."""
+    """A class index, a list of them or None as a list. Raises TypeError for anything but whole numbers."""
+    if label is None:
+        return []
     try:
         return [operator.index(label)]
     except TypeError:
@@ -50,7 +53,10 @@ def _class_indices(label: Any) -> list[int]:
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """The classes, in the order of their index, and whether an image may have several of them."""
+    """The classes, in the order of their index, and whether an image may have several of them.
+
+    No classes at all are those of a data set in which nothing has a label.
+    """
 
     class_names: tuple[str, ...]
     multi_label: bool = False
@@ -59,11 +65,11 @@ class LabelSpace:
     def n_classes(self) -> int:
         return len(self.class_names)
 
-    def membership(self, labels: Iterable[int | Sequence[int]], ids: Sequence[str] | None = None) -> Membership:
-        """Labels of N instances (class indices, or lists of them) -> membership (N, K).
+    def membership(self, labels: Iterable[int | Sequence[int] | None], ids: Sequence[str] | None = None) -> Membership:
+        """Labels of N instances (class indices, lists of them, or None where nobody gave any) -> membership (N, K).
 
-        Raises DataError, naming the instance, when a label is outside 0..K-1, or when a single-label instance has not
-        exactly one label.
+        Raises DataError, naming the instance, when a label is outside 0..K-1, or when a single-label instance has
+        several labels or an empty list of them.
         """
         rows = []
         for n, label in enumerate(labels):
@@ -80,12 +86,74 @@ class LabelSpace:
                     f"label of {name}", got=str(bad[0]), expected=f"a class index in 0..{self.n_classes - 1}",
                     remedy="correct the label or the list of classes",
                 )  # fmt: skip
-            if not self.multi_label and len(row) != 1:
+            if label is not None and not self.multi_label and len(row) != 1:
                 got = f"{len(row)} labels"
                 raise DataError(f"labels of {name}", got=got, expected="one label", remedy="use the column `labels`")
             rows.append(row)
         indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)]).astype(np.int64)
         return membership_from_csr(indptr, np.array([k for row in rows for k in row], dtype=np.int32), self.n_classes)
+
+
+@dataclass(frozen=True)
+class LabelRows:
+    """The class indices of N rows in CSR form, offsets (N + 1,) and indices (L,). unlabelled: (N,), without any."""
+
+    offsets: I64
+    indices: npt.NDArray[np.integer[Any]]
+    unlabelled: Bools
+
+    @classmethod
+    def joined(cls, parts: Sequence[LabelRows]) -> LabelRows:
+        """The rows of some parts, one part after the other."""
+        counts = [np.diff(part.offsets) for part in parts] or [np.zeros(0, np.int64)]
+        return cls(
+            np.concatenate([[0], np.cumsum(np.concatenate(counts), dtype=np.int64)]),
+            np.concatenate([part.indices for part in parts] or [np.zeros(0, np.int64)]),
+            np.concatenate([part.unlabelled for part in parts] or [np.zeros(0, np.bool_)]),
+        )
+
+
+def checked_labels(
+    what: str,
+    ids: Texts,
+    offsets: I64,
+    indices: npt.NDArray[np.integer[Any]],
+    unlabelled: Bools | None,
+    multi_label: bool,
+    n_classes: int = 0,
+) -> LabelRows:
+    """Labels as they were found, checked, and without those that stand for none.
+
+    Nobody labelled a row of -1 alone, a row of `unlabelled` and, in single-label data, a row without a label. Raises
+    DataError, naming the row, for a class index outside 0..n_classes - 1 (0: MAX_CLASSES) and for several labels in
+    single-label data.
+    """
+    limit = n_classes or MAX_CLASSES
+    counts = np.diff(offsets)
+    missing = np.zeros(len(counts), np.bool_) if unlabelled is None else unlabelled.copy()
+    if not multi_label:
+        missing |= counts == 0
+        if (counts > 1).any():
+            row = int(np.argmax(counts > 1))
+            raise DataError(
+                f"{what}: label of '{text_at(ids, row)}'", got=f"{counts[row]} labels", expected="one label",
+                remedy="use labels for several",
+            )  # fmt: skip
+    alone = counts == 1
+    missing[alone] |= indices[offsets[:-1][alone]] == -1
+    kept = np.repeat(~missing, counts)
+    bad = np.flatnonzero(kept & ((indices < 0) | (indices >= limit)))
+    if len(bad):
+        row = int(np.searchsorted(offsets, bad[0], "right")) - 1
+        raise DataError(
+            f"{what}: label of '{text_at(ids, row)}'", got=str(indices[bad[0]]),
+            expected=f"a class index in 0..{limit - 1}", remedy="number the classes from 0",
+        )  # fmt: skip
+    if kept.all():
+        return LabelRows(offsets, indices, missing)
+    ends = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(np.where(missing, 0, counts), out=ends[1:])
+    return LabelRows(ends, indices[kept], missing)
 
 
 def label_lists(membership: Membership) -> list[list[int]]:

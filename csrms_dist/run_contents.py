@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from csrms_dist.art.clustering import Clustering
-from csrms_dist.artefacts.names import CANDIDATES, SNAPSHOT, TEST_IMAGES, TRAIN_IMAGES
+from csrms_dist.art.outliers import Outliers, Placed
+from csrms_dist.artefacts.names import CANDIDATES, HELD_OUT, SNAPSHOT, TEST_IMAGES, TRAIN_IMAGES
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.arrays import F32
 from csrms_dist.datasets.image_table import ImageTable
@@ -51,10 +52,16 @@ class RunContents:
         """The rows of the train split, or the user's own vectors."""
         return FeatureTable.load(self.directory.open("features"))
 
+    @cached_property
+    def held_out(self) -> FeatureTable | None:
+        """The rows of the splits val, test and unlabelled beside those of `features`; None where there is none."""
+        folder = self.directory.open("features") / HELD_OUT
+        return FeatureTable.load(folder) if folder.exists() else None
+
     @property
     def has_labels(self) -> bool:
-        """Whether the feature table carries labels; without them there is no hierarchy."""
-        return self.features.membership is not None
+        """Whether the feature table carries labels; without them nothing can be trained."""
+        return self.features.classes.n_classes > 0
 
     @property
     def vectors(self) -> F32:
@@ -69,6 +76,16 @@ class RunContents:
     @cached_property
     def clusters(self) -> Clustering:
         return Clustering.load(self.directory.open("cluster"))
+
+    @property
+    def held_out_places(self) -> Placed:
+        """Where the rows of `held_out` lie."""
+        folder = self.directory.open("cluster") / HELD_OUT
+        return Placed(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in Placed._fields))
+
+    @cached_property
+    def outliers(self) -> Outliers:
+        return Outliers.load(self.directory.open("cluster"))
 
     @cached_property
     def hierarchy(self) -> HierarchyGraph:

@@ -15,9 +15,10 @@ from csrms_dist.hierarchy.build import assemble
 from csrms_dist.hierarchy.graph import ROLE_DOMINATES, ROLE_NAMES, HierarchyGraph
 from csrms_dist.hierarchy.pattern_counts import pattern_counts, pattern_shares
 from csrms_dist.hierarchy.snapshot import equal
+from graphstore.figures import Figures
 from graphstore.rows import Rows, strings, text_blocks
 from graphstore.schema import EdgeType, NodeType, Schema
-from graphstore.store import INSTANCE_DIGITS, Publication, Texts
+from graphstore.store import HELD_OUT_SPLITS, INSTANCE_DIGITS, HeldOut, Publication, Texts
 
 
 def refused(what: str, got: str, expected: str) -> DataError:
@@ -42,6 +43,7 @@ def check_publication(publication: Publication) -> None:
     ):
         if not re.fullmatch(f"[0-9a-f]{{{least},}}", text):
             raise refused(f"{what} of the publication", repr(text), f"at least {least} hexadecimal digits")
+    others = publication.held_out
     for what, values, length in (
         ("class_names", publication.class_names, graph.n_classes),
         ("ids", publication.ids, graph.n_rows),
@@ -51,8 +53,11 @@ def check_publication(publication: Publication) -> None:
         if len(values) != length:
             raise refused(f"{what} of the publication", f"{len(values)} values", f"{length}, as in the hierarchy")
     try:
-        for what, values in (("class_names", publication.class_names), ("ids", publication.ids)):
-            twice = _first_repeated(values)
+        for what, *parts in (
+            ("class_names", publication.class_names),
+            ("ids", publication.ids, others.ids if others else ()),
+        ):
+            twice = _first_repeated(*parts)
             if twice is not None:
                 raise refused(f"{what} of the publication", f"{twice!r} twice", "distinct names")
         held_out = _other_than(publication.split, "train")
@@ -60,7 +65,11 @@ def check_publication(publication: Publication) -> None:
             raise refused(
                 "split of the publication", repr(held_out), "'train' alone, because counts are of training rows"
             )
-        for values in (publication.class_names, publication.ids, publication.uris):
+        texts = [publication.class_names, publication.ids, publication.uris]
+        if others:
+            _check_splits(others)
+            texts += [others.ids, others.uris]
+        for values in texts:
             if any(block.null_count for block in text_blocks(values)):
                 raise refused("a name or a uri of the publication", "nothing", "text")
     except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, TypeError, AttributeError) as error:
@@ -72,18 +81,32 @@ def check_publication(publication: Publication) -> None:
     except (TypeError, ValueError) as error:
         raise refused("params of the publication", str(error), "finite values that JSON can hold") from error
     _check_hierarchy(graph)
+    _check_figures(publication.figures, graph.n_rows, graph.n_classes)
+    if others:
+        _check_placed(others, graph)
+        _check_figures(others.figures, len(others), graph.n_classes)
 
 
-def _first_repeated(values: Texts) -> str | None:
+def _check_figures(figures: Figures | None, n_rows: int, n_classes: int) -> None:
+    for what, values in vars(figures).items() if figures else ():
+        if len(values) != n_rows or not np.isfinite(values).all():
+            raise refused(f"figures.{what}", f"{len(values)} values", f"{n_rows} finite ones")
+        if values.dtype.kind == "i" and not (values.min(initial=0) >= -1 and values.max(initial=-1) < n_classes):
+            raise refused(f"figures.{what}", "a class that is not there", f"-1 to {n_classes - 1}")
+
+
+def _first_repeated(*parts: Texts) -> str | None:
     """The first text that stands there a second time; by hashes, so that all texts are never in memory at once."""
-    hashes = np.fromiter(
-        (hash(text) for block in text_blocks(values) for text in block.to_pylist()), np.int64, len(values)
-    )
+    hashes = np.fromiter((hash(text) for part in parts for block in text_blocks(part) for text in block.to_pylist()),
+                         np.int64, sum(map(len, parts)))  # fmt: skip
     order = np.argsort(hashes, kind="stable")
     tied = np.flatnonzero(np.diff(hashes[order]) == 0)
+    ends = np.cumsum([len(part) for part in parts])
     seen: set[str] = set()
     for place in np.unique(order[np.concatenate([tied, tied + 1])]).tolist():
-        text = str(strings(values, place, place + 1)[0].as_py())
+        number = int(np.searchsorted(ends, place, side="right"))
+        row = place - int(ends[number]) + len(parts[number])
+        text = str(strings(parts[number], row, row + 1)[0].as_py())
         if text in seen:
             return text
         seen.add(text)
@@ -97,6 +120,48 @@ def _other_than(values: Texts, text: str) -> str | None:
         if len(others):
             return str(others[0].as_py())
     return None
+
+
+def _check_splits(others: HeldOut) -> None:
+    """Raise DataError unless every row's split is one of those that are held out, and unlabelled ones have no label."""
+    first = 0
+    for block in text_blocks(others.split):
+        known = pc.is_in(block, pa.array(HELD_OUT_SPLITS))
+        if not pc.all(known).as_py():
+            got = repr(block.filter(pc.invert(known))[0].as_py())
+            raise refused("held_out.split", got, f"one of {', '.join(HELD_OUT_SPLITS)}")
+        labels = np.diff(others.membership.indptr)[first : first + len(block)]
+        if len(labels) == len(block) and labels[np.asarray(pc.equal(block, "unlabelled"))].any():
+            raise refused("held_out.membership", "a label of a row of the split unlabelled", "none")
+        first += len(block)
+
+
+def _check_placed(others: HeldOut, graph: HierarchyGraph) -> None:
+    """Raise DataError unless the rows that are held out lie in the hierarchy's patterns, beside its instances."""
+    n, labels = len(others), others.membership
+    for what, length in (
+        ("pattern", len(others.pattern)), ("score", len(others.score)), ("membership", labels.shape[0]),
+        ("ids", len(others.ids)), ("split", len(others.split)), ("uris", len(others.uris)),
+    ):  # fmt: skip
+        if length != n:
+            raise refused(f"held_out.{what}", f"{length} values", f"{n}, one for each instance")
+    if not n:
+        return
+    if (np.diff(others.instance) <= 0).any() or not 0 <= others.instance[0] <= others.instance[
+        -1
+    ] < 10**INSTANCE_DIGITS:
+        raise refused("held_out.instance", "indices out of order or range", "0 or more, strictly ascending")
+    both = np.intersect1d(others.instance, graph.instance, assume_unique=True)
+    if len(both):
+        raise refused("held_out.instance", f"{both[0]}, a training instance", "the indices of other instances")
+    if not 0 <= others.pattern.min() <= others.pattern.max() < graph.n_patterns:
+        raise refused("held_out.pattern", "a pattern out of range", f"0..{graph.n_patterns - 1}")
+    if not np.isfinite(others.score).all():
+        raise refused("held_out.score", "a value that is not finite", "finite numbers")
+    ones = labels.shape[1] == graph.n_classes and labels.has_canonical_format and (labels.data == 1).all()
+    if not ones or not (graph.multi_label or (np.diff(labels.indptr) <= 1).all()):
+        least = "" if graph.multi_label else ", at most one in a row"
+        raise refused("held_out.membership", "other labels", f"ones for the {graph.n_classes} classes{least}")
 
 
 def _check_hierarchy(graph: HierarchyGraph) -> None:

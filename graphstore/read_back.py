@@ -127,7 +127,10 @@ def read_instance(read: Read, source_id: str, dataset: str) -> str:
     found = read(INSTANCE_BY_ID, {"id": source_id, "dataset": dataset})
     if not found.num_rows:
         raise StoreError(
-            "the instance", got=repr(source_id), expected=f"an id of {dataset}", remedy="training images are stored"
+            "the instance",
+            got=repr(source_id),
+            expected=f"an id of {dataset}",
+            remedy="instances that could not be read are not stored",
         )
     return str(found["key"][0].as_py())
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 SCHEMA_VERSION = 3
-"""Raised when a type changes. Version 2: Run.content. Version 3: additions, Run.schema_version."""
+"""Raised when a type changes. Version 2: Run.content. Version 3: additions, Run.schema_version, more
+properties of IN_PATTERN and LOOKS_LIKE."""
 
 KINDS: dict[str, pa.DataType] = {
     "STRING": pa.string(),
@@ -244,9 +245,22 @@ SCHEMA = Schema(
         EdgeType("OF_DATASET", "Run", "Dataset"),
         EdgeType("OF_DATASET", "Class", "Dataset"),
         EdgeType("HAS_LABEL", "Instance", "Class"),
-        EdgeType("IN_PATTERN", "Instance", "Pattern", _columns("score FLOAT, difficulty FLOAT")),
+        EdgeType(
+            "IN_PATTERN",
+            "Instance",
+            "Pattern",
+            _columns(
+                "score FLOAT, difficulty FLOAT, distance FLOAT, outlier BOOL, support FLOAT, doubted STRING, "
+                "suggested STRING, suggested_share FLOAT"
+            ),
+        ),
         EdgeType("COVERS", "Pattern", "Class", _columns("n INT64, share DOUBLE, role STRING")),
-        EdgeType("LOOKS_LIKE", "Class", "Class", _columns("run STRING, weight DOUBLE")),
+        EdgeType(
+            "LOOKS_LIKE",
+            "Class",
+            "Class",
+            _columns("run STRING, weight DOUBLE, reverse DOUBLE, lift DOUBLE, images INT64, bound DOUBLE"),
+        ),
         EdgeType("OF_RUN", "Addition", "Run"),
         EdgeType(
             "PREDICTED", "Instance", "Class", _columns("addition STRING, run STRING, probability FLOAT, rank INT64")

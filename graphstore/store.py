@@ -13,7 +13,8 @@ What every store may assume and must keep:
   last act. Readers ask for the live run once and pass its key to every query, so a later publication does not change
   what they see.
 - The graph holds topology, counts and scores. Vectors stay in their files, which the run names by URI.
-- A run publishes training instances: clustering, labels, counts, dominance and difficulty use nothing else.
+- A run publishes the instances of all splits. What it counts is its training instances: patterns, their sizes and
+  shares, dominance, the relations, likeness of classes and the export are the same without the others (`HeldOut`).
 - Queries read. A user's values reach the database as parameters, never as text.
 - Only what `export` returns is used in training; no batch waits for a database.
 """
@@ -28,8 +29,11 @@ from typing import Any, Protocol, Self, TypeAlias, overload, runtime_checkable
 import pyarrow as pa
 
 from csrms_dist.artefacts.fingerprints import fingerprint
+from csrms_dist.basics.arrays import F32, I32, I64
 from csrms_dist.basics.progress import Progress
 from csrms_dist.hierarchy.graph import HierarchyGraph
+from csrms_dist.labels import Membership
+from graphstore.figures import Figures
 from graphstore.queries import NamedQuery
 
 ROW_LIMIT = 10_000
@@ -66,20 +70,47 @@ class Repeated(Sequence[str]):
         return self.text
 
 
+HELD_OUT_SPLITS = ("val", "test", "unlabelled")
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """M instances that a run placed in its patterns and counts nowhere.
+
+    instance: (M,) int64 dense indices, strictly ascending, none of the hierarchy's. pattern: (M,) int32. score: (M,)
+    float32. membership: (M, K) CSR, a row of the split unlabelled without an entry. ids, split, uris: M texts, each
+    split one of HELD_OUT_SPLITS. figures: as of a Publication, of these M.
+    """
+
+    instance: I64
+    pattern: I32
+    score: F32
+    membership: Membership
+    ids: Texts
+    split: Texts
+    uris: Texts
+    figures: Figures | None = None
+
+    def __len__(self) -> int:
+        return len(self.instance)
+
+
 @dataclass(frozen=True)
 class Publication:
     """One run to store: the hierarchy of N training rows with the names that people know it by.
 
     dataset: any text.
-    content_hash: hexadecimal digits, at least 8, of the images and labels.
-    class_names: K distinct names.
+    content_hash: hexadecimal digits, at least 8, of the images and labels of all splits.
+    class_names: K distinct names; none where nothing has a label.
     ids, split, uris: N distinct ids of the user's own, N times 'train', and N addresses, '' where an instance has none;
         in the order of hierarchy.instance, as Arrow strings or a sequence of str.
     fingerprint: hexadecimal digits, at least 16, of the run's inputs.
     params: what JSON can hold.
     features_uri, prototypes_uri: where the vectors lie.
     created_ms: since 1970.
+    held_out: the instances of the other splits, None where there is none.
     extra: rows of another method's types by `table` name.
+    figures: what else is known of the instances; None where nothing was measured.
     """
 
     dataset: str
@@ -95,7 +126,14 @@ class Publication:
     features_uri: str
     prototypes_uri: str
     created_ms: int
+    held_out: HeldOut | None = None
     extra: Mapping[str, pa.Table] = field(default_factory=dict)
+    figures: Figures | None = None
+
+    @property
+    def n_instances(self) -> int:
+        """How many instances of all splits there are."""
+        return self.hierarchy.n_rows + len(self.held_out or ())
 
     @property
     def dataset_key(self) -> str:
@@ -146,7 +184,8 @@ class AdditionInfo:
 class RunInfo:
     """One stored run. status: loading, ready, failed or retired; live: whether readers are sent to it.
 
-    n_instances: training instances. schema_version: of its rows; named queries answer about the newest alone.
+    n_instances: of training, those that its patterns count. schema_version: of its rows; named queries answer about the
+    newest alone.
     """
 
     key: str
@@ -241,7 +280,10 @@ class GraphStore(Protocol):
         ...
 
     def resolve_instance(self, source_id: str, run: str) -> str:
-        """The key of the instance that the user knows by this id, in the run's data set. Raises StoreError."""
+        """The key of the instance, of any split, that the user knows by this id, in the run's data set.
+
+        Raises StoreError.
+        """
         ...
 
     def export(self, run: str) -> HierarchyGraph:

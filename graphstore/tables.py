@@ -7,7 +7,7 @@ are made and read block by block: no table that grows with the instances is in m
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any, TypeAlias
 
@@ -17,15 +17,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from csrms_dist.artefacts.fingerprints import canonical_json
+from csrms_dist.basics.arrays import F32, I64
 from csrms_dist.hierarchy.csr import stored_rows
-from csrms_dist.hierarchy.graph import ROLE_NAMES
-from csrms_dist.hierarchy.pattern_counts import pattern_shares, top_shares
-from csrms_dist.hierarchy.relations import looks_like
+from csrms_dist.hierarchy.graph import ROLE_NAMES, HierarchyGraph
+from csrms_dist.hierarchy.look_alikes import look_alikes
+from csrms_dist.hierarchy.pattern_counts import own_shares, pattern_shares, top_shares
 from csrms_dist.hierarchy.snapshot import fingerprint_of
+from csrms_dist.labels import Membership
 from graphstore.checks import check_publication, check_tables, refused
+from graphstore.figures import Figures
 from graphstore.rows import Rows, Tables, repeated, strings, text_blocks
 from graphstore.schema import Schema
-from graphstore.store import INSTANCE_DIGITS, Publication
+from graphstore.store import INSTANCE_DIGITS, HeldOut, Publication
 
 
 def instance_keys(dataset_key: str, idx: npt.NDArray[np.integer]) -> pa.Array:
@@ -46,13 +49,27 @@ def content_fingerprint(publication: Publication) -> str:
     digest.update(
         f"[[{canonical_json(publication.dataset_key)},{canonical_json(list(publication.class_names))}".encode()
     )
-    for values in (publication.ids, publication.split):
+    parts = [publication.ids, publication.split]
+    if publication.held_out:
+        parts += [publication.held_out.ids, publication.held_out.split]
+    for values in parts:
         digest.update(b",[")
         for number, block in enumerate(text_blocks(values)):
             digest.update(b"," * (number > 0) + canonical_json(block.to_pylist())[1:-1].encode())
         digest.update(b"]")
     digest.update(f"],{json.dumps(fingerprint_of(publication.hierarchy))}]".encode())
+    if publication.held_out:
+        _digest_arrays(digest, publication.held_out)
     return digest.hexdigest()[:32]
+
+
+def _digest_arrays(digest: Any, others: HeldOut) -> None:
+    labels = others.membership
+    for values, kind in (
+        (others.instance, np.int64), (others.pattern, np.int32), (others.score, np.float32),
+        (labels.indptr, np.int64), (labels.indices, np.int64),
+    ):  # fmt: skip
+        digest.update(np.ascontiguousarray(values, kind).view(np.uint8).data)
 
 
 def publication_tables(publication: Publication, schema: Schema) -> Tables:
@@ -100,45 +117,76 @@ def _whole(**columns: Any) -> Columns:
     return len(next(iter(named.values()))), lambda start, stop: {k: values[start:stop] for k, values in named.items()}
 
 
+def _one_after_the_other(parts: Sequence[Columns]) -> Columns:
+    """Parts of one table as one."""
+    ends = np.cumsum([n for n, _ in parts]).tolist()
+
+    def make(start: int, stop: int) -> dict[str, Any]:
+        spans = [(max(start - end + n, 0), min(stop, end) - end + n) for (n, _), end in zip(parts, ends, strict=True)]
+        found = [part(*span) for (_, part), span in zip(parts, spans, strict=True) if span[0] < span[1]]
+        if len(found) < 2:
+            return found[0] if found else parts[0][1](0, 0)
+        return {name: pa.chunked_array([pa.array(part[name]) for part in found]) for name in found[0]}
+
+    return ends[-1], make
+
+
 def _rows(publication: Publication, version: int) -> dict[str, Columns]:
     graph, dataset, run = publication.hierarchy, publication.dataset_key, publication.run_key
     classes = numbered(dataset, np.arange(graph.n_classes))
     patterns = numbered(run, np.arange(graph.n_patterns))
-    alike = looks_like(graph)
-    counts, labels = graph.counts, graph.membership
+    alike = look_alikes(graph)
+    counts, others = graph.counts, publication.held_out
 
-    def instances(start: int, stop: int) -> dict[str, Any]:
-        return {
-            "key": instance_keys(dataset, graph.instance[start:stop]),
+    def instances(names: Publication | HeldOut, instance: I64) -> Columns:
+        return len(instance), lambda start, stop: {
+            "key": instance_keys(dataset, instance[start:stop]),
             "dataset": repeated(dataset, stop - start),
-            "idx": graph.instance[start:stop],
-            "source_id": strings(publication.ids, start, stop),
-            "split": strings(publication.split, start, stop),
-            "uri": strings(publication.uris, start, stop),
+            "idx": instance[start:stop],
+            "source_id": strings(names.ids, start, stop),
+            "split": strings(names.split, start, stop),
+            "uri": strings(names.uris, start, stop),
         }
 
-    def has_label(start: int, stop: int) -> dict[str, Any]:
-        rows = np.searchsorted(labels.indptr, np.arange(start, stop), side="right") - 1
-        return {
-            "from": instance_keys(dataset, graph.instance[rows]),
-            "to": classes.take(pa.array(labels.indices[start:stop])),
+    def has_label(labels: Membership, instance: I64) -> Columns:
+        def make(start: int, stop: int) -> dict[str, Any]:
+            rows = np.searchsorted(labels.indptr, np.arange(start, stop), side="right") - 1
+            return {
+                "from": instance_keys(dataset, instance[rows]),
+                "to": classes.take(pa.array(labels.indices[start:stop])),
+            }
+
+        return labels.nnz, make
+
+    def in_pattern(rows: HierarchyGraph | HeldOut, difficulty: F32, figures: Figures | None) -> Columns:
+        beside = figures or Figures.none(len(rows.instance))
+        return len(rows.instance), lambda start, stop: {
+            "from": instance_keys(dataset, rows.instance[start:stop]),
+            "to": patterns.take(pa.array(rows.pattern[start:stop])),
+            "score": rows.score[start:stop],
+            "difficulty": difficulty[start:stop],
+            **beside.columns(start, stop, publication.class_names),
         }
 
-    def in_pattern(start: int, stop: int) -> dict[str, Any]:
-        return {
-            "from": instance_keys(dataset, graph.instance[start:stop]),
-            "to": patterns.take(pa.array(graph.pattern[start:stop])),
-            "score": graph.score[start:stop],
-            "difficulty": graph.difficulty[start:stop],
-        }
+    made = {
+        "Instance": [instances(publication, graph.instance)],
+        "Instance.HAS_LABEL.Class": [has_label(graph.membership, graph.instance)],
+        "Instance.IN_PATTERN.Pattern": [in_pattern(graph, graph.difficulty, publication.figures)],
+    }
+    if others:
+        own = own_shares(others.pattern, others.membership, counts, graph.sizes)
+        made["Instance"].append(instances(others, others.instance))
+        made["Instance.HAS_LABEL.Class"].append(has_label(others.membership, others.instance))
+        made["Instance.IN_PATTERN.Pattern"].append(in_pattern(others, (1.0 - own).astype(np.float32), others.figures))
 
     return {
+        **{table: _one_after_the_other(parts) for table, parts in made.items()},
         "Dataset": _whole(
             key=[dataset],
             name=[publication.dataset],
             version=[publication.content_hash],
             multi_label=[graph.multi_label],
-            n_instances=[graph.n_rows],
+            n_instances=[publication.n_instances],
             n_classes=[graph.n_classes],
             live_run=[run],
             schema_version=[version],
@@ -149,7 +197,6 @@ def _rows(publication: Publication, version: int) -> dict[str, Columns]:
             idx=np.arange(graph.n_classes),
             name=list(publication.class_names),
         ),
-        "Instance": (graph.n_rows, instances),
         "Run": _whole(
             key=[run],
             dataset=[dataset],
@@ -175,8 +222,6 @@ def _rows(publication: Publication, version: int) -> dict[str, Columns]:
         "Pattern.OF_RUN.Run": _whole(from_=patterns, to=repeated(run, graph.n_patterns)),
         "Run.OF_DATASET.Dataset": _whole(from_=[run], to=[dataset]),
         "Class.OF_DATASET.Dataset": _whole(from_=classes, to=repeated(dataset, graph.n_classes)),
-        "Instance.HAS_LABEL.Class": (labels.nnz, has_label),
-        "Instance.IN_PATTERN.Pattern": (graph.n_rows, in_pattern),
         "Pattern.COVERS.Class": _whole(
             from_=patterns.take(pa.array(stored_rows(counts))),
             to=classes.take(pa.array(counts.indices)),
@@ -185,9 +230,13 @@ def _rows(publication: Publication, version: int) -> dict[str, Columns]:
             role=pa.array(ROLE_NAMES).take(pa.array(graph.role.data)),
         ),
         "Class.LOOKS_LIKE.Class": _whole(
-            from_=classes.take(pa.array(stored_rows(alike))),
-            to=classes.take(pa.array(alike.indices)),
-            run=repeated(run, alike.nnz),
-            weight=alike.data,
+            from_=classes.take(pa.array(alike.source)),
+            to=classes.take(pa.array(alike.target)),
+            run=repeated(run, len(alike)),
+            weight=alike.weight,
+            reverse=alike.reverse,
+            lift=alike.lift,
+            images=alike.images,
+            bound=alike.bound,
         ),
     }

@@ -11,11 +11,13 @@ from typing import Any
 
 from csrms_dist.artefacts.names import METRICS, RECORD
 from csrms_dist.artefacts.run_directory import RunDirectory
+from csrms_dist.basics.progress import warn
 from csrms_dist.encoders.make import architecture_of
 from csrms_dist.errors import ConfigError, DataError, require
 from csrms_dist.evaluation.scores import check_metrics
 from csrms_dist.methods.known import part
 from csrms_dist.methods.protocol import Stage
+from csrms_dist.methods.stages import IMAGES, PRETRAIN
 from csrms_dist.run_contents import RunContents
 from graphstore.bundle import empty_folder
 from ray_jobs.memory import Peak, watched
@@ -24,6 +26,7 @@ from ray_jobs.places import RUNS, run_directory
 from ray_jobs.settings import RunSettings, load_settings
 from ray_jobs.stages.context import StageContext
 from ray_jobs.stages.graph import write_bundle
+from ray_jobs.stages.needs import check_needs
 from ray_jobs.stages.table import fingerprints, needed_for, stages_of
 from ray_jobs.stages.versions import versions
 
@@ -61,12 +64,7 @@ def prepare(
     stages = stages_of(settings, control=control)
     if until is not None:
         stages = needed_for(until, stages)
-    if settings.features.path and not Path(settings.features.path).is_file():
-        raise DataError(
-            "features.path",
-            got=f"{settings.features.path}, which is not a file",
-            expected="a Parquet file of id and vector",
-        )
+    settings.features.check_paths()
     if control and not settings.features.path:
         settings.method.check_control()
     settings.check_own()  # what is not there, or is something else, is said now, not after an hour
@@ -85,7 +83,32 @@ def prepare(
         raise ConfigError(
             "--out", got=directory.uri, expected="a local or shared folder, because the graph database lies in it"
         )
-    return Work(settings, directory, stages, inputs)
+    work = _for_the_data(Work(settings, directory, stages, inputs), until)
+    waiting = [stage for stage in work.stages if not directory.is_done(stage.name, work.inputs[stage.name])]
+    check_needs(waiting, work.settings)
+    return work
+
+
+def _for_the_data(work: Work, until: str | None) -> Work:
+    """The work as the images allow it, once they have been read: without labels it ends before what needs them.
+
+    Raises ConfigError when there is no encoder for such images, DataError when what is asked for needs labels.
+    """
+    directory, inputs = work.directory, work.inputs
+    name = IMAGES.name
+    if name not in inputs or not directory.is_done(name, inputs[name]) or directory.facts(name)["classes"] > 0:
+        return work
+    if any(stage.needs_labels for stage in work.stages if stage.name == until):
+        raise _no_labels(str(until))
+    stages, settings = tuple(stage for stage in work.stages if not stage.needs_labels), work.settings
+    if any(stage.name == PRETRAIN.name for stage in stages):
+        settings = settings.without_labels()
+        if settings.encoder != work.settings.encoder:
+            warn(
+                f"the images have no labels to train an encoder with: it is {settings.encoder.name} with pretrained "
+                "weights; encoder.name and encoder.weights choose another"
+            )
+    return Work(settings, directory, stages, fingerprints(stages, settings))
 
 
 def run(
@@ -102,29 +125,35 @@ def run(
     Raises the errors of csrms_dist.errors.
     """
     work = prepare(config, out, overrides, control=control, until=until)
-    settings, directory, stages, inputs = work.settings, work.directory, work.stages, work.inputs
-    done = []
+    directory = work.directory
+    done: list[str] = []
     with directory.lock(), shared_session():
-        started = _begin(directory, settings)
-        for stage in stages:
-            if is_done(directory, stage, inputs[stage.name]):
+        started = _begin(directory, work.settings)
+        waiting = to_do(work, until)
+        for stage in work.stages:
+            if stage.name not in waiting:
                 continue
             if stage.needs_labels and not RunContents(directory).has_labels:
                 if until == stage.name:
-                    raise _no_labels()
+                    raise _no_labels(until)
                 break
-            context = StageContext(directory, settings, inputs[stage.name], stage.requires)
+            context = StageContext(directory, work.settings, work.inputs[stage.name], stage.requires)
             begun = time.monotonic()
             with watched() as peak:
                 part(stage.job)(context)
             done.append(stage.name)
             _note(directory, started, stage.name, time.monotonic() - begun, peak)
+            if stage.name == IMAGES.name:
+                work = _for_the_data(work, until)
+                check_needs([some for some in work.stages if some.name in waiting], work.settings)
+                waiting = to_do(work, until)
+                started["config"] = work.settings.as_mapping()
     metrics = {}
-    if "evaluate" in inputs and directory.is_done("evaluate", inputs["evaluate"]):
+    if "evaluate" in work.inputs and directory.is_done("evaluate", work.inputs["evaluate"]):
         metrics = json.loads((directory.open("evaluate") / METRICS).read_text())
         if directory.read_json(METRICS) != metrics:
             directory.write_json(METRICS, metrics)
-    return RunResult(directory, settings, metrics, tuple(done))
+    return RunResult(directory, work.settings, metrics, tuple(done))
 
 
 def bundle(
@@ -138,15 +167,29 @@ def bundle(
     empty_folder(folder)
     (graph,) = (stage for stage in work.stages if stage.name == "graph")
     run(work.settings, work.directory.path, control=False, until="cluster")
+    work = _for_the_data(work, "graph")
     with work.directory.lock():
-        context = StageContext(work.directory, work.settings, work.inputs["graph"], graph.requires)
-        if not context.contents.has_labels:
-            raise _no_labels()
-        return write_bundle(context, folder)
+        return write_bundle(StageContext(work.directory, work.settings, work.inputs["graph"], graph.requires), folder)
 
 
-def _no_labels() -> DataError:
-    return DataError("the feature table", got="no labels", expected="a column label or labels for the graph")
+def _no_labels(stage: str) -> DataError:
+    return DataError(
+        f"the stage {stage}", got="data without labels", expected="labels to learn from",
+        remedy="without them `csrms run CONFIG` ends with the graph of patterns",
+    )  # fmt: skip
+
+
+def to_do(work: Work, until: str | None = None) -> set[str]:
+    """The stages that are not done, and those whose files were discarded and are needed again: by a stage that is not
+    done, or because `until` names them."""
+    waiting: set[str] = set()
+    needed = {until}
+    for stage in reversed(work.stages):
+        done = is_done(work.directory, stage, work.inputs[stage.name])
+        if not done or (stage.name in needed and work.directory.is_discarded(stage.name)):
+            waiting.add(stage.name)
+            needed.update(stage.requires)
+    return waiting
 
 
 def is_done(directory: RunDirectory, stage: Stage, inputs: str) -> bool:

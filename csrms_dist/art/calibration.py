@@ -17,6 +17,9 @@ from csrms_dist.art.two_level.selection import RowKeys
 from csrms_dist.basics.hashing import hash_order
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+TELLS_APART = 0.01  # how much nearer than random rows neighbours must be
+NEARLY_ALL = 0.95  # share of the rows in one category
+FEW_ROWS = 200  # of which one category may well hold nearly all
 _REFERENCES = 2048  # rows among which neighbours are looked for
 _QUERIES = 256  # rows whose neighbours are looked for
 
@@ -46,7 +49,7 @@ class Calibration:
 
         name: as the user knows the parameter. alternative: what else to try, beside the suggestion.
         """
-        if self.high - self.low < 0.01:
+        if self.high - self.low < TELLS_APART:
             return (
                 "nearest neighbours resemble each other no more than random rows do: these features cluster badly "
                 "under any method; take others, such as those of an encoder that was trained longer or pre-trained"
@@ -70,6 +73,21 @@ class Calibration:
             lines.append(f"{name:<{len(lines[0]) - 9 * len(LEVELS)}}" + "".join(f"{value:9.3f}" for value in values))
         lines.append(f"usable vigilance {self.low:.3f} to {self.high:.3f}, suggested {self.suggestion:.3f}")
         return "\n".join(lines)
+
+
+def one_for_all(rows: Any, share: float, vigilance: float, name: str) -> str:
+    """A sentence where one category holds nearly all rows only because they were not centred; else empty.
+
+    rows: (N, D) as the estimator took them. share: of them in the largest category. name: of the estimator.
+    """
+    if share < NEARLY_ALL or len(rows) < FEW_ROWS:
+        return ""
+    found = calibrate_rows(rows)
+    if vigilance >= found.low or found.high - found.low < TELLS_APART:
+        return ""
+    return found.warning(
+        vigilance, f"{name}: vigilance", ", or subtract the mean of each column first, X - X.mean(axis=0)"
+    )
 
 
 def calibrate(vectors: Any, ids: Any, algorithm: str = "spherical") -> Calibration:

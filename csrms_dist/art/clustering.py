@@ -13,6 +13,7 @@ from csrms_dist.art.algorithm import algorithm_of
 from csrms_dist.art.inputs import as_matrix
 from csrms_dist.art.scaling import Scaling, load_scaling, save_scaling
 from csrms_dist.art.settings import ClusterSettings
+from csrms_dist.art.two_level.grain import Grain
 from csrms_dist.art.two_level.incremental import Drift, Growth, grown
 from csrms_dist.art.two_level.learner import Learner
 from csrms_dist.art.two_level.placement import placed, transformed
@@ -20,7 +21,7 @@ from csrms_dist.basics.arrays import F32, I32, I64, Bools, Matrix
 from csrms_dist.basics.hashing import Texts
 from csrms_dist.errors import DataError
 
-_ARRAYS = ("pattern", "score", "outlier", "prototypes")
+_ARRAYS = ("pattern", "score", "below_vigilance", "prototypes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +31,11 @@ class Clustering:
     algorithm: its name in `cluster.algorithm`.
     pattern: (N,) int32; no row is unassigned.
     score: (N,) float32, the cosine to the frozen prototype (spherical) or the choice value (fuzzy).
-    outlier: (N,) bool, rows whose resemblance is below the vigilance.
+    below_vigilance: (N,) bool, rows whose resemblance is below the vigilance.
     prototypes: (J, D') int8 directions (spherical) or (J, 2D) uint8 boxes (fuzzy).
     vigilance: the value used.
     tried: (vigilance, patterns) of each step of the search for it.
+    grain: the grain of the rows that the vigilance is the middle of; None where it was not found or not looked for.
     scaling: what the vectors went through.
     zero_rows: rows without a direction; spherical ART learns nothing from them and puts them in pattern 0.
     choice: alpha of Fuzzy ART.
@@ -43,7 +45,7 @@ class Clustering:
     algorithm: str
     pattern: I32
     score: F32
-    outlier: Bools
+    below_vigilance: Bools
     prototypes: Matrix
     vigilance: float
     tried: tuple[tuple[float, int], ...]
@@ -51,6 +53,7 @@ class Clustering:
     zero_rows: int
     choice: float
     moved: bool = False
+    grain: Grain | None = None
 
     @property
     def learner(self) -> Learner:
@@ -85,7 +88,7 @@ class Clustering:
         """
         vectors = self._of_known_width(vectors)
         rows = np.concatenate(list(transformed(vectors, self.scaling, "vector {}")))
-        before = Growth(self.prototypes, self.sizes(), float(self.outlier.mean()), float(self.score.mean()))
+        before = Growth(self.prototypes, self.sizes(), float(self.below_vigilance.mean()), float(self.score.mean()))
         found, drift = grown(
             self.learner, before, rows, ids, self.vigilance, moved=self.moved,
             learn_rows=learn_rows, min_size=min_size,
@@ -95,7 +98,7 @@ class Clustering:
             self,
             pattern=np.concatenate([self.pattern, found.pattern]),
             score=np.concatenate([self.score, found.score]),
-            outlier=np.concatenate([self.outlier, found.outlier]),
+            below_vigilance=np.concatenate([self.below_vigilance, found.below]),
             prototypes=found.prototypes,
             zero_rows=self.zero_rows + zero,
         )
@@ -120,6 +123,7 @@ class Clustering:
             "algorithm": self.algorithm,
             "vigilance": self.vigilance,
             "tried": [[rho, count] for rho, count in self.tried],
+            "grain": list(self.grain) if self.grain else None,
             "zero_rows": self.zero_rows,
             "choice": self.choice,
             "moved": self.moved,
@@ -145,6 +149,7 @@ class Clustering:
             vigilance=facts["vigilance"],
             tried=tuple((rho, count) for rho, count in facts["tried"]),
             scaling=scaling,
+            grain=Grain(*facts["grain"]) if facts.get("grain") else None,
             zero_rows=facts["zero_rows"],
             choice=facts["choice"],
             moved=facts["moved"],

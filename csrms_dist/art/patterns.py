@@ -21,6 +21,9 @@ from csrms_dist.art.two_level.vigilance import target_patterns
 from csrms_dist.art.two_level.work import Work
 from csrms_dist.basics.hashing import Texts
 
+OF_THE_CLASSES = 0.9
+"""A grain of fewer patterns than this share of the classes tells too little of them."""
+
 
 def cluster(
     vectors_path: Path,
@@ -74,10 +77,11 @@ def cluster(
         algorithm=settings.algorithm,
         pattern=found.labels,
         score=found.score,
-        outlier=found.outliers,
+        below_vigilance=found.below,
         prototypes=found.prototypes,
         vigilance=found.vigilance,
         tried=found.tried,
+        grain=found.grain,
         scaling=found.transform,
         zero_rows=found.zero_rows,
         choice=settings.choice,
@@ -88,15 +92,17 @@ def cluster(
 def two_level(settings: ClusterSettings, n_rows: int, n_classes: int | None) -> TwoLevel:
     """The settings as a plan for the two levels."""
     algorithm = algorithm_of(settings.algorithm)
-    learner = algorithm.learner(settings)
+    learner, kmeans = algorithm.learner(settings), algorithm.kmeans(settings)
+    free = settings.vigilance == settings.n_patterns == "auto" and kmeans != "random"
     recentre = settings.recentre if isinstance(settings.recentre, int) else algorithm.recentre
     return TwoLevel(
         learner=learner,
         vigilance=None if isinstance(settings.vigilance, str) else settings.vigilance,
         n_patterns=target_patterns(settings.n_patterns, n_rows, n_classes),
-        kmeans=algorithm.kmeans(settings),
+        kmeans=kmeans,
         shards=settings.shards,
         learn_rows=settings.learn_rows,
         recentre=recentre,
         min_size=1 if learner.covers and not recentre else settings.min_size,
+        grain=max(1, round(OF_THE_CLASSES * (n_classes or 0))) if free else 0,
     )

@@ -10,9 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from csrms_dist.basics.arrays import Matrix
-from csrms_dist.basics.arrow import is_list
+from csrms_dist.basics.arrow import is_list, plain, stored_type
+from csrms_dist.basics.parquet import batches, open_parquet
 from csrms_dist.errors import DataError
-from csrms_dist.features.vector_column import VECTOR, first_misfit, holds_numbers, open_vectors
+from csrms_dist.features.vector_column import VECTOR, first_misfit, holds_numbers
+from csrms_dist.features.vector_files import open_npy
 
 READ = 8192  # rows of a Parquet file in memory at once
 _READABLE = "a .npy file, a Parquet file with a column 'vector', or a folder of such .parquet files"
@@ -39,10 +41,7 @@ def open_rows(path: Path) -> Rows:
     must hold numbers of one type, which is checked before any of them is read.
     """
     if path.suffix == ".npy" and path.is_file():
-        try:
-            rows: Rows = np.load(path, mmap_mode="r")
-        except (ValueError, OSError, EOFError) as error:
-            raise DataError(f"{path}", got=f"'{error}'", expected="a .npy file of numbers") from error
+        rows: Rows = open_npy(path)
     else:
         files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
         if not files or not files[0].is_file():
@@ -69,9 +68,9 @@ class ParquetRows:
         self._typed: tuple[Path, Any] | None = None  # the first file with rows, and the type of its numbers
         ends = [0]
         for file in files:
-            opened, first = open_vectors(file, _READABLE), 0
+            opened, first = open_parquet(file, _READABLE, (VECTOR,)), 0
             if opened.metadata.num_rows:
-                self._check_type(file, opened.schema_arrow.field(VECTOR).type)
+                self._check_type(file, stored_type(opened.schema_arrow.field(VECTOR).type))
             for group in range(opened.metadata.num_row_groups):
                 self._groups.append((file, group, first))
                 first += opened.metadata.row_group(group).num_rows
@@ -137,12 +136,11 @@ class ParquetRows:
             file, group, within = self._groups[number]
             first = int(self._ends[number])
             before = first - within  # rows in the files before this one
-            for batch in open_vectors(file, _READABLE).iter_batches(
-                READ, row_groups=[group], columns=[VECTOR], use_threads=False
-            ):
+            opened = open_parquet(file, _READABLE, (VECTOR,))
+            for _, batch in batches(file, opened, READ, [VECTOR], row_groups=[group]):
                 low, high = max(start, first), min(stop, first + len(batch))
                 if low < high:
-                    yield self._matrix(batch.column(0).slice(low - first, high - low), file, low - before, width)
+                    yield self._matrix(plain(batch.column(0)).slice(low - first, high - low), file, low - before, width)
                 first += len(batch)
                 if first >= stop:
                     return

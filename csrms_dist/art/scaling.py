@@ -45,7 +45,7 @@ def blas() -> Any:
     return ThreadpoolController()
 
 
-def _unit(block: Matrix) -> F64:
+def unit(block: Matrix) -> F64:
     """L2-normalised rows in float64; a row of zeros stays. The largest is divided out first, against overflow."""
     x = np.array(block, dtype=np.float64, order="C")
     largest = np.abs(x).max(axis=1, keepdims=True)
@@ -104,7 +104,7 @@ class SphericalScaling:
         return int(self.basis.shape[1] or self.columns)
 
     def _directions(self, block: Matrix) -> F64:
-        x = _unit(block)
+        x = unit(block)
         empty = ~x.any(axis=1)
         x -= self.mean
         x[empty | (np.sqrt((x * x).sum(axis=1)) < _NO_DIRECTION)] = 0
@@ -113,7 +113,7 @@ class SphericalScaling:
             kernels.project(x, self.basis, projected)
             projected[np.sqrt((projected * projected).sum(axis=1)) < _NO_DIRECTION] = 0
             x = projected
-        return _unit(x)
+        return unit(x)
 
     def transform_block(self, block: Matrix) -> I8:
         """(B, D) finite numbers -> (B, D') int8. Zero rows, and rows at the mean, become zeros."""
@@ -152,7 +152,7 @@ class MinMaxScaling:
     @staticmethod
     def extremes(block: Matrix) -> tuple[F64, F64]:
         """The part of one block in the all-reduce: minimum and maximum, each (D,)."""
-        x = _unit(block)
+        x = unit(block)
         return x.min(axis=0), x.max(axis=0)
 
     @classmethod
@@ -163,7 +163,7 @@ class MinMaxScaling:
     @classmethod
     def fit_quantiles(cls, vectors: Rows, rows: I64, tail: float = CLIPPED) -> Self:
         """From the quantiles `tail` and 1 - tail of vectors[rows]: single far values then cost no resolution."""
-        units = np.concatenate([_unit(block) for block in _blocks(vectors, rows)])
+        units = np.concatenate([unit(block) for block in _blocks(vectors, rows)])
         low, high = np.quantile(units, [tail, 1 - tail], axis=0)
         return cls(low, high)
 
@@ -175,7 +175,7 @@ class MinMaxScaling:
     def transform_block(self, block: Matrix) -> U8:
         """(B, D) finite numbers -> (B, D) uint8."""
         span = self.high - self.low
-        x = np.where(span > 0, (_unit(block) - self.low) / np.where(span > 0, span, 1), 0)
+        x = np.where(span > 0, (unit(block) - self.low) / np.where(span > 0, span, 1), 0)
         scaled: U8 = np.rint(255 * np.clip(x, 0, 1)).astype(np.uint8)
         return scaled
 
@@ -215,7 +215,7 @@ def _blocks(vectors: Rows, order: I64) -> Iterator[Matrix]:
 def _units(vectors: Rows, order: I64) -> Iterator[F64]:
     """L2-normalised blocks without their zero rows, which have no say in the mean."""
     for block in _blocks(vectors, order):
-        x = _unit(block)
+        x = unit(block)
         yield x[x.any(axis=1)]
 
 

@@ -31,8 +31,12 @@ class ClusterSettings(Settings):
         own="csrms_dist.art.algorithm:KIND",
         doc="spherical or Fuzzy ART; kmeans on the sphere",
     )
-    n_patterns: int | str = setting("auto", "[1, 1000000]", words=("auto",), doc="patterns aimed at")
-    vigilance: float | str = setting("auto", "[0, 1]", words=("auto",), doc="rho; auto: bisected for n_patterns")
+    n_patterns: int | str = setting(
+        "auto", "[1, 1000000]", words=("auto",), doc="patterns aimed at; auto: where the data has no grain of its own"
+    )
+    vigilance: float | str = setting(
+        "auto", "[0, 1]", words=("auto",), doc="rho; auto: the data's own grain, else searched for n_patterns"
+    )
     shards: int = setting(4, "[1, 65536]", doc="virtual shards; part of the result, unlike the number of actors")
     learn_rows: int = setting(20000, "[1, 1000000]", doc="R, the rows learnt in all; the others are assigned")
     recentre: int | str = setting(

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClusterMixin
 
+from csrms_dist.art.calibration import one_for_all
 from csrms_dist.art.fuzzy.adaptive_vigilance import AdaptiveVigilanceART, AdaptiveVigilanceSettings
 from csrms_dist.art.fuzzy.estimator import FuzzyART
 from csrms_dist.art.fuzzy.learner import FuzzyLearner
@@ -67,7 +68,7 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     labels_: (N,) int32, the pattern of each row, numbered by (size descending, prototype); nothing is left over.
-    scores_: (N,) float32, cosine or choice value. outliers_: (N,) bool, resemblance below the vigilance.
+    scores_: (N,) float32, cosine or choice value. below_vigilance_: (N,) bool, resemblance below the vigilance.
     prototypes_: (J, D) int8 directions or (J, 2D) boxes. sizes_: (J,) int64. vigilance_: the value used.
     tried_: (vigilance, patterns) of each step of the search. n_features_in_: D. drift_: after partial_fit.
 
@@ -134,7 +135,7 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         found = find_patterns(work, path, lambda given: plan.learner.transform(given.rows.dtype))
         self.labels_: I32 = found.labels
         self.scores_: F32 = found.score
-        self.outliers_: Bools = found.outliers
+        self.below_vigilance_: Bools = found.below
         self.prototypes_ = found.prototypes
         self.sizes_ = np.bincount(self.labels_, minlength=len(found.prototypes)).astype(np.int64)
         self.vigilance_, self.tried_ = found.vigilance, found.tried
@@ -145,6 +146,10 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
                 f"learn_rows={plan.learn_rows} and min_size={plan.min_size} allow",
                 stacklevel=3,
             )
+        if plan.vigilance is not None and isinstance(plan.learner, SphericalLearner):
+            share = float(self.sizes_[0] / len(rows))
+            if sentence := one_for_all(rows[: min(len(rows), 2048)], share, plan.vigilance, type(self).__name__):
+                warn(sentence, stacklevel=3)
 
     def predict(self, X: npt.ArrayLike | str | Path, *, nearest: bool = False) -> I32:
         """The pattern of each row of an array or a file, (M,) int32; -1 where the vigilance is not reached.
@@ -162,20 +167,20 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         """Add rows without moving what is there.
 
         They join the patterns that take them; the rest learn at the vigilance and found patterns, which are numbered
-        after the others. Afterwards labels_, scores_ and outliers_ are those of the new rows, and drift_ says how the
-        new rows differ from the old. Before any fit it is fit. The new rows, prepared, must fit in memory.
+        after the others. Afterwards labels_, scores_ and below_vigilance_ are those of the new rows, and drift_ says
+        how the new rows differ from the old. Before any fit it is fit. The new rows, prepared, must fit in memory.
         """
         if not hasattr(self, "prototypes_"):
             return self.fit(X, ids=ids)
         plan, source = self._plan(), self._known(X, "partial_fit")
         rows = np.concatenate(list(self._prepared(source, plan.learner)))
-        before = Growth(self.prototypes_, self.sizes_, float(self.outliers_.mean()), float(self.scores_.mean()))
+        before = Growth(self.prototypes_, self.sizes_, float(self.below_vigilance_.mean()), float(self.scores_.mean()))
         found, self.drift_ = grown(
             plan.learner, before, rows, ids, self.vigilance_, moved=self._moved, learn_rows=plan.learn_rows,
             min_size=plan.min_size,
         )  # fmt: skip
         self.prototypes_, self.sizes_ = found.prototypes, found.sizes
-        self.labels_, self.scores_, self.outliers_ = found.pattern, found.score, found.outlier
+        self.labels_, self.scores_, self.below_vigilance_ = found.pattern, found.score, found.below
         return self
 
     drift_: Drift

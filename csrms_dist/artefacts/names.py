@@ -9,7 +9,10 @@ from __future__ import annotations
 RECORD, METRICS = "run.json", "metrics.json"
 TRAIN_IMAGES, TEST_IMAGES, REJECTED = "train.arrow", "test.arrow", "rejected.parquet"
 SNAPSHOT = "snapshot"
+HELD_OUT = "held_out"
 CANDIDATES = "candidates"
+MADE_BY = {CANDIDATES: "train"}
+"""The stage of an artefact that has another name than its stage."""
 ENCODER = "encoder.safetensors"
 PREDICTIONS = "predictions.parquet"
 STORE, CHECKPOINTS, CURVES = "store", ".checkpoints", "tensorboard"

@@ -22,9 +22,11 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from csrms_dist.artefacts.files import disk_errors, full_disk, write_whole
+from csrms_dist.artefacts.names import MADE_BY
 from csrms_dist.errors import RunDirectoryError
 
 STAMP = "stamp.json"
+DISCARDED = "discarded"
 
 
 class RunDirectory:
@@ -90,15 +92,29 @@ class RunDirectory:
             yield
 
     def stamp(self, artefact: str) -> dict[str, Any] | None:
-        """The stamp of an artefact, or None when there is no whole one."""
+        """The stamp of an artefact, or None when there is no whole one; one that was discarded was whole."""
         stamp: dict[str, Any] | None = None
         with contextlib.suppress(NotADirectoryError, ValueError):
             stamp = self.read_json(f"{artefact}/{STAMP}")
         if stamp is None:
             return None
+        if stamp.get(DISCARDED):
+            return stamp
         infos = self._fs.get_file_info([f"{self.root}/{artefact}/{name}" for name in stamp["files"]])
         whole = all(info.size == size for info, size in zip(infos, stamp["files"].values(), strict=True))
         return stamp if whole else None
+
+    def discard(self, artefact: str) -> None:
+        """Remove the files of a whole artefact of a local run; its stamp, and so its facts, stay."""
+        stamp = self._whole(artefact)
+        place = self.path / artefact
+        write_whole(place / STAMP, json.dumps(stamp | {DISCARDED: True}, indent=1, sort_keys=True).encode())
+        for name in stamp["files"]:
+            (place / name).unlink(missing_ok=True)
+
+    def is_discarded(self, artefact: str) -> bool:
+        """Whether an artefact was made, and its files were discarded."""
+        return bool((self.stamp(artefact) or {}).get(DISCARDED))
 
     def is_done(self, artefact: str, inputs: str) -> bool:
         """Whether a whole artefact made from these inputs is there."""
@@ -162,6 +178,11 @@ class RunDirectory:
     def open(self, artefact: str) -> Path:
         """The local folder of a whole artefact (a cached copy of a remote one)."""
         stamp = self._whole(artefact)
+        if stamp.get(DISCARDED):
+            raise RunDirectoryError(
+                f"{self.uri}/{artefact}", got="an artefact that was cleaned away",
+                remedy=f"run `csrms {artefact} CONFIG`, which makes it again",
+            )  # fmt: skip
         if self.is_local:
             return self.path / artefact
         key = (artefact, stamp["fingerprint"])
@@ -178,12 +199,17 @@ class RunDirectory:
 
     def _whole(self, artefact: str) -> dict[str, Any]:
         stamp = self.stamp(artefact)
-        if stamp is None:
-            raise RunDirectoryError(
-                f"{self.uri} has no artefact '{artefact}'",
-                remedy=f"run `csrms {artefact} CONFIG` or `csrms run CONFIG` first",
-            )
-        return stamp
+        if stamp is not None:
+            return stamp
+        stage = MADE_BY.get(artefact, artefact)
+        command = f"`csrms {stage} CONFIG`"
+        if stage != artefact:  # a stage that is done would not make it again
+            remedy = f"delete {self.uri}/{stage}, if it is there, and run {command}, which makes both"
+        else:
+            remedy = f"run {command} or `csrms run CONFIG` first"
+        if self._fs.get_file_info(f"{self.root}/{artefact}").type == pafs.FileType.NotFound:
+            raise RunDirectoryError(f"{self.uri} has no artefact '{artefact}'", remedy=remedy)
+        raise RunDirectoryError(f"{self.uri}/{artefact}", got="an artefact that is not whole", remedy=remedy)
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a small JSON file at the top of the run, whole or not at all, keys sorted."""

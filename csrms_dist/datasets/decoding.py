@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,16 +48,23 @@ def load(stored: Stored) -> bytes | U8 | Unreadable:
     """The bytes of a file; anything else as it is."""
     if isinstance(stored, Path):
         try:
+            if not stat.S_ISREG(stored.stat().st_mode):  # reading a pipe would wait for its writer
+                return Unreadable("no regular file")
             stored = stored.read_bytes()
         except OSError as error:
-            return Unreadable((error.strerror or str(error)).lower())
+            return Unreadable((error.strerror or type(error).__name__).lower())
+        except ValueError:  # a null character
+            return Unreadable("a path that no file can have")
     return stored if stored is not None and len(stored) else Unreadable("no bytes")
 
 
 def stored_size(stored: Stored) -> int:
     """Bytes that an image takes when it is loaded; 0 for what is not there."""
     if isinstance(stored, Path):
-        return stored.stat().st_size if stored.is_file() else 0
+        try:
+            return stored.stat().st_size
+        except (OSError, ValueError):
+            return 0
     return 0 if stored is None else len(stored) if isinstance(stored, bytes) else stored.nbytes
 
 

@@ -15,8 +15,8 @@ from csrms_dist.datasets.decoding import Shape, Stored
 from csrms_dist.errors import DataError
 from csrms_dist.labels import LabelSpace, Membership
 
-SPLITS = ("train", "val", "test")
-TRAIN, VAL, TEST = range(3)
+SPLITS = ("train", "val", "test", "unlabelled")
+TRAIN, VAL, TEST, UNLABELLED = range(4)
 
 Reader: TypeAlias = Callable[[I64], Iterator[Stored]]
 """Ascending row numbers of a layout's file -> their images, read when they are asked for."""
@@ -27,7 +27,7 @@ class ImageSource:
     """The images of one table, in a fixed order; nothing is decoded yet.
 
     ids: (N,), unique, as `refuse_repeated` checks.
-    membership: (N, K).
+    membership: (N, K); K is 0 where no row of the data set has a label, and all rows are of the split train.
     split: (N,) uint8, index into SPLITS.
     images: N images: bytes, files or pixels.
     shape: of all of them once they are read; None: the shape of the first readable one.
@@ -55,11 +55,22 @@ class Selected:
     def __iter__(self) -> Iterator[Stored]:
         return self.read(self.rows)
 
+    def uris(self) -> pa.StringArray | None:
+        """(N,) where each image lies, None where its reader cannot say."""
+        return uris_of(self.read, self.rows)
+
+
+def uris_of(read: Reader, rows: I64) -> pa.StringArray | None:
+    """(N,) where the images of some rows lie: what a reader's own `uris` says of them, None where it has none."""
+    found: Callable[[I64], pa.StringArray | None] | None = getattr(read, "uris", None)
+    return None if found is None else found(rows)
+
 
 @dataclass(frozen=True)
 class Layout:
-    """An opened data set: the training images (splits train and val) and the test images, none of them decoded.
+    """An opened data set: its images of the splits train, val and unlabelled, and of test; none of them is decoded.
 
+    train: its rows of the split unlabelled carry no label. test: without a row where the data set has no labels.
     test_only: classes without a training image. notes: what the user should know, as sentences.
     """
 

@@ -24,7 +24,7 @@ from scipy import sparse
 from csrms_dist.basics.arrays import I32, I64, U8, Bools
 from csrms_dist.basics.hashing import texts
 from csrms_dist.datasets.decoding import Shape, Stored, Unreadable, decode, encode_png, in_threads, load, stored_size
-from csrms_dist.datasets.image_source import SPLITS, TRAIN, ImageSource
+from csrms_dist.datasets.image_source import SPLITS, TRAIN, UNLABELLED, ImageSource, Selected
 from csrms_dist.datasets.kernels import channel_sums, gather
 from csrms_dist.errors import DataError
 from csrms_dist.labels import LabelSpace, Membership
@@ -70,7 +70,10 @@ class ImageTable:
         rows = pa.ipc.open_file(pa.memory_map(str(_rows_file(path)))).get_batch(0)
         self.ids: pa.StringArray = rows["id"]
         """(N,), memory-mapped."""
-        self._split: U8 = rows["split"].to_numpy()
+        self.split: U8 = rows["split"].to_numpy()
+        """(N,) index into SPLITS, memory-mapped."""
+        self.uris: pa.StringArray | None = rows["uri"] if "uri" in rows.schema.names else None
+        """(N,) where each image was read from, memory-mapped; None where the layout cannot say."""
         labels = rows["labels"]
         self.membership: Membership = _mapped_membership(
             labels.offsets.to_numpy(), labels.values.to_numpy(), self.label_space.n_classes
@@ -83,7 +86,7 @@ class ImageTable:
 
     def indices(self, split: str) -> I64:
         """The dense indices of a split, ascending."""
-        return np.flatnonzero(self._split == SPLITS.index(split)).astype(np.int64)
+        return np.flatnonzero(self.split == SPLITS.index(split)).astype(np.int64)
 
     def pixels(self, indices: npt.NDArray[np.integer]) -> U8:
         """(B,) dense indices -> (B, H, W, 3) uint8, a copy. Raises IndexError for an index that the table has not."""
@@ -107,7 +110,7 @@ class ImageTable:
     def channel_statistics(self, split: str = "train") -> tuple[list[float], list[float]]:
         """Mean and standard deviation of each channel of a split, in 0..1, from exact integer sums."""
         total, squares = (np.array(sums, np.float64) for sums in self._sums[split])
-        count = max(1, int((self._split == SPLITS.index(split)).sum()) * self.shape[0] * self.shape[1])
+        count = max(1, int((self.split == SPLITS.index(split)).sum()) * self.shape[0] * self.shape[1])
         mean = total / count
         std = np.sqrt(np.maximum(squares / count - mean * mean, 0.0))
         return (mean / 255).tolist(), (np.maximum(std, 1e-3) / 255).tolist()
@@ -153,14 +156,14 @@ def write_image_table(
 ) -> Written:
     """Write an image table in one pass, a record batch at a time; images that cannot be read are left out.
 
-    Raises DataError for images that do not fit the ids, a split without a readable image, and a class that had
-    training images, none of them readable.
+    Raises DataError for images that do not fit the ids, a split with labels without a readable image, and a class that
+    had training images, none of them readable.
 
-    source: its ids are unique.
+    source: its ids are unique; without a row it makes an empty table, if `shape` is given.
     shape: of the images where the source does not say it.
     on_images: hears how many more images have been read.
     """
-    if not len(source):
+    if not len(source) and shape is None:
         raise DataError(source.name, got="no images", expected="at least one")
     shape = source.shape or shape
     totals = np.zeros((len(SPLITS), 2, 3), np.int64)
@@ -184,6 +187,8 @@ def write_image_table(
                     content.update(_hashed(image.content))
             on_images(len(items))
         _refuse_emptied(source, rejected)
+        if not len(source) and shape is not None:
+            writer = _Writer(path, shape)
         if writer is None or shape is None:
             raise DataError(source.name, got="no readable image", expected="at least one")
     finally:
@@ -308,7 +313,7 @@ class _Writer:
 
 
 def _write_rows(path: Path, source: ImageSource, kept: Bools, content: hashlib._Hash, shape: Shape) -> str:
-    """Write ids, splits and labels of the kept rows; returns the hash of these and of `content`."""
+    """Write ids, splits, labels and uris of the kept rows; returns the hash of all but the uris, and of `content`."""
     whole = bool(kept.all())
     ids = source.ids if whole else source.ids.filter(pa.array(kept))
     membership = source.membership if whole else source.membership[kept]
@@ -319,7 +324,11 @@ def _write_rows(path: Path, source: ImageSource, kept: Bools, content: hashlib._
     for part in (split, offsets, labels):
         content.update(np.ascontiguousarray(part).data)
     content.update(repr((shape, source.label_space)).encode())
-    batch = pa.record_batch({"id": ids, "split": pa.array(split), "labels": pa.ListArray.from_arrays(offsets, labels)})
+    columns = {"id": ids, "split": pa.array(split), "labels": pa.ListArray.from_arrays(offsets, labels)}
+    uris = source.images.uris() if isinstance(source.images, Selected) else None
+    if uris is not None:
+        columns["uri"] = uris if whole else uris.filter(pa.array(kept))
+    batch = pa.record_batch(columns)
     with pa.OSFile(str(_rows_file(path)), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as file:
         file.write_batch(batch)
     return str(content.hexdigest()[:32])
@@ -335,7 +344,7 @@ def _refuse_emptied(source: ImageSource, rejected: list[tuple[int, str]]) -> Non
     kept[[row for row, _ in rejected]] = False
     for code, split in enumerate(SPLITS):
         of_split = source.split == code
-        if of_split.any() and not (of_split & kept).any():
+        if code != UNLABELLED and of_split.any() and not (of_split & kept).any():
             expected = f"a readable image in the split {split}"
             raise DataError(source.name, got=why, expected=expected, remedy="repair or replace them")
     training = source.split == TRAIN

@@ -1,6 +1,7 @@
 """The rows that a layout found -> an opened `Layout`: the rules that hold whatever the layout.
 
-Every id once, no image in two splits, every class with an image, every label in range; then the splits by hash.
+Every id once, no image in two splits, every class with an image, every label in range; then the splits by hash. What
+has no label is of the split unlabelled, or, where nothing has one, of the split train of a data set without classes.
 """
 
 from __future__ import annotations
@@ -12,36 +13,135 @@ from itertools import combinations
 import numpy as np
 import pyarrow as pa
 
-from csrms_dist.basics.arrays import I64, U8
+from csrms_dist.basics.arrays import I64, U8, Bools
 from csrms_dist.basics.hashing import repeated_ids, texts
 from csrms_dist.datasets.decoding import Stored
-from csrms_dist.datasets.image_source import TEST, TRAIN, VAL, ImageSource, Layout, Reader, Selected, refuse_repeated
-from csrms_dist.datasets.layouts.layout_format import ALL, Found, Rows
+from csrms_dist.datasets.image_source import (
+    TEST,
+    TRAIN,
+    UNLABELLED,
+    ImageSource,
+    Layout,
+    Reader,
+    Selected,
+    refuse_repeated,
+    uris_of,
+)
+from csrms_dist.datasets.layouts.layout_format import ALL, SIDES, Found, Rows
 from csrms_dist.datasets.settings import DataSettings
 from csrms_dist.datasets.splits import held_out
 from csrms_dist.errors import DataError
-from csrms_dist.labels import MAX_CLASSES, LabelSpace, Membership, membership_from_csr
+from csrms_dist.labels import LabelRows, LabelSpace, Membership, checked_labels, membership_from_csr
 
 
 def assemble(found: Found, settings: DataSettings) -> Layout:
     """Check what was found and divide it. Raises DataError for everything that docs/data.md refuses."""
-    sides = {side: _with_unique_ids(found.name, side, rows, settings) for side, rows in found.sides.items()}
+    sides = {side: found.sides[side] for side in (*SIDES, ALL) if side in found.sides}
+    sides = {side: _with_unique_ids(found.name, side, rows, settings) for side, rows in sides.items()}
     for one, other in combinations(sides, 2):
         _refuse_shared(found.name, one, sides[one].ids, other, sides[other].ids)
-    sides, n_train = _with_val(sides)
-    memberships, space = _labels(found, sides)
-    parts = _divided(found, sides, memberships, space, settings)
-    for side, remedy in (("train", "check data.path"), ("test", "give data.test_path or raise data.test_fraction")):
-        if not len(parts[side]):
-            raise DataError(found.name, got=f"no {side} images", expected="at least one", remedy=remedy)
-    train, test = parts["train"], parts["test"]
-    if n_train is None:
-        val = held_out(train.ids, train.membership, settings.val_fraction, "val", found.multi_label)
-    else:
-        val = np.arange(len(train)) >= n_train
-    train.split[val] = VAL
-    test_only, notes = _without_training(train, test)
-    return Layout(found.name, space, train, test, test_only, (*found.notes, *notes))
+    pool = _pooled(found, sides, settings.label_column == "none")
+    if not len(pool.ids):
+        raise DataError(found.name, got="no train images", expected="at least one", remedy="check data.path")
+    if pool.unlabelled.all():
+        return _without_classes(found, pool, settings)
+    space = _classes(found, pool)
+    membership = membership_from_csr(pool.offsets, pool.labels, space.n_classes)
+    notes = [*found.notes, *_divide(found, sides, pool, membership, settings)]
+    train, test = (
+        pool.source(found.name, space, membership, np.flatnonzero(rows), settings)
+        for rows in (pool.code != TEST, pool.code == TEST)
+    )
+    remedies = {"train": "check data.path", "test": "give data.test_path or raise data.test_fraction"}
+    for side, code in (("train", TRAIN), ("test", TEST)):
+        if not (pool.code == code).any():
+            raise DataError(found.name, got=f"no {side} images", expected="at least one", remedy=remedies[side])
+    test_only, alone = _without_training(train, test)
+    return Layout(found.name, space, train, test, test_only, (*notes, *alone))
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """The rows of all sides, one side after the other: train, val, test, or all. code: (N,), the split of each."""
+
+    ids: pa.StringArray
+    offsets: I64
+    labels: I64
+    unlabelled: Bools
+    code: U8
+    images: Reader
+
+    def source(
+        self, name: str, space: LabelSpace, membership: Membership, rows: I64, settings: DataSettings
+    ) -> ImageSource:
+        size = settings.image_size
+        shape = None if isinstance(size, str) else (size, size, 3)
+        ids, images = self.ids.take(pa.array(rows)), Selected(self.images, rows)
+        return ImageSource(name, space, ids, membership[rows], self.code[rows], images, shape)
+
+
+def _pooled(found: Found, sides: Mapping[str, Rows], ignore_labels: bool) -> _Pool:
+    labels: list[LabelRows] = []
+    for side, rows in sides.items():
+        n = len(rows.ids)
+        if ignore_labels:
+            labels.append(LabelRows(np.zeros(n + 1, np.int64), np.zeros(0, np.int64), np.ones(n, np.bool_)))
+        else:
+            what = found.name if side == ALL else f"{found.name}, {side}"
+            labels.append(
+                checked_labels(
+                    what, rows.ids, rows.offsets, rows.labels, rows.unlabelled, found.multi_label, found.n_classes
+                )
+            )
+    joined = LabelRows.joined(labels)
+    return _Pool(
+        pa.concat_arrays([rows.ids for rows in sides.values()]),
+        joined.offsets,
+        joined.indices.astype(np.int64, copy=False),
+        joined.unlabelled,
+        np.concatenate([np.full(len(rows.ids), SIDES.get(side, TRAIN), np.uint8) for side, rows in sides.items()]),
+        _Chained(tuple((rows.images, len(rows.ids)) for rows in sides.values())),
+    )
+
+
+@dataclass(frozen=True)
+class _Chained:
+    """Some readers as one, of ascending rows: each reader's are numbered after those of the readers before it."""
+
+    readers: tuple[tuple[Reader, int], ...]
+
+    def __call__(self, rows: I64) -> Iterator[Stored]:
+        first = 0
+        for reader, n in self.readers:
+            some = rows[(rows >= first) & (rows < first + n)] - first
+            if len(some):
+                yield from reader(some)
+            first += n
+
+    def uris(self, rows: I64) -> pa.StringArray | None:
+        """Where the images lie, '' where a reader cannot say; None where none can."""
+        parts: list[pa.StringArray | None] = []
+        sizes, first = [], 0
+        for reader, n in self.readers:
+            some = rows[(rows >= first) & (rows < first + n)] - first
+            parts.append(uris_of(reader, some))
+            sizes.append(len(some))
+            first += n
+        if all(part is None for part in parts):
+            return None
+        return pa.concat_arrays(
+            [pa.array([""] * n, pa.string()) if part is None else part for part, n in zip(parts, sizes, strict=True)]
+        )
+
+
+def _without_classes(found: Found, pool: _Pool, settings: DataSettings) -> Layout:
+    """A data set in which no row has a label: all rows are of the split train."""
+    pool = replace(pool, code=np.full(len(pool.ids), TRAIN, np.uint8))
+    space = LabelSpace(())
+    none = membership_from_csr(np.zeros(len(pool.ids) + 1, np.int64), np.zeros(0, np.int64), 0)
+    train, test = (pool.source(found.name, space, none, np.arange(n), settings) for n in (len(pool.ids), 0))
+    note = f"{found.name}: none of {len(pool.ids):,} images has a label, so there is no class to learn"
+    return Layout(found.name, space, train, test, (), (*found.notes, note))
 
 
 # ----------------------------------------------------------------------------------------------------------------- ids
@@ -89,41 +189,20 @@ def _refuse_shared(name: str, one: str, ids: pa.StringArray, other: str, others:
 # -------------------------------------------------------------------------------------------------------------- labels
 
 
-def _labels(found: Found, sides: Mapping[str, Rows]) -> tuple[dict[str, Membership], LabelSpace]:
-    highest = -1
-    limit = found.n_classes or MAX_CLASSES
-    for side, rows in sides.items():
-        what = found.name if side == ALL else f"{found.name}, {side}"
-        counts = np.diff(rows.offsets)
-        if not found.multi_label and (counts != 1).any():
-            row = int(np.flatnonzero(counts != 1)[0])
-            raise DataError(
-                f"{what}: label of '{rows.ids[row]}'", got="nothing" if counts[row] == 0 else f"{counts[row]} labels",
-                expected="one label", remedy="fill it in" if counts[row] == 0 else "use labels for several",
-            )  # fmt: skip
-        bad = np.flatnonzero((rows.labels < 0) | (rows.labels >= limit))
-        if len(bad):
-            row = int(np.searchsorted(rows.offsets, bad[0], "right")) - 1
-            raise DataError(
-                f"{what}: label of '{rows.ids[row]}'", got=str(rows.labels[bad[0]]),
-                expected=f"a class index in 0..{limit - 1}", remedy="number the classes from 0",
-            )  # fmt: skip
-        highest = max(highest, int(rows.labels.max(initial=-1)))
-    n_classes = found.n_classes or highest + 1
-    if n_classes == 0:
+def _classes(found: Found, pool: _Pool) -> LabelSpace:
+    n_classes = found.n_classes or int(pool.labels.max(initial=-1)) + 1
+    if n_classes == 0:  # with several labels: every list is empty
         raise DataError(found.name, got="no label at all", expected="at least one class")
-    seen = np.zeros(n_classes, np.bool_)
-    for rows in sides.values():
-        seen[rows.labels] = True
     space = LabelSpace(tuple(found.names.get(k, str(k)) for k in range(n_classes)), found.multi_label)
+    seen = np.zeros(n_classes, np.bool_)
+    seen[pool.labels] = True
     empty = np.flatnonzero(~seen)
     if len(empty):
         raise DataError(
             found.name, got=f"no image of the class {_class(space, int(empty[0]))} ({len(empty):,} such classes)",
             expected="an image of every class", remedy="leave the class out or number the classes without gaps",
         )  # fmt: skip
-    memberships = {side: membership_from_csr(rows.offsets, rows.labels, n_classes) for side, rows in sides.items()}
-    return memberships, space
+    return space
 
 
 def _class(space: LabelSpace, k: int) -> str:
@@ -151,58 +230,25 @@ def _without_training(train: ImageSource, test: ImageSource) -> tuple[tuple[int,
 # -------------------------------------------------------------------------------------------------------------- splits
 
 
-def _with_val(sides: Mapping[str, Rows]) -> tuple[dict[str, Rows], int | None]:
-    """The given validation rows after the training rows, and how many of these there are; None: none is given."""
-    if "val" not in sides:
-        return dict(sides), None
-    train, val = sides["train"], sides["val"]
-    joined = Rows(
-        pa.concat_arrays([train.ids, val.ids]),
-        np.concatenate([train.offsets, val.offsets[1:] + train.offsets[-1]]),
-        np.concatenate([train.labels, val.labels]),
-        _Chained(train.images, len(train.ids), val.images),
-    )
-    rest = {side: rows for side, rows in sides.items() if side != "val"}
-    return rest | {"train": joined}, len(train.ids)
+def _divide(
+    found: Found, sides: Mapping[str, Rows], pool: _Pool, membership: Membership, settings: DataSettings
+) -> list[str]:
+    """Write the final splits into `pool.code`, and return the notes about them."""
+    notes = []
+    if n := int(pool.unlabelled.sum()):
+        notes.append(f"{found.name}: {n:,} of {len(pool.ids):,} images have no label: nothing is learnt from them")
+    given = {side: bool((~pool.unlabelled & (pool.code == code)).any()) for side, code in SIDES.items()}
+    nothing = {side: side in sides and len(sides[side].ids) > 0 and not given[side] for side in SIDES}
+    pool.code[pool.unlabelled] = UNLABELLED
+    if ALL in sides or nothing["test"]:
+        _hold_out(found, pool, membership, settings.test_fraction, "test")
+    if "val" not in sides or nothing["val"]:
+        _hold_out(found, pool, membership, settings.val_fraction, "val")
+    told = "{0}: no {1} image has a label, so {1} is held out of the training images"
+    return notes + [told.format(found.name, side) for side in ("val", "test") if nothing[side]]
 
 
-@dataclass(frozen=True)
-class _Chained:
-    """Two readers as one: rows of the second are numbered after the `n` rows of the first."""
-
-    first: Reader
-    n: int
-    second: Reader
-
-    def __call__(self, rows: I64) -> Iterator[Stored]:
-        yield from self.first(rows[rows < self.n])
-        yield from self.second(rows[rows >= self.n] - self.n)
-
-
-def _divided(
-    found: Found,
-    sides: Mapping[str, Rows],
-    memberships: Mapping[str, Membership],
-    space: LabelSpace,
-    settings: DataSettings,
-) -> dict[str, ImageSource]:
-    """The sources train and test; 'all' is divided by hash."""
-    size = settings.image_size
-    shape = None if isinstance(size, str) else (size, size, 3)
-
-    def source(side: str, split: int, rows: I64 | None = None) -> ImageSource:
-        ids, membership = sides[side].ids, memberships[side]
-        if rows is not None:
-            ids, membership = ids.take(pa.array(rows)), membership[rows]
-        else:
-            rows = np.arange(len(ids))
-        codes: U8 = np.full(len(rows), split, np.uint8)
-        return ImageSource(found.name, space, ids, membership, codes, Selected(sides[side].images, rows), shape)
-
-    if ALL not in sides:
-        return {"train": source("train", TRAIN), "test": source("test", TEST)}
-    test = held_out(sides[ALL].ids, memberships[ALL], settings.test_fraction, "test", found.multi_label)
-    return {
-        "train": source(ALL, TRAIN, np.flatnonzero(~test)),
-        "test": source(ALL, TEST, np.flatnonzero(test)),
-    }
+def _hold_out(found: Found, pool: _Pool, membership: Membership, fraction: float, split: str) -> None:
+    rows = np.flatnonzero(pool.code == TRAIN)
+    mask = held_out(pool.ids.take(pa.array(rows)), membership[rows], fraction, split, found.multi_label)
+    pool.code[rows[mask]] = SIDES[split]

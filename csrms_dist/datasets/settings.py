@@ -22,6 +22,8 @@ class DataSettings(Settings):
     image_size: int | str = setting(
         "auto", "[8, 4096]", words=("auto",), doc="images become squares of this side; auto: the first one's own shape"
     )
-    label_column: str = setting("auto", words=("auto", "label", "labels"), doc="auto: `labels` before `label`")
+    label_column: str = setting(
+        "auto", words=("auto", "label", "labels", "none"), doc="auto: `labels` before `label`; none: no label is read"
+    )
     on_duplicate_id: str = setting("error", words=("error", "suffix"), doc="suffix: a repeated id gets #2, #3, ...")
     val_fraction: float = setting(0.1, "[0, 0.5]", doc="share of each class held out of training, by a hash of the id")

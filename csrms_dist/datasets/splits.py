@@ -1,4 +1,4 @@
-"""Which images are held out: a hash of the id decides, whatever the order of the images.
+"""Which images are held out: what a layout says in a usual word, or a hash of the id, whatever the order of the images.
 
 Adding images of one class moves none of another, and of its own class at most as many as were added, those next to the
 cut. (No rule can keep both an exact share of each class and every image in its place.)
@@ -11,6 +11,18 @@ import numpy as np
 from csrms_dist.basics.arrays import Bools
 from csrms_dist.basics.hashing import Texts, hash_ids, hash_order
 from csrms_dist.labels import Membership
+
+WORDS = {
+    "train": ("train", "training", "trainset"),
+    "val": ("val", "valid", "validation", "valset", "dev"),
+    "test": ("test", "testing", "testset"),
+}
+"""The usual names of the splits, in small letters."""
+
+
+def split_of(word: str) -> str | None:
+    """'train', 'val' or 'test' for any of its usual names, in any case; None for another word."""
+    return next((split for split, words in WORDS.items() if word.lower() in words), None)
 
 
 def held_out(ids: Texts, membership: Membership, fraction: float, purpose: str, multi_label: bool) -> Bools:

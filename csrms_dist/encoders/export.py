@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from csrms_dist.encoders.make import architecture_of
@@ -25,3 +25,10 @@ def encoder_weights(name: str, encoder: nn.Module, plain_head: nn.Linear) -> dic
 def save_encoder(path: Path, name: str, encoder: nn.Module, plain_head: nn.Linear) -> None:
     """Write `encoder_weights` as a safetensors file."""
     save_file(encoder_weights(name, encoder, plain_head), path, metadata={"format": "pt"})
+
+
+def load_encoder(path: Path, name: str) -> dict[str, Tensor]:
+    """What `encoder.load_state_dict` takes, out of a file of `save_encoder`."""
+    layers = architecture_of(name).classifier()
+    found: dict[str, Tensor] = load_file(path)
+    return {key: value for key, value in found.items() if key.rpartition(".")[0] not in layers}

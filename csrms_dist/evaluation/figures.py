@@ -23,7 +23,7 @@ from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.budget import Passes
 from csrms_dist.training.recipe import CONTROL, PRETRAIN, TRAIN
 
-SCHEMA = 2
+SCHEMA = 3
 PLAIN = "plain"
 TEST, VAL = "test", "val"
 

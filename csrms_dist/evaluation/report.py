@@ -17,14 +17,15 @@ COARSE = 0.25
 
 @dataclass(frozen=True)
 class LookAlike:
-    """Two classes that share patterns. weight: LOOKS_LIKE, the larger of the two directions.
+    """Two classes that share patterns. lift, images: of LOOKS_LIKE (`hierarchy.look_alikes`).
 
     patterns: the patterns that hold most of both, as (pattern, images of a, images of b).
     """
 
     a: str
     b: str
-    weight: float
+    lift: float
+    images: int
     patterns: Sequence[tuple[int, int, int]]
 
 
@@ -121,23 +122,38 @@ def _passes(passes: Mapping[str, int]) -> str:
     return f"{total:,.0f} encoder passes"
 
 
-def method_of(vigilance: float) -> str:
-    """How patterns were found. k-means, which has no vigilance, notes -1, below every cosine."""
-    return f"ART at vigilance {vigilance:.3f}" if vigilance >= 0 else "k-means"
+def method_of(found: Mapping[str, Any]) -> str:
+    """How patterns were found, of the facts of the stage cluster: the vigilance, and where it comes from.
+
+    k-means, which has no vigilance, notes -1, below every cosine. grain: [patterns, lowest, highest vigilance].
+    sought: patterns that a vigilance was searched for. looked_for: the fewest patterns of a grain that was looked for.
+    """
+    vigilance, grain = found["vigilance"], found.get("grain")
+    how = f"ART at vigilance {vigilance:.3f}" if vigilance >= 0 else "k-means"
+    if grain:
+        patterns, low, high = grain
+        return f"{how} (the data's own grain: {patterns} patterns from vigilance {low:.2f} to {high:.2f})"
+    if not found.get("sought"):
+        return how
+    why, fewest = "", found.get("looked_for", 0)
+    if fewest:
+        why = ", as the data has no grain of its own" + (f" of {fewest} patterns or more" if fewest > 1 else "")
+    return f"{how} (searched for about {found['sought']} patterns{why})"
 
 
 def pattern_lines(metrics: Mapping[str, Any], look_alikes: Sequence[LookAlike]) -> list[str]:
     """Patterns found, and which classes look alike and why."""
     hierarchy = metrics["hierarchy"]
     lines = [
-        f"Patterns: {metrics['patterns']} found by {method_of(metrics['vigilance'])}, "
+        f"Patterns: {metrics['patterns']} found by {method_of(metrics)}, "
         f"{hierarchy['dominated_patterns']} dominated by one class, {hierarchy['mixed_patterns']} mixed; "
         f"{hierarchy['outliers']} outlying images"
     ]
     if not look_alikes:
         return [*lines, "  no two classes share a pattern"]
-    lines.append("Class pairs that look alike, and the patterns they share")
+    lines.append("Class pairs that look most alike: how often they meet in a pattern, where 1 x is by chance")
     for pair in look_alikes:
         shared = ", ".join(f"pattern {p} ({m} of {pair.a}, {n} of {pair.b})" for p, m, n in pair.patterns)
-        lines.append(f"  {pair.a} ~ {pair.b}   {pair.weight:.4f}   {shared}")
+        images = "1 image" if pair.images == 1 else f"{pair.images:,} images"
+        lines.append(f"  {pair.a} ~ {pair.b}   {pair.lift:.2f} x, {images} of each   {shared}")
     return lines

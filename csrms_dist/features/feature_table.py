@@ -1,13 +1,15 @@
 """The feature table: rows (instance, part, id) and their vectors (N, D). Arrow and NumPy; no torch.
 
 A row is one region (`part`) of one instance of the image table; CSRMS has one part an image, other methods have more.
-Topology (ids, labels) and vectors travel apart: `rows.arrow` is small, `vectors.npy` is memory-mapped.
+Topology (ids, labels) and vectors travel apart: `rows.arrow` is small, `vectors.npy` is memory-mapped. Rows of the
+splits val, test and unlabelled lie in a table of their own below that of the training rows, which is the same without
+them.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +17,14 @@ import pyarrow as pa
 import pyarrow.ipc
 from scipy import sparse
 
-from csrms_dist.basics.arrays import F32, I32, I64
-from csrms_dist.labels import LabelSpace, Membership
+from csrms_dist.artefacts.files import NpyWriter
+from csrms_dist.artefacts.names import HELD_OUT
+from csrms_dist.basics.arrays import F32, I32, I64, U8
+from csrms_dist.datasets.image_source import SPLITS, TRAIN
+from csrms_dist.labels import LabelSpace, Membership, membership_from_csr
 
 VECTORS, ROWS = "vectors.npy", "rows.arrow"
+_BLOCK = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,8 @@ class FeatureTable:
     ids: the user's own ids, (N,) Arrow strings, unique for part 0.
     membership: (N, K), or None without labels.
     label_space: the classes, or None without labels.
+    split: (N,) uint8, index into SPLITS; None: all rows are of training.
+    uris: (N,) Arrow strings, where each instance lies; None where nobody said.
     """
 
     vectors: F32
@@ -39,6 +47,8 @@ class FeatureTable:
     ids: pa.Array
     membership: Membership | None = None
     label_space: LabelSpace | None = None
+    split: U8 | None = None
+    uris: pa.Array | None = None
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -47,6 +57,24 @@ class FeatureTable:
     def dimension(self) -> int:
         return int(self.vectors.shape[1])
 
+    @property
+    def labels(self) -> Membership:
+        """(N, K) membership, K = 0 without labels."""
+        if self.membership is not None:
+            return self.membership
+        return membership_from_csr(np.zeros(len(self) + 1, np.int64), np.zeros(0, np.int32), 0)
+
+    @property
+    def classes(self) -> LabelSpace:
+        """The classes; none without labels."""
+        return self.label_space or LabelSpace(())
+
+    @property
+    def split_names(self) -> pa.Array:
+        """The split of each row in words."""
+        codes = np.full(len(self), TRAIN, np.uint8) if self.split is None else self.split
+        return pa.array(SPLITS).take(pa.array(codes))
+
     def id_list(self) -> list[str]:
         """The ids as Python strings: about 80 bytes a row. `ids` itself costs nothing."""
         ids: list[str] = self.ids.to_pylist()
@@ -54,9 +82,34 @@ class FeatureTable:
 
     def save(self, folder: Path) -> None:
         """Write rows.arrow and, unless it is there already, vectors.npy."""
-        write_rows(folder, self.instance, self.part, self.ids, self.membership, self.label_space)
+        write_rows(folder, self.instance, self.part, self.ids, self.membership, self.label_space, self.split, self.uris)
         if not (folder / VECTORS).exists():
             np.save(folder / VECTORS, self.vectors)
+
+    def save_divided(self, folder: Path) -> int:
+        """Write the training rows as `save` does and the others below `folder`/held_out; how many others there are.
+
+        A vectors.npy of all rows that is there already is replaced.
+        """
+        train = np.ones(len(self), np.bool_) if self.split is None else self.split == TRAIN
+        if train.all():
+            replace(self, split=None).save(folder)
+            return 0
+        beside, whole = folder / HELD_OUT, folder / ".whole.npy"
+        beside.mkdir()
+        if (folder / VECTORS).exists():
+            (folder / VECTORS).rename(whole)  # what is mapped stays readable
+        for place, rows in ((folder, np.flatnonzero(train)), (beside, np.flatnonzero(~train))):
+            with NpyWriter(place / VECTORS, np.float32, (len(rows), self.dimension)) as writer:
+                for start in range(0, len(rows), _BLOCK):
+                    writer.put(start, self.vectors[rows[start : start + _BLOCK]])
+            membership = None if self.membership is None else self.membership[rows]
+            split = None if self.split is None or place == folder else self.split[rows]
+            ids = self.ids.take(pa.array(rows))
+            uris = None if self.uris is None else self.uris.take(pa.array(rows))
+            write_rows(place, self.instance[rows], self.part[rows], ids, membership, self.label_space, split, uris)
+        whole.unlink(missing_ok=True)
+        return int((~train).sum())
 
     @classmethod
     def load(cls, folder: Path) -> FeatureTable:
@@ -78,6 +131,8 @@ class FeatureTable:
             rows["id"].combine_chunks(),
             membership,
             space,
+            rows["split"].combine_chunks().to_numpy() if "split" in rows.column_names else None,
+            rows["uri"].combine_chunks() if "uri" in rows.column_names else None,
         )
 
 
@@ -88,9 +143,15 @@ def write_rows(
     ids: pa.Array,
     membership: Membership | None,
     label_space: LabelSpace | None,
+    split: U8 | None = None,
+    uris: pa.Array | None = None,
 ) -> None:
     """Write the topology of a feature table."""
     columns = {"instance": pa.array(instance), "part": pa.array(part), "id": ids}
+    if split is not None:
+        columns["split"] = pa.array(split)
+    if uris is not None:
+        columns["uri"] = uris
     metadata = None
     if membership is not None and label_space is not None:
         offsets = pa.array(np.asarray(membership.indptr, np.int32))

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from csrms_dist.basics.arrow import is_list
-from csrms_dist.errors import DataError
+from csrms_dist.basics.arrow import is_list, stored_type
 
 VECTOR = "vector"
 
 
-def open_vectors(path: Path, expected: str, columns: Sequence[str] = (VECTOR,)) -> pq.ParquetFile:
-    """Open a Parquet file, mapped. Raises DataError when it is none, `expected` in words, or lacks a column."""
-    try:
-        file = pq.ParquetFile(path, memory_map=True, pre_buffer=False)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}", got=f"'{error}'", expected=expected) from error
-    names = file.schema_arrow.names
-    for column in columns:
-        if column not in names:
-            raise DataError(
-                f"{path}", got=f"the columns {', '.join(names)}", expected=f"a column '{column}'", remedy="rename it"
-            )
-    return file
-
-
 def holds_numbers(kind: pa.DataType) -> bool:
     """Whether a column of this type holds lists of numbers."""
+    kind = stored_type(kind)
     return is_list(kind) and bool(pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type))
 
 

@@ -53,7 +53,7 @@ def _checked_membership(membership: Membership, multi_label: bool) -> Membership
             "membership", "a stored value other than 1", "0 and 1 alone", "build it with LabelSpace.membership"
         )
     labels = np.diff(matrix.indptr)
-    if not multi_label and (labels != 1).any():
+    if not multi_label and matrix.shape[1] and (labels != 1).any():
         row = int(np.flatnonzero(labels != 1)[0])
         raise _refuse(f"labels of row {row}", str(labels[row]), "one label", "declare the data multi-label")
     return canonical_csr(np.ones(matrix.nnz, np.uint8), matrix.indices, matrix.indptr, matrix.shape)
@@ -75,7 +75,7 @@ def build_hierarchy(
     ----------
     pattern: (N,) whole numbers 0..J-1, every pattern non-empty.
     score: (N,) finite, stored as float32.
-    membership: (N, K) 0/1 CSR, one label a row unless `multi_label`.
+    membership: (N, K) 0/1 CSR, one label a row unless `multi_label`; with K = 0 no row has any.
     instance: (N,) dense index into the image table, strictly ascending.
     dominance_threshold: rho_2, a class whose share is above it dominates.
     n_positives: n of eq. 5, only for the fallback roles.

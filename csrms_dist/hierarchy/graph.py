@@ -21,6 +21,8 @@ ROLE_NAMES = ("none", "dominates", "fallback")
 class HierarchyGraph:
     """G_t = {Y, C, I} of CSRMS sec. 4.1.2 for N training rows, J patterns, K classes. Immutable.
 
+    Without classes (K = 0) no pattern is dominated and every difficulty is 1.
+
     instance: (N,) int64, dense index into the image table, ascending. pattern: (N,) int32 in 0..J-1. score: (N,)
     float32, cosine to the frozen prototype (fuzzy: the choice value). difficulty: (N,) float32 = 1 - best own share.
     membership: (N, K) uint8 CSR. counts: (J, K) int64 CSR, N_k^j of sec. 4.2.3. role: (J, K) int8 CSR with the sparsity

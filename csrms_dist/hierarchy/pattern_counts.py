@@ -60,10 +60,14 @@ def top_shares(counts: Csr, sizes: npt.NDArray[np.integer]) -> F64:
 def own_shares(
     pattern: npt.NDArray[np.integer], membership: Membership, counts: Csr, sizes: npt.NDArray[np.integer]
 ) -> F64:
-    """The best share, in its own pattern, among the labels of each row: (N,) float64, 0 for a row without a label."""
-    stored = stored_rows(counts) * counts.shape[1] + counts.indices
-    shares = pattern_shares(counts, sizes).data
+    """The best share, in its own pattern, among the labels of each row: (N,) float64, 0 for a row without a label.
+
+    Rows that were not counted may carry a class that their pattern has nothing of: its share is 0.
+    """
+    stored = np.append(stored_rows(counts) * counts.shape[1] + counts.indices, -1)
+    shares = np.append(pattern_shares(counts, sizes).data, 0.0)
     best = np.zeros(len(pattern))
     for rows, cells in _cells(pattern, membership):
-        np.maximum.at(best, rows, shares[np.searchsorted(stored, cells)])
+        place = np.searchsorted(stored[:-1], cells)
+        np.maximum.at(best, rows, np.where(stored[place] == cells, shares[place], 0.0))
     return best

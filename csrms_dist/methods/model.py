@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,8 @@ class LeakCase:
 class PlainModel(nn.Module):
     """encoder -> linear classifier. forward: (B, 3, H, W), or what the encoder takes, -> (B, K) logits.
 
+    K is 0 for images without labels: the encoder alone is of use then.
+
     A method's model extends it: its heads answer from the features. prototypes: (J, D) means of the patterns in the
     trained features, of a method that keeps them.
     """
@@ -36,7 +39,10 @@ class PlainModel(nn.Module):
     def __init__(self, encoder: Encoder, n_classes: int) -> None:
         super().__init__()
         self.encoder: Encoder = encoder
-        self.plain_head = nn.Linear(encoder.dimension, n_classes)
+        with warnings.catch_warnings():
+            # of a head for images without labels, which has nothing to initialise
+            warnings.filterwarnings("ignore", "Initializing zero-element tensors", UserWarning)
+            self.plain_head = nn.Linear(encoder.dimension, n_classes)
         self.prototypes: Tensor | None = None
 
     def forward(self, images: Tensor) -> Tensor:

@@ -10,12 +10,15 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from csrms_dist.artefacts.names import ENCODER
 from csrms_dist.encoders import Encoder, make_encoder
+from csrms_dist.encoders.export import load_encoder, save_encoder
 from csrms_dist.errors import RunDirectoryError
 from csrms_dist.methods.known import part, saved_as
 from csrms_dist.methods.model import PlainModel
 
 WEIGHTS, CARD = "weights.safetensors", "model.json"
+OF_ENCODER = "encoder."
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,14 @@ def save_model(folder: Path, card: ModelCard, state: dict[str, torch.Tensor]) ->
     (folder / CARD).write_text(json.dumps(asdict(card), indent=1, sort_keys=True) + "\n")
 
 
+def save_apart(folder: Path, card: ModelCard, state: dict[str, torch.Tensor]) -> None:
+    """Write encoder.safetensors for others to load, and the rest as `save_model` does: no weight lies there twice."""
+    model = make_model(card, seed=0)
+    model.load_state_dict(state)
+    save_encoder(folder / ENCODER, card.encoder, model.encoder, model.plain_head)
+    save_model(folder, card, {name: value for name, value in state.items() if not name.startswith(OF_ENCODER)})
+
+
 def read_card(folder: Path) -> ModelCard:
     """The card of a saved model. Raises RunDirectoryError for one that this version does not know."""
     facts: dict[str, Any] = json.loads((folder / CARD).read_text())
@@ -66,13 +77,23 @@ def read_card(folder: Path) -> ModelCard:
     try:
         return ModelCard(**facts)
     except TypeError as error:
-        raise RunDirectoryError(
-            f"{folder / CARD}", got="a model of another version of csrms-dist", expected="one of this version",
-            remedy="train it again with `csrms run CONFIG`",
-        ) from error  # fmt: skip
+        raise another_version(f"{folder / CARD}") from error
+
+
+def another_version(what: str) -> RunDirectoryError:
+    """The refusal of a saved model that this version would misread."""
+    return RunDirectoryError(
+        what, got="a model of another version of csrms-dist", expected="one of this version",
+        remedy="train it again with `csrms run CONFIG`",
+    )  # fmt: skip
 
 
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """The weights of a saved model."""
+    """The weights of a saved model, the encoder's included."""
     weights: dict[str, torch.Tensor] = load_file(folder / WEIGHTS)
+    if not any(name.startswith(OF_ENCODER) for name in weights):
+        weights |= {
+            OF_ENCODER + name: value
+            for name, value in load_encoder(folder / ENCODER, read_card(folder).encoder).items()
+        }
     return weights

@@ -14,6 +14,7 @@ IMAGES = Stage(
     settings=("data",),
     outside=f"{_JOBS}.outside:images",
     estimate=f"{_ESTIMATES}:images",
+    format=4,
 )
 PRETRAIN = Stage(
     "pretrain",
@@ -30,6 +31,7 @@ FEATURES = Stage(
     requires=("images", "pretrain"),
     settings=("encoder", "features"),
     estimate=f"{_ESTIMATES}:features",
+    format=3,
 )
 GIVEN_FEATURES = Stage(
     "features",
@@ -37,6 +39,7 @@ GIVEN_FEATURES = Stage(
     settings=("features",),
     outside=f"{_JOBS}.outside:vectors",
     estimate=f"{_ESTIMATES}:given_vectors",
+    format=4,
 )
 CLUSTER = Stage(
     "cluster",
@@ -44,6 +47,7 @@ CLUSTER = Stage(
     requires=("features",),
     settings=("cluster",),
     estimate=f"{_ESTIMATES}:cluster",
+    format=3,
 )
 GRAPH = Stage(
     "graph",
@@ -53,7 +57,7 @@ GRAPH = Stage(
     held=f"{_JOBS}.graph:is_held",
     estimate=f"{_ESTIMATES}:graph",
     beside=("store",),
-    needs_labels=True,
+    format=3,
 )
 TRAIN = Stage(
     "train",
@@ -61,8 +65,9 @@ TRAIN = Stage(
     requires=("images", "pretrain", "features", "graph"),
     settings=(*_TRAIN_SETTINGS, "sampling", "method"),
     estimate=f"{_ESTIMATES}:train",
-    format=3,
+    format=4,
     beside=("candidates",),
+    needs_labels=True,
 )
 CONTROL = Stage(
     "control",
@@ -71,6 +76,7 @@ CONTROL = Stage(
     settings=(*_TRAIN_SETTINGS, "evaluate.control"),
     estimate=f"{_ESTIMATES}:control",
     format=3,
+    needs_labels=True,
 )
 EVALUATE = Stage(
     "evaluate",
@@ -80,6 +86,7 @@ EVALUATE = Stage(
     held=f"{_JOBS}.predictions:is_held",
     estimate=f"{_ESTIMATES}:evaluate",
     format=3,
+    needs_labels=True,
 )
 
 CLASSIFICATION = (IMAGES, PRETRAIN, FEATURES, CLUSTER, GRAPH, TRAIN, CONTROL, EVALUATE)

@@ -16,6 +16,8 @@ from csrms_dist.sampling.subgraph import NEGATIVE, POSITIVE
 ARRAYS = {"indptr": np.int64, "neighbours": np.int64, "priority": np.uint8, "weight": np.float32}
 """The fields of `Candidates`, and the files <field>.npy, with their dtypes."""
 
+AGAIN = "write them anew with csrms_dist.sampling.write_candidates"
+
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
@@ -69,15 +71,14 @@ class Candidates:
         try:
             arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in names}
         except (OSError, ValueError) as error:
+            got = f"'{error.strerror}'" if isinstance(error, OSError) and error.strerror else str(error)
             raise RunDirectoryError(
-                f"the candidates in {folder}", got=str(error), expected="its .npy files", remedy="make them again"
+                f"the candidates in {folder}", got=got, expected="the .npy files of an edge type", remedy=AGAIN
             ) from error
         found = cls(**arrays)
         sizes = {len(array) for name, array in arrays.items() if name != "indptr"}
         if sizes != {int(found.indptr[-1]) if len(found.indptr) else -1}:
-            raise RunDirectoryError(
-                f"the candidates in {folder}", got="arrays of different lengths", remedy="make them again"
-            )
+            raise RunDirectoryError(f"the candidates in {folder}", got="arrays of different lengths", remedy=AGAIN)
         return found
 
     @classmethod
@@ -107,5 +108,16 @@ def save_candidates(folder: Path, candidates: Mapping[str, Candidates]) -> None:
 
 
 def load_candidates(folder: Path, edge_types: Iterable[str] = (POSITIVE, NEGATIVE)) -> dict[str, Candidates]:
-    """Memory-map what `save_candidates` wrote. Raises RunDirectoryError when an edge type is not there."""
-    return {edge_type: Candidates.load(folder / edge_type) for edge_type in edge_types}
+    """Memory-map what `save_candidates` wrote. Raises RunDirectoryError when an edge type is not there.
+
+    A run writes the edge types that its losses and its reading look at, and no other.
+    """
+    wanted = tuple(edge_types)
+    if not all((folder / kind).is_dir() for kind in wanted):
+        found = [kind for kind in (POSITIVE, NEGATIVE) if (folder / kind).is_dir()]
+        raise RunDirectoryError(
+            f"the candidates in {folder}", got=f"the edge types {', '.join(found) or 'none'}",
+            expected=", ".join(wanted),
+            remedy=f"ask for edge_types={tuple(found)}" if found else AGAIN,
+        )  # fmt: skip
+    return {edge_type: Candidates.load(folder / edge_type) for edge_type in wanted}

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from csrms_dist.basics.progress import Progress
 from csrms_dist.errors import ConfigError, DataError, StoreError
+from csrms_dist.labels import label_lists
 from graphstore.added_images import ADDED, INSTANCE, whole_range
 from graphstore.additions import addition_tables
 from graphstore.backend import (
@@ -37,10 +38,10 @@ from graphstore.neo4j.driver import UNVERIFIED, WRITE_S, Answer, Connection
 from graphstore.neo4j.load import FORGET, LEDGER, LEDGER_INDEX, Loader, clearing, counting
 from graphstore.queries import NamedQuery
 from graphstore.read_back import Columns, read_runs
-from graphstore.rows import Rows, Tables, content_of
+from graphstore.rows import BLOCK, Rows, Tables, content_of
 from graphstore.schema import SCHEMA, Schema
-from graphstore.store import ROW_LIMIT, Addition, Publication, RunInfo, dataset_of
-from graphstore.tables import publication_tables
+from graphstore.store import ROW_LIMIT, Addition, HeldOut, Publication, RunInfo, dataset_of
+from graphstore.tables import instance_keys, publication_tables
 
 LONGEST_ID = 4096  # bytes; an index entry of Neo4j ends near 8,000
 AS_LISTS = 200
@@ -65,6 +66,11 @@ _CLASSES = Columns("MATCH (c:Class {dataset: $dataset}) ", (("idx", "c.idx"), ("
 _NAMES = Columns(
     "UNWIND $keys AS key MATCH (i:Instance {key: key}) ",
     (("key", "i.key"), ("source_id", "i.source_id"), ("split", "i.split")),
+)
+_HELD_OUT_LABELS = Columns(
+    "UNWIND $keys AS key MATCH (i:Instance {key: key})-[:IN_PATTERN]->(:Pattern {run: $run}) WHERE i.split <> 'train' "
+    "OPTIONAL MATCH (i)-[:HAS_LABEL]->(c:Class) ",
+    (("idx", "i.idx"), ("class", "coalesce(c.idx, -1)")),
 )
 _GO_LIVE = """
 MATCH (d:Dataset {key: $dataset}), (r:Run {key: $run})
@@ -199,13 +205,29 @@ class Neo4jStore(Backend):
             _, theirs, ours = np.intersect1d(stored.instance, graph.instance, assume_unique=True, return_indices=True)
             if (stored.membership[theirs] != graph.membership[ours]).nnz:
                 raise contradiction("Instance.HAS_LABEL.Class", "other labels of the same instances")
+            if publication.held_out:
+                self._refuse_other_labels(publication.held_out, dataset, run)
         for block in tables["Instance"].blocks():
-            given = dict(zip(block["key"].to_pylist(), block["source_id"].to_pylist(), strict=True))
+            given = {row["key"]: row for row in block.select(["key", "source_id", "split"]).to_pylist()}
             for known in self._read(_NAMES, {"keys": list(given)}).to_pylist():
-                if given[known["key"]] != known["source_id"]:
-                    raise contradiction("Instance.source_id", repr(given[known["key"]]))
                 if known["split"] == ADDED:
                     raise contradiction("Instance.key", f"{known['key']!r}, which was added to another run")
+                for name in ("source_id", "split"):
+                    if given[known["key"]][name] != known[name]:
+                        raise contradiction(f"Instance.{name}", repr(given[known["key"]][name]))
+
+    def _refuse_other_labels(self, others: HeldOut, dataset: str, run: str) -> None:
+        """Raise DataError when a stored run gives other labels to the instances that are held out."""
+        for start in range(0, len(others), BLOCK):
+            part = others.instance[start : start + BLOCK]
+            known = self._read(_HELD_OUT_LABELS, {"keys": instance_keys(dataset, part).to_pylist(), "run": run})
+            stored: dict[int, set[int]] = {}
+            for row in known.to_pylist():
+                stored.setdefault(row["idx"], set()).add(row["class"])
+            labels = label_lists(others.membership[start : start + BLOCK])
+            for idx, given in zip(part.tolist(), labels, strict=True):
+                if idx in stored and stored[idx] - {-1} != set(given):
+                    raise contradiction("Instance.HAS_LABEL.Class", "other labels of the same instances")
 
     def _verify(self, publication: Publication, tables: Tables) -> None:
         """Compare what is stored of the run with what was published."""
@@ -213,7 +235,7 @@ class Neo4jStore(Backend):
         expected = {table: tables[table].n for table, _ in counting(self.schema)}
         found = {table: self.connection.first(text, {"run": run})["n"] for table, text in counting(self.schema)}
         labels = self.connection.first(_LABELS, {"run": run})["n"]
-        expected["Instance.HAS_LABEL.Class"] = publication.hierarchy.membership.nnz
+        expected["Instance.HAS_LABEL.Class"] = tables["Instance.HAS_LABEL.Class"].n
         found["Instance.HAS_LABEL.Class"] = labels
         wrong = next((table for table in expected if expected[table] != found[table]), None)
         if wrong:

@@ -1,8 +1,9 @@
 """The named queries: one parameterised `.cypher` file each, which says what it needs and what it returns.
 
-A file opens with the header lines `// purpose:`, `// parameters:` ($name KIND = meaning; ...; STRING where no kind
-stands), `// columns:` (name KIND, ...) and `// cost:`; a line that names none of them continues the one above. The text
-runs on every store, and every store answers with exactly these columns.
+A file opens with the header lines `// purpose:`, `// splits:` (whose instances it answers for, one of SPLITS),
+`// parameters:` ($name KIND = meaning; ...; STRING where no kind stands), `// columns:` (name KIND, ...) and
+`// cost:`; a line that names none of them continues the one above. The text runs on every store, and every store
+answers with exactly these columns.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import pyarrow as pa
 from csrms_dist.errors import ConfigError, StoreError
 from graphstore.schema import KINDS
 
-_FIELDS = ("purpose", "parameters", "columns", "cost")
+_FIELDS = ("purpose", "splits", "parameters", "columns", "cost")
+SPLITS = ("train", "all", "none")
+"""Counts and relations are of training; what is said of single instances is of all splits."""
 # A property of kind FLOAT comes back as DOUBLE: answers know one kind of number with a fraction.
 ANSWERS = {kind: KINDS[kind] for kind in ("STRING", "INT64", "DOUBLE", "BOOL")}
 
@@ -26,6 +29,7 @@ ANSWERS = {kind: KINDS[kind] for kind in ("STRING", "INT64", "DOUBLE", "BOOL")}
 class NamedQuery:
     """name: of the file. text: the Cypher. kinds: of each parameter, in order; schema: of the answer.
 
+    splits: 'train' or 'all', the splits whose instances it answers for; 'none' for one that looks at no instance.
     purpose, meaning (of the parameters) and cost are for people.
     """
 
@@ -33,6 +37,7 @@ class NamedQuery:
     text: str
     kinds: Mapping[str, str]
     schema: pa.Schema
+    splits: str
     purpose: str
     meaning: str
     cost: str
@@ -63,11 +68,14 @@ def parse(name: str, source: str) -> NamedQuery:
     missing = [word for word in _FIELDS if not header.get(word)]
     if missing:
         raise _refuse(name, "no // " + missing[0], "a header with it")
+    if header["splits"] not in SPLITS:
+        raise _refuse(name, f"splits: {header['splits']}", "one of " + ", ".join(SPLITS))
     return NamedQuery(
         name,
         "\n".join(body).strip(),
         _kinds(name, header["parameters"]),
         _schema(name, header["columns"]),
+        header["splits"],
         header["purpose"],
         header["parameters"],
         header["cost"],

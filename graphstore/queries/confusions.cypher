@@ -1,5 +1,6 @@
 // purpose: Which classes a model confuses, by its predictions: n images of `class` were taken for one of `other`, share of
 // those of `class` that it was asked about; most images first. Predictions of several labels an image have none.
+// splits: all
 // parameters: $run = key of a run; $addition = key of an addition of predictions, or '' for the newest
 // columns: class STRING, other STRING, n INT64, share DOUBLE
 // cost: the stored CONFUSED_WITH edges of the addition

@@ -1,4 +1,5 @@
 // purpose: How many patterns each class dominates, the size of the largest and the most of its own instances in one.
+// splits: train
 // parameters: $run = key of a run
 // columns: idx INT64, class STRING, patterns INT64, largest INT64, most INT64
 // cost: the COVERS edges of the run

@@ -1,11 +1,12 @@
-// purpose: The hardest instances: difficulty is 1 - the share, in the pattern, of the best of the instance's own classes
-// (CSRMS eq. 7); among equals the lowest score first.
+// purpose: The hardest instances: support is the share, in the patterns around the instance, of the one of its own
+// classes that has least; among equals by difficulty, 1 - the share of its best class in its pattern (CSRMS eq. 7).
+// splits: train
 // parameters: $run = key of a run; $top INT64 = how many
-// columns: key STRING, idx INT64, source_id STRING, pattern INT64, difficulty DOUBLE, score DOUBLE
-// cost: all instances of the run
+// columns: source_id STRING, key STRING, idx INT64, pattern INT64, support DOUBLE, difficulty DOUBLE, score DOUBLE
+// cost: all instances of the run, and their labels
 MATCH (i:Instance)-[e:IN_PATTERN]->(p:Pattern {run: $run})
-WHERE i.split = 'train'
-RETURN i.key AS key, i.idx AS idx, i.source_id AS source_id, p.idx AS pattern, e.difficulty AS difficulty,
-  e.score AS score
-ORDER BY difficulty DESC, score, idx
+WHERE i.split = 'train' AND EXISTS { MATCH (i)-[:HAS_LABEL]->(:Class) }
+RETURN i.source_id AS source_id, i.key AS key, i.idx AS idx, p.idx AS pattern, e.support AS support,
+  e.difficulty AS difficulty, e.score AS score
+ORDER BY support, difficulty DESC, score, idx
 LIMIT $top

@@ -1,18 +1,14 @@
-// purpose: Instances whose pattern contradicts their labels: some class dominates it, none of the instance's own does.
-// `suggested` is a class that dominates; most clear-cut first: by its share, then by how well the instance fits.
+// purpose: Labels that the surroundings contradict, least supported first: in the patterns around the instance, `label`
+// has the share `support` and `suggested`, none of its labels, the larger one `suggested_share`.
+// splits: all
 // parameters: $run = key of a run; $top INT64 = how many
-// columns: key STRING, idx INT64, source_id STRING, pattern INT64, suggested STRING, share DOUBLE, score DOUBLE
-// cost: the instances of the run's dominated patterns; the labels of the difficult ones
-MATCH (r:Run {key: $run})
-MATCH (p:Pattern {run: $run, dominated: true})-[:COVERS {role: 'dominates'}]->(d:Class)
-WITH p, 0.999999 - r.dominance_threshold AS least, collect(d.key) AS ruling
-MATCH (i:Instance)-[e:IN_PATTERN]->(p)
-WHERE i.split = 'train' AND e.difficulty > least
-OPTIONAL MATCH (i)-[:HAS_LABEL]->(own:Class)
-WITH i, p, e.score AS score, sum(CASE WHEN own.key IN ruling THEN 1 ELSE 0 END) AS agreeing
-WHERE agreeing = 0
-MATCH (p)-[v:COVERS {role: 'dominates'}]->(c:Class)
-RETURN i.key AS key, i.idx AS idx, i.source_id AS source_id, p.idx AS pattern, c.name AS suggested, v.share AS share,
-  score AS score
-ORDER BY share DESC, score DESC, idx, suggested
+// columns: source_id STRING, key STRING, idx INT64, split STRING, pattern INT64, label STRING, support DOUBLE,
+// suggested STRING, suggested_share DOUBLE, difficulty DOUBLE, score DOUBLE
+// cost: all instances of the run, and the labels of those that could be listed
+MATCH (i:Instance)-[e:IN_PATTERN]->(p:Pattern {run: $run})
+WHERE e.suggested_share > e.support AND EXISTS { MATCH (i)-[:HAS_LABEL]->(:Class) }
+RETURN i.source_id AS source_id, i.key AS key, i.idx AS idx, i.split AS split, p.idx AS pattern, e.doubted AS label,
+  e.support AS support, e.suggested AS suggested, e.suggested_share AS suggested_share, e.difficulty AS difficulty,
+  e.score AS score
+ORDER BY support, difficulty DESC, score, idx
 LIMIT $top

@@ -1,5 +1,6 @@
 // purpose: The largest pattern that each class dominates, by its instances of the class (ties to the lower index), from
 // which its positives are drawn (CSRMS eq. 5). A class that dominates none is not listed.
+// splits: train
 // parameters: $run = key of a run
 // columns: idx INT64, class STRING, pattern INT64, size INT64, n INT64, share DOUBLE
 // cost: the COVERS edges of the run's dominated patterns

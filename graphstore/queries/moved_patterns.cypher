@@ -1,5 +1,6 @@
 // purpose: What changed between two runs of a data set: how many instances of each pattern of the other run lie in each
 // pattern of this one, most first.
+// splits: train
 // parameters: $run = key of a run; $other = key of another run of the same data set
 // columns: other_pattern INT64, other_size INT64, other_dominated BOOL, pattern INT64, size INT64, dominated BOOL,
 // n INT64

@@ -1,5 +1,6 @@
 // purpose: The patterns that hold the same classes as this one: overlap is the sum, over the classes in both, of the
 // smaller of the two shares; classes is how many they have in common.
+// splits: train
 // parameters: $run = key of a run; $pattern INT64 = index of a pattern
 // columns: pattern INT64, size INT64, dominated BOOL, classes INT64, overlap DOUBLE
 // cost: the patterns of its classes, so at most the COVERS edges of the run

@@ -1,5 +1,6 @@
 // purpose: R_ID by class: pairs counts the pairs of instances of the class that lie in different dominated patterns (each
 // pair once; one that shares two classes counts for both).
+// splits: train
 // parameters: $run = key of a run
 // columns: idx INT64, class STRING, instances INT64, patterns INT64, pairs INT64
 // cost: the COVERS edges of the run's dominated patterns

@@ -1,10 +1,14 @@
-// purpose: R_MC, CSRMS eq. 3: instances that share no label with this one, in the same mixed pattern.
+// purpose: R_MC, CSRMS eq. 3: instances that share no label with this one, in the same mixed pattern. This one may
+// be of any split but unlabelled.
+// splits: train
 // parameters: $run = key of a run; $instance = key of an instance
-// columns: key STRING, idx INT64, source_id STRING
+// columns: source_id STRING, key STRING, idx INT64
 // cost: the instances of its pattern
+MATCH (:Run {key: $run})-[:OF_DATASET]->(s:Dataset)
 MATCH (a:Instance {key: $instance})-[:IN_PATTERN]->(p:Pattern {run: $run, dominated: false})
 MATCH (p)<-[:IN_PATTERN]-(b:Instance)
 WHERE b.idx <> a.idx AND b.split = 'train'
+  AND (a.split IN ['train', 'val', 'test'] OR EXISTS { MATCH (a)-[:HAS_LABEL]->(:Class) }) AND s.n_classes > 0
   AND NOT EXISTS { MATCH (a)-[:HAS_LABEL]->(:Class)<-[:HAS_LABEL]-(b) }
-RETURN b.key AS key, b.idx AS idx, b.source_id AS source_id
+RETURN b.source_id AS source_id, b.key AS key, b.idx AS idx
 ORDER BY idx

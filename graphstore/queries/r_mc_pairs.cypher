@@ -1,5 +1,6 @@
 // purpose: R_MC of two classes: pairs counts the pairs of an instance of a and one of b in the same mixed pattern that share
 // no label; patterns, the mixed patterns in which there are such pairs.
+// splits: train
 // parameters: $run = key of a run; $a = name of a class; $b = name of another class
 // columns: patterns INT64, pairs INT64
 // cost: the instances of both classes; with several labels, for each pattern, the label sets of a times the instances of b

@@ -1,5 +1,6 @@
 // purpose: How representative each pattern is of a class: share is the class's part of the pattern's instances (N_k^j /
 // N_k, the representativeness of CSRMS sec. 4.2.3), of_class the pattern's part of the class's instances.
+// splits: train
 // parameters: $run = key of a run; $class = name of a class
 // columns: pattern INT64, size INT64, dominated BOOL, n INT64, share DOUBLE, of_class DOUBLE, role STRING
 // cost: the patterns of the class

@@ -1,4 +1,5 @@
 // purpose: The runs of this run's data set, newest first: what $other of a comparison may be.
+// splits: none
 // parameters: $run = key of a run
 // columns: key STRING, live BOOL, status STRING, created_ms INT64, vigilance DOUBLE, patterns INT64
 // cost: a row for each run

@@ -1,5 +1,6 @@
 // purpose: Why two classes look alike: the patterns in which both lie, with what each holds of them; the patterns that
 // hold most of both come first.
+// splits: train
 // parameters: $run = key of a run; $a = name of a class; $b = name of another class
 // columns: pattern INT64, size INT64, dominated BOOL, n_a INT64, share_a DOUBLE, role_a STRING, n_b INT64,
 // share_b DOUBLE, role_b STRING, in_common INT64

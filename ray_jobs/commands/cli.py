@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from csrms_dist.basics.lookup import one_line, own_code
-from csrms_dist.errors import ConfigError, CsrmsError
+from csrms_dist.errors import ConfigError, CsrmsError, require
 from csrms_dist.methods.stages import GRAPH
 from ray_jobs.stages.table import commands as stages
 
@@ -42,11 +42,17 @@ def _parser() -> argparse.ArgumentParser:
         )
     )
     predict = commands.add_parser("predict", help="classify unseen images with a trained run")
-    predict.add_argument("path", help="an image, a folder of images, or Parquet with a column `image` of encoded bytes")
+    predict.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="images, folders of them, Parquet with a column `image` of bytes",
+    )
     predict.add_argument("--run", metavar="DIR", help="run directory (default: the last one below runs/)")
     _output(predict)
     query = commands.add_parser("query", help="ask the graph database; without a name, list the named queries")
-    query.add_argument("name", nargs="?", default="", help="a named query")
+    name = query.add_argument("name", nargs="?", default="", help="a named query")
+    name.completer = _query_names  # type: ignore[attr-defined]
     query.add_argument(
         "--param", action="append", default=[], metavar="K=V", help="a parameter: name=text or name:=JSON"
     )
@@ -63,10 +69,21 @@ def _parser() -> argparse.ArgumentParser:
     change.add_argument("--bundle", metavar="FOLDER", help="write all runs as the input of neo4j-admin's import")
     runs.add_argument("--run", metavar="DIR", help="run directory (default: the last one below runs/)")
     _output(runs)
+    clean = commands.add_parser("clean", help="remove what a run no longer needs, and say what that frees")
+    clean.add_argument("run", metavar="DIR", help="run directory")
+    clean.add_argument("--yes", action="store_true", help="do it, instead of saying what would go")
+    completion = commands.add_parser("completion", help="print a shell's code for completing commands with TAB")
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
     commands.add_parser("doctor", help="say what is installed and reachable")
     for command in commands.choices.values():
         command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")
     return parser
+
+
+def _query_names(**_: object) -> list[str]:
+    from graphstore.queries import named_queries
+
+    return list(named_queries())
 
 
 def _version() -> str:
@@ -93,7 +110,10 @@ def _output(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks for words
+        require("argcomplete").autocomplete(parser)
+    arguments = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = _dispatch(arguments)
@@ -140,6 +160,15 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         lines, complete = report()
         print("\n".join(lines))
         return 0 if complete else 7
+    if arguments.command == "completion":
+        print(require("argcomplete").shellcode(["csrms"], shell=arguments.shell))
+        return 0
+    if arguments.command == "clean":
+        from ray_jobs.commands.clean import clean
+        from ray_jobs.places import find_run
+
+        print(clean(find_run(arguments.run), really=arguments.yes))
+        return 0
     if arguments.command == "query":
         return _query(arguments)
     if arguments.command == "runs":
@@ -234,7 +263,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     from ray_jobs.places import find_run
 
     check_out(arguments)
-    table, rejected = predict(find_run(arguments.run), arguments.path)
+    table, rejected = predict(find_run(arguments.run), *arguments.paths)
     for item in rejected:
         print(f"csrms predict: {item.id} was set aside: {item.reason}", file=sys.stderr)
     write(table, arguments)

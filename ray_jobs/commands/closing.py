@@ -19,18 +19,12 @@ EXAMPLE = (
 
 
 def look_alikes(result: RunResult) -> Iterator[LookAlike]:
-    """The most confused pairs of classes, each once, with the patterns that they share most."""
-    seen: set[frozenset[str]] = set()
-    for row in query(result.run, "confused_classes").to_pylist():
-        pair = frozenset((row["class"], row["other"]))
-        if pair in seen:
-            continue
-        seen.add(pair)
-        a, b = sorted(pair)
+    """The pairs of classes that look most alike, with the patterns that they share most."""
+    for row in query(result.run, "confused_classes", limit=PAIRS).to_pylist():
+        a, b = row["class"], row["other"]
         shared = query(result.run, "shared_patterns", {"a": a, "b": b}, limit=PATTERNS_OF_A_PAIR).to_pylist()
-        yield LookAlike(a, b, row["strongest"], [(item["pattern"], item["n_a"], item["n_b"]) for item in shared])
-        if len(seen) == PAIRS:
-            return
+        patterns = [(item["pattern"], item["n_a"], item["n_b"]) for item in shared]
+        yield LookAlike(a, b, row["lift"], row["images"], patterns)
 
 
 def pattern_facts(result: RunResult) -> dict[str, Any]:
@@ -38,25 +32,28 @@ def pattern_facts(result: RunResult) -> dict[str, Any]:
     graph, clusters = result.run.facts("graph"), result.run.facts("cluster")
     mixed = graph["patterns"] - graph["dominated"]
     hierarchy = {"dominated_patterns": graph["dominated"], "mixed_patterns": mixed, "outliers": clusters["outliers"]}
-    return {"patterns": graph["patterns"], "vigilance": clusters["vigilance"], "hierarchy": hierarchy}
+    return {**clusters, "patterns": graph["patterns"], "hierarchy": hierarchy}
 
 
 def closing_text(result: RunResult) -> str:
     """The account at the end of a run, for a person."""
-    if result.run.stamp("graph") is None:
-        facts = result.run.facts("cluster")
-        return (
-            f"{facts['patterns']} patterns found by {method_of(facts['vigilance'])}, {facts['outliers']} outliers, in "
-            f"{result.run.uri}/cluster; the vectors have no labels, so there is no graph"
-        )
+    labelled = result.run.facts("graph")["classes"] > 0
     lines = []
     if result.metrics:
         lines += accuracy_lines(result.metrics)
-    lines += pattern_lines(pattern_facts(result), list(look_alikes(result)))
+    if labelled:
+        lines += pattern_lines(pattern_facts(result), list(look_alikes(result)))
+        asked = ["confused_classes", f"--cypher {shlex.quote(EXAMPLE)}"]
+    else:
+        facts = result.run.facts("cluster")
+        lines.append(
+            f"Patterns: {facts['patterns']} found by {method_of(facts)}; {facts['outliers']} outliers; "
+            "there are no labels, so nothing was trained"
+        )
+        asked = ["patterns", "members --param pattern=0", "outliers --limit 20"]
     with store_of(result.run) as store:
         lines.append(f"Graph database: {store.location}")
     lines.append("Ask it, for example")
     where = f"--run {shlex.quote(result.run.uri)}"
-    lines.append(f"  csrms query confused_classes {where}")
-    lines.append(f"  csrms query {where} --cypher {shlex.quote(EXAMPLE)}")
+    lines += [f"  csrms query {question} {where}" for question in asked]
     return "\n".join(lines)

@@ -7,9 +7,11 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
@@ -18,11 +20,27 @@ from csrms_dist.artefacts.files import disk_errors
 from csrms_dist.errors import ConfigError, RunDirectoryError
 
 CELL_WIDTH = 60
+EXACT = 2**53 - 1
+"""The largest whole number that a parser whose numbers are float64 tells from its neighbours."""
 
 
 def as_json(value: Any, indent: int | None = None) -> str:
-    """JSON text, in which a date, a time or a duration is text."""
-    return json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+    """JSON text (RFC 8259) that every parser reads as it is meant.
+
+    NaN and infinities, which JSON has not, are null; whole numbers beyond 2^53, which many parsers round, are text, and
+    so is a date, a time or a duration.
+    """
+    return json.dumps(_in_json(value), ensure_ascii=False, indent=indent, default=str, allow_nan=False)
+
+
+def _in_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _in_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_json(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return str(value) if isinstance(value, int) and abs(value) > EXACT else value
 
 
 def flat(table: pa.Table) -> pa.Table:

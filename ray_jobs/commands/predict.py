@@ -2,46 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.arrays import U8
+from csrms_dist.basics.parquet import batches, texts_of
 from csrms_dist.basics.progress import Progress
 from csrms_dist.datasets.decoding import SUFFIXES, Stored, Unreadable, decode, in_threads
+from csrms_dist.datasets.folder_walk import shown, walk
+from csrms_dist.datasets.image_column import IMAGE, open_images, stored_images
 from csrms_dist.datasets.image_table import Rejected
-from csrms_dist.errors import DataError
+from csrms_dist.errors import DataError, RunDirectoryError
 from csrms_dist.evaluation.classifier import Classifier
+from csrms_dist.evaluation.placement import Placement
 from csrms_dist.features.extraction import THREADS
 from csrms_dist.run_contents import RunContents
 from csrms_dist.training.recipe import TRAIN
 
 BLOCK = 1024
 LIKELY = 0.5
+SHOWN = 3
 
 
-def predict(run: RunDirectory, path: str | Path) -> tuple[pa.Table, list[Rejected]]:
-    """Classify an image file, a folder of them (recursively) or a Parquet file of `image` bytes and, if there, `id`.
+def predict(run: RunDirectory, *paths: str | Path) -> tuple[pa.Table, list[Rejected]]:
+    """Classify image files, folders of them (recursively) and Parquet files of `image` bytes and, if there, `id`.
 
-    Images become RGB at the model's size (bilinear). Returns a table of id, class, probability, graph_class, mean_class
-    and nearest_pattern (in the trained features), and what could not be read; with several labels an image also classes
-    and probabilities, the lists of what is at least as likely as not. Raises DataError when there is no image.
+    Images become RGB at the model's size (bilinear). Returns a table of id, class, probability, graph_class,
+    mean_class, nearest_pattern, resemblance (to that pattern), distance and outlier (unlike all that was trained on),
+    and what could not be read; with several labels an image also classes and probabilities, the lists of what is at
+    least as likely as not. The id of a file is its name, of one in a folder its path there; of several paths, the path
+    as it was given leads. Raises DataError when there is no image.
     """
     torch.set_num_threads(THREADS)
-    classifier = Classifier(RunContents(run).artefact(TRAIN))
+    _refuse_untrained(run)
+    for path in map(Path, paths):
+        if not path.exists():
+            raise DataError(
+                shown(str(path)), got="nothing there", expected="an image, a folder of images or a Parquet file"
+            )
+    contents = RunContents(run)
+    classifier, placement = Classifier(contents.artefact(TRAIN)), Placement(contents)
     rejected: list[Rejected] = []
     parts: list[pa.Table] = []
     with Progress("predict", unit="images") as progress:
-        for ids, pixels in _blocks(Path(path), classifier.card.image_shape, rejected):
-            parts.append(_table(classifier, ids, pixels))
+        for ids, pixels in _blocks([Path(path) for path in paths], classifier.card.image_shape, rejected):
+            parts.append(_table(classifier, placement, ids, pixels))
             progress.update(len(ids))
     if not parts:
         reason = (
@@ -50,12 +63,29 @@ def predict(run: RunDirectory, path: str | Path) -> tuple[pa.Table, list[Rejecte
             else "no image"
         )
         raise DataError(
-            f"{path}", got=reason, expected=f"images ({', '.join(sorted(SUFFIXES))}) or Parquet of image bytes"
+            ", ".join(map(str, paths[:SHOWN])) + (", ..." if len(paths) > SHOWN else ""),
+            got=reason,
+            expected=f"images ({', '.join(sorted(SUFFIXES))}) or Parquet of image bytes",
         )
     return pa.concat_tables(parts), rejected
 
 
-def _table(classifier: Classifier, ids: list[str], pixels: U8) -> pa.Table:
+def _refuse_untrained(run: RunDirectory) -> None:
+    """Raise RunDirectoryError for a run that never has a model: on given vectors, or without labels."""
+    if run.stamp(TRAIN) is not None or run.stamp("features") is None:
+        return
+    if run.stamp("images") is None:
+        got = "a run on given vectors"
+    elif not run.facts("features")["labelled"]:
+        got = "a run without labels"
+    else:
+        return
+    raise RunDirectoryError(
+        run.uri, got=f"{got}, which trains nothing", expected="one on labelled images", remedy="name another with --run"
+    )
+
+
+def _table(classifier: Classifier, placement: Placement, ids: list[str], pixels: U8) -> pa.Table:
     features = classifier.features(pixels)
     found = classifier.predict_features(features)
     names = np.array(classifier.class_names)
@@ -74,16 +104,21 @@ def _table(classifier: Classifier, ids: list[str], pixels: U8) -> pa.Table:
     columns |= {
         f"{head}_class": names[values.argmax(axis=1)] for head, values in found.heads.items() if head != "plain"
     }
-    if classifier.model.prototypes is not None:
-        unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-        prototypes = torch.nn.functional.normalize(classifier.model.prototypes, dim=1).cpu().numpy()
-        columns["nearest_pattern"] = (unit @ prototypes.T).argmax(axis=1)
+    place = placement.place(pixels, features)
+    columns |= {
+        "nearest_pattern": place.pattern,
+        "resemblance": place.score,
+        "distance": place.distance,
+        "outlier": place.outlier,
+    }
     return pa.table(columns)
 
 
-def _blocks(path: Path, shape: tuple[int, int, int], rejected: list[Rejected]) -> Iterator[tuple[list[str], U8]]:
+def _blocks(
+    paths: Sequence[Path], shape: tuple[int, int, int], rejected: list[Rejected]
+) -> Iterator[tuple[list[str], U8]]:
     """(ids, images) of what can be read, a bounded number at a time; the rest goes into `rejected`."""
-    sources = _sources(path)
+    sources = chain.from_iterable(_sources(path, several=len(paths) > 1) for path in paths)
     while block := list(islice(sources, BLOCK)):
         found = in_threads(partial(decode, shape=shape), [stored for _, stored in block])
         ids, images = [], []
@@ -97,32 +132,23 @@ def _blocks(path: Path, shape: tuple[int, int, int], rejected: list[Rejected]) -
             yield ids, np.stack(images)
 
 
-def _sources(path: Path) -> Iterator[tuple[str, Stored]]:
-    """(id, image) of each image; ids of files are their paths below `path`."""
+def _sources(path: Path, *, several: bool) -> Iterator[tuple[str, Stored]]:
+    """(id, image) of each image below a path, one of several."""
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-        yield from ((str(file.relative_to(path)), file) for file in files)
-    elif path.suffix == ".parquet" and path.is_file():
-        yield from _parquet(path)
-    elif path.is_file():
-        yield path.name, path
+        for below, entry in walk(path):
+            if Path(entry.name).suffix.lower() in SUFFIXES:
+                yield shown(entry.path if several else below), Path(entry.path)
+    elif path.suffix.lower() == ".parquet" and path.is_file():
+        yield from ((shown(f"{path}/{name}") if several else name, image) for name, image in _parquet(path))
     else:
-        raise DataError(f"{path}", got="nothing there", expected="an image, a folder of images or a Parquet file")
+        yield shown(str(path) if several else path.name), path
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, Stored]]:
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}", got=f"'{error}'", expected="a Parquet file") from error
+    """(id, image) of each row; a row without an id goes by its number."""
+    file = open_images(path, "a Parquet file of images")
     names = file.schema_arrow.names
-    if "image" not in names:
-        raise DataError(f"{path}", got=f"the columns {', '.join(names)}", expected="a column 'image' of encoded bytes")
-    row = 0
-    for batch in file.iter_batches(BLOCK, columns=[name for name in ("id", "image") if name in names]):
-        ids = batch["id"].to_pylist() if "id" in names else [f"row {row + n}" for n in range(len(batch))]
-        row += len(batch)
-        images = batch["image"]
-        if pa.types.is_struct(images.type):  # Hugging Face's {'bytes': ..., 'path': ...}
-            images = images.field("bytes")
-        yield from zip(map(str, ids), images.to_pylist(), strict=True)
+    for first, batch in batches(path, file, BLOCK, [name for name in ("id", IMAGE) if name in names]):
+        ids = texts_of(path, "id", batch["id"], first).to_pylist() if "id" in names else [None] * len(batch)
+        for row, (name, image) in enumerate(zip(ids, stored_images(batch[IMAGE]), strict=True), first):
+            yield f"row {row}" if name is None else name, image

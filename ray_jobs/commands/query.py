@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import operator
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
+from csrms_dist.artefacts.names import STORE
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.errors import ConfigError, StoreError
 from graphstore.cypher import parameters as parameters_of
@@ -40,12 +42,17 @@ def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
             raise ConfigError("--param", got=f"'{pair}'", expected="name=text or name:=JSON")
         if name.endswith(":"):
             try:
-                parameters[name[:-1]] = json.loads(value)
-            except json.JSONDecodeError as error:
+                parameters[name[:-1]] = json.loads(value, parse_constant=_no_constant)
+            except (ValueError, RecursionError) as error:
                 raise ConfigError(f"--param {name[:-1]}", got=f"'{value}'", expected="a JSON value") from error
         else:
             parameters[name] = value
     return parameters
+
+
+def _no_constant(word: str) -> None:
+    """Python's parser takes NaN and Infinity, which are no JSON."""
+    raise ValueError(word)
 
 
 def query(
@@ -83,8 +90,10 @@ def query(
             parameter: _of_kind(parameter, value, named.kinds.get(parameter)) for parameter, value in given.items()
         }
     with store_of(run) as store:
-        if "run" in wanted and "run" not in given:
-            given["run"] = published_run(run, store)
+        if ("run" in wanted and "run" not in given) or not store.runs():
+            key = published_run(run, store)  # also says why there is nothing to ask
+            if "run" in wanted:
+                given["run"] = key
         if named:
             _check_runs(store, chosen)
             _check_classes(store, given)
@@ -125,20 +134,32 @@ def published_run(run: RunDirectory, store: GraphStore) -> str:
     Raises StoreError when it has published none, or one that the store no longer holds: the answer about another run is
     no answer.
     """
-    keys = [info.key for info in store.runs()]
-    stamp = run.stamp("graph")
+    keys, stamp = [info.key for info in store.runs()], run.stamp("graph")
     if stamp is None:
+        raise StoreError(run.uri, got="no graph that it published", remedy=_to_have_a_graph(keys))
+    key = str(stamp["facts"]["run"])
+    if key not in keys:
         raise StoreError(
-            run.uri, got="no graph that it published",
-            remedy="run `csrms graph CONFIG` first, or name a run of `csrms runs` with --param run=KEY",
+            f"the run that {run.uri} published", got=f"{key}, which {store.location} does not hold",
+            expected="one of " + _listed(keys) if keys else "a graph in it", remedy=_to_find_it(run, keys),
         )  # fmt: skip
-    if stamp["facts"]["run"] not in keys:
-        raise StoreError(
-            f"the run that {run.uri} published", got=f"{stamp['facts']['run']}, which {store.location} does not hold",
-            expected="one of " + _listed(keys) if keys else "a graph in it",
-            remedy="run `csrms graph CONFIG` again, or name another with --param run=KEY",
-        )  # fmt: skip
-    return str(stamp["facts"]["run"])
+    return key
+
+
+def _to_have_a_graph(keys: Sequence[str]) -> str:
+    """The advice for a run without a graph."""
+    other = ", or name a run of `csrms runs` with --param run=KEY" if keys else ""
+    return f"run `csrms graph CONFIG`, which goes on from what is done{other}"
+
+
+def _to_find_it(run: RunDirectory, keys: Sequence[str]) -> str:
+    """The advice for a graph that is not where it is looked for."""
+    embedded = (run.path / STORE).is_dir()
+    if os.environ.get("NEO4J_URI") and embedded:
+        return f"unset NEO4J_URI to ask the embedded store in {run.path / STORE}"
+    if not os.environ.get("NEO4J_URI") and not embedded:
+        return "set NEO4J_URI if it was published to a server, or run `csrms graph CONFIG` again"
+    return "run `csrms graph CONFIG` again" + (", or name another with --param run=KEY" if keys else "")
 
 
 def _predictions(run: RunDirectory, store: GraphStore, given: Mapping[str, Any]) -> str:

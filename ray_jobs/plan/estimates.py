@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from csrms_dist.art.outliers import PATTERN_ROWS, PATTERNS
 from csrms_dist.art.patterns import two_level
 from csrms_dist.art.two_level.vigilance import target_patterns
 from csrms_dist.methods.known import part
@@ -35,6 +36,7 @@ PREPARE_S = 6.0e-8  # a value of a vector, scaled and written
 LEARN_S = 1.0e-8  # a learnt row and a pattern, in each step of the search for the vigilance
 SEARCH_STEPS = 6  # of the at most nine, in the mean
 ASSIGN_S = 1.0e-9  # a row and a pattern, in each pass over all rows
+NEAREST_S = 1.6e-10  # a row, one in whose pattern or next to it nearest ones are looked for, and a dimension
 GRAPH_ROW_S = 3.0e-5
 CANDIDATE_S = 1.5e-5
 CANDIDATE_KEY_S = 1.0e-8  # an anchor and a row of its pattern: ranked
@@ -57,10 +59,10 @@ ENGINE_MB, ENGINE_ROW = 100.0, 320
 TABLE_ROW = 5  # an image's split and the offset of its id
 ROW_BYTES = 20  # a row of features/rows.arrow beside its id and labels
 LABEL_BYTES = 4
-CLUSTER_ROW = 9  # pattern, score, outlier
+CLUSTER_ROW = 15  # pattern, score, below the vigilance; distance, outlier, searched
 PROJECTED = 100  # dimensions that are clustered at most
 SNAPSHOT_BYTES, SNAPSHOT_ROW = 60_000, 37
-STORE_BYTES, STORE_ROW = 4_480_000, 200
+STORE_BYTES, STORE_ROW = 4_750_000, 200
 STRANGERS = 0.2  # share of a pattern's rows that are of another class, in the mean
 CANDIDATE_BYTES, CANDIDATE_ROW = 9, 16  # a neighbour and its priority; an anchor's offsets in both edge types
 PREDICTION_ROW = 25
@@ -71,6 +73,8 @@ FILES_BYTES = 3000  # stamp, card and headers of an artefact
 class Facts:
     """The amount of work.
 
+    train, val, test, unlabelled: rows; of given vectors, test counts all that are not of training. n_classes: None
+    without labels.
     id_bytes: mean length of an id. labels: labels of an image in the mean, 0 where there are none. stored_bytes: what
     the image table keeps of an image. dimension: D. parameters: values in the encoder's state. shape () and no
     parameters: vectors were given.
@@ -86,10 +90,16 @@ class Facts:
     stored_bytes: float
     dimension: int
     parameters: int
+    unlabelled: int = 0
+
+    @property
+    def held_out(self) -> int:
+        """Images that are encoded and placed in patterns, and count nowhere."""
+        return self.val + self.test + self.unlabelled
 
     @property
     def images(self) -> int:
-        return self.train + self.val + self.test
+        return self.train + self.held_out
 
 
 @dataclass(frozen=True)
@@ -193,61 +203,62 @@ def images(o: Outlook) -> Estimate:
 def given_vectors(o: Outlook) -> Estimate:
     """Import the user's own vectors."""
     f = o.facts
-    table = f.train * (4 * f.dimension + ROW_BYTES + f.id_bytes + LABEL_BYTES * f.labels)
+    table = f.images * (4 * f.dimension + ROW_BYTES + f.id_bytes + LABEL_BYTES * f.labels)
     # The whole of a given table is read at once, beside its copy in our form.
     memory = BASE_MB["images"] + 2 * table / MB
-    seconds = START_S["images"] + f.train * VECTOR_ROW_S + table / (200 * MB)
-    return Estimate(f.train, Passes(), seconds, memory, o.disk(table))
+    seconds = START_S["images"] + f.images * VECTOR_ROW_S + table / (200 * MB)
+    return Estimate(f.images, Passes(), seconds, memory, o.disk(table))
 
 
 def features(o: Outlook) -> Estimate:
-    """One pass of the encoder over the training images."""
+    """One pass of the encoder over the training images, which comparisons count, and one over all others."""
     f = o.facts
-    table = f.train * (4 * f.dimension + ROW_BYTES + f.id_bytes + LABEL_BYTES * f.labels)
-    actors = hands(o.settings.features.actors, f.train, FEW_IMAGES, many=max(1, o.cores - 1))
-    seconds = o.start("features", actors) + o.spread(f.train, o.rates.forward, actors)
-    memory = o.memory("features", f.train) + o.block_mb(o.settings.features.batch_size)
-    return Estimate(f.train, Passes(forward=f.train), seconds, memory, o.disk(table), on_ray=uses_ray(actors))
+    table = f.images * (4 * f.dimension + ROW_BYTES + f.id_bytes + LABEL_BYTES * f.labels)
+    actors = hands(o.settings.features.actors, f.images, FEW_IMAGES, many=max(1, o.cores - 1))
+    seconds = o.start("features", actors) + o.spread(f.images, o.rates.forward, actors)
+    memory = o.memory("features", f.images) + o.block_mb(o.settings.features.batch_size)
+    return Estimate(f.images, Passes(forward=f.train), seconds, memory, o.disk(table), on_ray=uses_ray(actors))
 
 
 def cluster(o: Outlook) -> Estimate:
-    """Prepare, learn and assign."""
+    """Prepare, learn, assign, find outliers; at last place the rows of the other splits, once and in one process."""
     f, cluster = o.facts, o.settings.cluster
     learnt, clustered = min(f.train, cluster.learn_rows), min(f.dimension, PROJECTED)
     recentre = two_level(cluster, f.train, f.n_classes).recentre
     steps = SEARCH_STEPS if cluster.vigilance == "auto" else 1
     assigned = f.train * o.patterns * (1 + recentre) * ASSIGN_S
     prepared = f.train * f.dimension * PREPARE_S
+    among = PATTERNS * min(PATTERN_ROWS, f.train / max(1, o.patterns)) * f.dimension * NEAREST_S
     actors = hands(cluster.actors, f.train, FEW_ROWS)
     seconds = o.start("cluster", actors) + learnt * o.patterns * steps * LEARN_S
-    seconds += (assigned + prepared) / min(actors, o.cores)
+    seconds += (assigned + prepared + f.train * among) / min(actors, o.cores)
     projection = 4 * f.dimension * clustered if f.dimension > PROJECTED else 0
-    disk = f.train * CLUSTER_ROW + clustered * o.patterns + projection
+    seconds += f.held_out * (o.patterns * ASSIGN_S + f.dimension * PREPARE_S + among)
+    disk = f.images * CLUSTER_ROW + clustered * o.patterns + projection
     memory = o.memory("cluster", f.train)
     # The prepared rows, one byte a value, lie on disk while it works.
     return Estimate(
-        f.train, Passes(), seconds, memory, o.disk(disk), f.train * clustered / MB, on_ray=uses_ray(actors)
+        f.images, Passes(), seconds, memory, o.disk(disk), f.train * clustered / MB, on_ray=uses_ray(actors)
     )  # fmt: skip
 
 
 def graph(o: Outlook) -> Estimate:
     """Publish and export."""
     f = o.facts
-    disk = (
-        STORE_BYTES
-        + SNAPSHOT_BYTES
-        + f.train * (STORE_ROW + SNAPSHOT_ROW + 2 * f.id_bytes + 2 * LABEL_BYTES * f.labels)
-    )
-    seconds = START_S["graph"] + f.train * GRAPH_ROW_S
+    store = STORE_BYTES + f.images * (STORE_ROW + 2 * f.id_bytes + 2 * LABEL_BYTES * f.labels)
+    # The predictions of a trained run are added in a next generation, and readers of the one before keep it.
+    generations = 2 if f.shape and f.n_classes else 1
+    disk = generations * store + SNAPSHOT_BYTES + f.train * SNAPSHOT_ROW
+    seconds = START_S["graph"] + f.images * GRAPH_ROW_S
     # The next generation is built beside the one that is read.
-    memory = max(o.memory("graph", f.train), ENGINE_MB + f.train * ENGINE_ROW / MB)
-    return Estimate(f.train, Passes(), seconds, memory, o.disk(disk), disk / MB)
+    memory = max(o.memory("graph", f.images), ENGINE_MB + f.images * ENGINE_ROW / MB)
+    return Estimate(f.images, Passes(), seconds, memory, o.disk(disk), store / MB)
 
 
 def pretrain(o: Outlook) -> Estimate:
     """Stage 0."""
     f, settings = o.facts, o.settings.pretrain
-    epochs = 0 if o.frozen else settings.epochs
+    epochs = settings.epochs if f.n_classes and not o.frozen else 0
     disk = o.disk(o.weights())
     if epochs == 0:
         memory = o.memory("images", f.train) + o.weights() / MB
@@ -279,7 +290,7 @@ def train(o: Outlook) -> Estimate:
     seconds += o.training("train", images, settings.epochs, o.rates.method, workers, not o.frozen)
     bank = 0 if o.frozen else 4 * f.train * f.dimension
     heads = 4 * (f.dimension * f.dimension + 2 * f.dimension * (f.n_classes or 1))
-    disk = 2 * o.weights() + heads + bank + 4 * o.patterns * f.dimension
+    disk = o.weights() + heads + bank + 4 * o.patterns * f.dimension
     disk += f.train * sum(each * CANDIDATE_BYTES + CANDIDATE_ROW / 2 for each in kept)
     memory = o.training_mb("train", settings.batch_size, workers)
     passes = Passes(backward=0 if o.frozen else images)

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from csrms_dist.basics.progress import warn
-from csrms_dist.datasets.image_source import TRAIN, VAL, Layout
+from csrms_dist.datasets.image_source import TRAIN, UNLABELLED, VAL, Layout
 from csrms_dist.datasets.layouts.choose import open_layout
 from csrms_dist.evaluation.report import SAME_TRAINING
 from csrms_dist.features.given_vectors import vector_facts
+from csrms_dist.features.settings import FeaturesSettings
 from ray_jobs.pipeline import Work, is_done, prepare
 from ray_jobs.plan.estimates import SESSION_S, Facts, Rates, estimates
 from ray_jobs.plan.text import Planned, comparison_text, plan_text
@@ -52,7 +53,7 @@ def plan(
 def forecast(work: Work, cores: int) -> list[Planned]:
     """The estimate of each stage that has a formula, in order."""
     facts, rates = survey(work.settings)
-    labelled = bool(facts.labels or facts.shape)
+    labelled = bool(facts.n_classes)
     stages = [stage for stage in work.stages if stage.estimate and (labelled or not stage.needs_labels)]
     done = {stage.name for stage in stages if is_done(work.directory, stage, work.inputs[stage.name])}
     found = estimates(stages, facts, rates, work.settings, cores)
@@ -64,10 +65,12 @@ def forecast(work: Work, cores: int) -> list[Planned]:
 def survey(settings: RunSettings) -> tuple[Facts, Rates]:
     """Count what the configuration names, without decoding more than a sample, and measure rates on it."""
     if settings.features.path:
-        return _vector_facts(Path(settings.features.path)), NO_IMAGES
+        return _vector_facts(settings.features), NO_IMAGES
     layout = open_layout(settings.data)
     for note in layout.notes:
         warn(note)
+    if not layout.label_space.n_classes:
+        settings = settings.without_labels()
     with sampled(layout.train) as sample:
         encoder, parameters = encoder_facts(settings, sample.table.shape)
         facts = _image_facts(layout, sample.table.shape, sample.stored_bytes, int(encoder.dimension), parameters)
@@ -81,20 +84,22 @@ def _image_facts(layout: Layout, shape: tuple[int, ...], stored_bytes: float, di
         train=int((train.split == TRAIN).sum()),
         val=int((train.split == VAL).sum()),
         test=len(test),
-        n_classes=layout.label_space.n_classes,
+        n_classes=layout.label_space.n_classes or None,
         labels=float(train.membership.nnz / max(len(train), 1)),
         id_bytes=float(ids or 0),
         shape=tuple(shape),
         stored_bytes=stored_bytes,
         dimension=dimension,
         parameters=parameters,
+        unlabelled=int((train.split == UNLABELLED).sum()),
     )
 
 
-def _vector_facts(path: Path) -> Facts:
+def _vector_facts(settings: FeaturesSettings) -> Facts:
     """The facts of a run on given vectors. Raises DataError for a file that holds none."""
-    found = vector_facts(path)
+    found = vector_facts(settings.path, settings)
     return Facts(
-        train=found.rows, val=0, test=0, n_classes=found.n_classes, labels=found.labels / found.rows,
-        id_bytes=found.id_bytes, shape=(), stored_bytes=0.0, dimension=found.dimension, parameters=0,
+        train=found.rows - found.held_out, val=0, test=found.held_out, n_classes=found.n_classes,
+        labels=found.labels / found.rows, id_bytes=found.id_bytes, shape=(), stored_bytes=0.0,
+        dimension=found.dimension, parameters=0,
     )  # fmt: skip

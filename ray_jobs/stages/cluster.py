@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from csrms_dist.art import cluster
+import numpy as np
+
+from csrms_dist.art import Clustering, cluster
 from csrms_dist.art.calibration import calibrate
-from csrms_dist.art.two_level.plan import PHASES
+from csrms_dist.art.outliers import find_outliers
+from csrms_dist.art.patterns import two_level
+from csrms_dist.art.settings import ClusterSettings
+from csrms_dist.art.two_level.plan import PHASES, TwoLevel
+from csrms_dist.artefacts.names import HELD_OUT
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.evaluation.report import method_of
 from ray_jobs.on_ray.actors import executor_of
@@ -12,15 +18,16 @@ from ray_jobs.settings import FEW_ROWS, hands
 from ray_jobs.stages.context import StageContext
 from ray_jobs.stop_points import passed
 
-FAR = 0.2
+FAR = 0.1
 """A number of patterns this far from the one asked for, as a share of it, is said."""
 
 
 def execute(context: StageContext) -> None:
-    """Write cluster/: the pattern of each row, the frozen prototypes and the scaling. No label is read."""
+    """Write cluster/: the pattern of each row, frozen prototypes, scaling and outliers; below cluster/held_out/ where
+    the other splits' rows lie, which are placed when all is frozen. No label is read."""
     settings, run = context.settings.cluster, context.run
     table = context.contents.features
-    n_classes = table.label_space.n_classes if table.label_space else None
+    n_classes = table.classes.n_classes or None
     facts: dict[str, object] = {}
     with (
         run.writing("cluster", context.inputs, facts) as folder,
@@ -45,18 +52,48 @@ def execute(context: StageContext) -> None:
                 progress=show,
                 after_phase=after_phase,
             )
-            progress.set(len(PHASES), f"{clustering.n_patterns} patterns by {method_of(clustering.vigilance)}")
+            facts.update(_found(clustering, two_level(settings, len(table), n_classes)))
+            progress.set(len(PHASES), f"{clustering.n_patterns} patterns by {method_of(facts)}")
         if settings.vigilance != "auto":
             found = calibrate(table.vectors, table.ids, settings.algorithm)
             warning = found.warning(float(settings.vigilance), "cluster.vigilance", " or 'auto'")
             if warning:
                 warn(warning)
-        elif settings.n_patterns != "auto" and abs(clustering.n_patterns / int(settings.n_patterns) - 1) > FAR:
-            warn(
-                f"cluster.n_patterns: asked for {settings.n_patterns}, got {clustering.n_patterns}, the nearest that "
-                f"{len(table):,} rows and cluster.min_size {settings.min_size} allow"
-            )
+        if sentence := missed(settings, clustering.n_patterns, len(table)):
+            warn(sentence)
+        outliers = find_outliers(context.contents.vectors_file, clustering, executor)
         clustering.save(folder)
-        facts.update(
-            patterns=clustering.n_patterns, vigilance=clustering.vigilance, outliers=int(clustering.outlier.sum())
-        )
+        outliers.save(folder)
+        if held_out := context.contents.held_out:
+            beside = folder / HELD_OUT
+            beside.mkdir()
+            placed = outliers.place(held_out.vectors, table.vectors, clustering)
+            for name, values in placed._asdict().items():
+                np.save(beside / f"{name}.npy", values)
+        facts["outliers"] = int(outliers.outlier.sum())
+
+
+def missed(settings: ClusterSettings, patterns: int, rows: int) -> str:
+    """A sentence where the number of patterns found is far from the one asked for; else empty."""
+    asked = settings.n_patterns
+    if isinstance(asked, str) or abs(patterns - asked) <= FAR * asked:
+        return ""
+    sentence = (
+        f"cluster.n_patterns: asked for {asked:,}, got {patterns:,}, the nearest found for {rows:,} rows with one "
+        f"vigilance and cluster.min_size {settings.min_size}; rows that repeat allow no more"
+    )
+    if patterns < asked and settings.kmeans_start == "art":
+        sentence += ", but cluster.algorithm kmeans with cluster.kmeans_start random cuts groups that lie apart"
+    return sentence
+
+
+def _found(clustering: Clustering, plan: TwoLevel) -> dict[str, object]:
+    """The facts of the artefact: what was found, and where the vigilance comes from."""
+    grain = clustering.grain
+    return {
+        "patterns": clustering.n_patterns,
+        "vigilance": clustering.vigilance,
+        "grain": [grain.patterns, grain.low, grain.high] if grain else None,
+        "sought": plan.n_patterns if plan.vigilance is None and not grain else 0,
+        "looked_for": plan.grain,
+    }

@@ -5,45 +5,48 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from csrms_dist.art.surroundings import Surroundings
 from csrms_dist.artefacts.fingerprints import fingerprint
 from csrms_dist.artefacts.names import SNAPSHOT
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.progress import Progress
-from csrms_dist.features.feature_table import VECTORS
+from csrms_dist.features.feature_table import VECTORS, FeatureTable
 from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.build import build_hierarchy
+from csrms_dist.hierarchy.graph import HierarchyGraph
+from csrms_dist.hierarchy.support import N_AROUND, support
+from csrms_dist.run_contents import RunContents
 from graphstore import bundle
+from graphstore.figures import Figures
 from graphstore.schema import SCHEMA
-from graphstore.store import Publication, Repeated
+from graphstore.store import HeldOut, Publication, Repeated, Texts
 from graphstore.tables import publication_tables
 from ray_jobs.places import store_of
 from ray_jobs.stages.context import StageContext
 
 
 def publication_of(context: StageContext) -> Publication:
-    """The run's findings, ready to be published: its hierarchy, ids, names and settings."""
+    """The run's findings, ready to be published: its hierarchy, the rows beside it, ids, names and settings."""
     run, settings = context.run, context.settings
     table, clustering = context.contents.features, context.contents.clusters
-    if table.membership is None or table.label_space is None:
-        raise ValueError("the graph needs a labelled feature table")
     hierarchy = build_hierarchy(
         clustering.pattern,
         clustering.score,
-        table.membership,
+        table.labels,
         table.instance,
         dominance_threshold=settings.graph.dominance_threshold,
         n_positives=settings.sampling.n_positives,
-        multi_label=table.label_space.multi_label,
+        multi_label=table.classes.multi_label,
     )
     features = run.stamp("features")
-    content = fingerprint(features and features["fingerprint"], table.label_space.class_names)
+    content = fingerprint(features and features["fingerprint"], table.classes.class_names)
     return Publication(
         dataset=settings.data.dataset if not settings.features.path else settings.name,
         content_hash=run.facts("images")["content_hash"] if not settings.features.path else content,
-        class_names=table.label_space.class_names,
+        class_names=table.classes.class_names,
         ids=table.ids,
         split=Repeated("train", len(table)),
-        uris=Repeated("", len(table)),
+        uris=_uris(table),
         hierarchy=hierarchy,
         fingerprint=context.inputs,
         params={"cluster": settings.select("cluster"), "graph": settings.select("graph"), "seed": settings.seed},
@@ -51,7 +54,34 @@ def publication_of(context: StageContext) -> Publication:
         features_uri=f"{run.uri}/features/{VECTORS}",
         prototypes_uri=f"{run.uri}/cluster/prototypes.npy",
         created_ms=int(time.time() * 1000),
+        held_out=_held_out(context.contents, hierarchy),
+        figures=figures_of(context.contents, hierarchy),
     )
+
+
+def _uris(table: FeatureTable) -> Texts:
+    return Repeated("", len(table)) if table.uris is None else table.uris
+
+
+def figures_of(run: RunContents, graph: HierarchyGraph) -> Figures:
+    """What stands beside the hierarchy of the training rows: outliers, and how well their labels are supported."""
+    around = Surroundings(run.clusters).of_rows(run.vectors, N_AROUND)
+    found = support(around, graph.pattern, graph.membership, graph.counts, graph.sizes)
+    return Figures(run.outliers.distance, run.outliers.outlier, **vars(found))
+
+
+def _held_out(run: RunContents, graph: HierarchyGraph) -> HeldOut | None:
+    """The rows of the splits val, test and unlabelled, where the frozen prototypes place them."""
+    table = run.held_out
+    if table is None:
+        return None
+    placed = run.held_out_places
+    around = Surroundings(run.clusters).of_rows(table.vectors, N_AROUND)
+    found = support(around, placed.pattern, table.labels, graph.counts, graph.sizes, counted=False)
+    return HeldOut(
+        table.instance, placed.pattern, placed.score, table.labels, table.ids, table.split_names,
+        _uris(table), Figures(placed.distance, placed.outlier, **vars(found)),
+    )  # fmt: skip
 
 
 def execute(context: StageContext) -> None:
@@ -61,7 +91,13 @@ def execute(context: StageContext) -> None:
     with Progress("graph", unit="rows") as progress, store_of(run, keep_runs) as store:
         key = store.publish(publication, progress)
         hierarchy = publication.hierarchy
-        facts = {"run": key, "patterns": hierarchy.n_patterns, "dominated": int(hierarchy.dominated.sum())}
+        facts = {
+            "run": key,
+            "patterns": hierarchy.n_patterns,
+            "dominated": int(hierarchy.dominated.sum()),
+            "classes": hierarchy.n_classes,
+            "instances": publication.n_instances,
+        }
         del publication, hierarchy  # the same once more is about to come back
         exported = store.export(key)
         with run.writing("graph", context.inputs, facts) as folder:

@@ -1,4 +1,4 @@
-"""Stage images: the image tables of a data set, with a validation split inside the training set."""
+"""Stage images: the image tables of a data set, with validation and unlabelled images inside the training set."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from csrms_dist.artefacts.fingerprints import fingerprint
 from csrms_dist.artefacts.names import REJECTED, TEST_IMAGES, TRAIN_IMAGES
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.datasets.image_source import Layout
@@ -17,7 +18,7 @@ from ray_jobs.stages.context import StageContext
 
 
 def execute(context: StageContext) -> None:
-    """Write images/train.arrow (splits train and val), images/test.arrow and images/rejected.parquet."""
+    """Write images/train.arrow (splits train, val and unlabelled), images/test.arrow and images/rejected.parquet."""
     layout = open_layout(context.settings.data)
     for note in layout.notes:
         warn(note)
@@ -52,12 +53,14 @@ def _facts(layout: Layout, train: ImageTable, test: ImageTable) -> dict[str, Any
     """The notes that later stages and the reports need."""
     mean, std = train.channel_statistics()
     return {
-        "content_hash": train.content_hash,
+        "content_hash": fingerprint(train.content_hash, test.content_hash),
         "mean": mean,
         "std": std,
         "train": len(train.indices("train")),
         "val": len(train.indices("val")),
         "test": len(test),
+        "unlabelled": len(train.indices("unlabelled")),
+        "classes": layout.label_space.n_classes,
         "test_only": list(layout.test_only),
         "multi_label": layout.label_space.multi_label,
     }

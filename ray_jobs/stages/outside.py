@@ -22,5 +22,6 @@ def weights(settings: RunSettings) -> str:
 
 
 def vectors(settings: RunSettings) -> str:
-    """The user's own vectors."""
-    return file_fingerprint(settings.features.path)
+    """The user's own vectors, and the table of their rows where it lies apart."""
+    paths = filter(None, (settings.features.path, settings.features.rows_path))
+    return " ".join(map(file_fingerprint, paths))

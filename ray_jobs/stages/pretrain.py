@@ -14,10 +14,11 @@ from ray_jobs.stop_points import passed
 def execute(context: StageContext) -> None:
     """Write pretrain/: a plain model. Its passes are counted in every comparison.
 
-    An encoder that stays frozen, or no epochs at all: the model with its initial weights, at no pass.
+    An encoder that stays frozen, no epochs or no labels at all: the model with its initial weights, at no pass.
     """
     run, settings, recipe = context.contents, context.settings, context.recipe
-    epochs = 0 if settings.encoder.frozen else settings.pretrain.epochs
+    learns = run.train_images.label_space.n_classes > 0 and not settings.encoder.frozen
+    epochs = settings.pretrain.epochs if learns else 0
     n_images = epochs * run.facts("images")["train"]
     facts = {"passes": {"backward": n_images, "forward": 0}, "history": []}
     if epochs == 0:

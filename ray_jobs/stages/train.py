@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from csrms_dist.artefacts.fingerprints import fingerprint
-from csrms_dist.artefacts.names import CANDIDATES, ENCODER
+from csrms_dist.artefacts.names import CANDIDATES
 from csrms_dist.basics.progress import Progress
-from csrms_dist.encoders.export import save_encoder
-from csrms_dist.evaluation.classifier import Classifier
 from csrms_dist.methods.known import method, part
-from csrms_dist.methods.saved_model import save_model
+from csrms_dist.methods.saved_model import save_apart
 from csrms_dist.sampling import write_candidates
 from csrms_dist.training.from_run import model_card, whole_state
 from csrms_dist.training.recipe import TRAIN
@@ -26,12 +24,9 @@ def execute(context: StageContext) -> None:
     facts = {"passes": {"backward": backward, "forward": 0}, "history": state["history"]}
     keep = method(settings.method.name).keep
     with context.run.writing("train", context.inputs, facts) as folder:
-        card = model_card(run, recipe, TRAIN)
-        save_model(folder, card, whole_state(run, recipe, state["model"]))
+        save_apart(folder, model_card(run, recipe, TRAIN), whole_state(run, recipe, state["model"]))
         if keep:
             part(keep)(folder, state["method"], context.work)
-        model = Classifier(folder).model
-        save_encoder(folder / ENCODER, card.encoder, model.encoder, model.plain_head)
     discard_checkpoints(context)
 
 

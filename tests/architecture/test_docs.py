@@ -11,16 +11,20 @@ import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from csrms_dist import errors
 from csrms_dist.artefacts.run_directory import RunDirectory
+from csrms_dist.encoders.checkpoint import read_weights
 from csrms_dist.errors import CsrmsError, require
 from csrms_dist.features.given_vectors import read_vectors
+from csrms_dist.features.settings import FeaturesSettings
 from csrms_dist.training.train_step import refuse_divergence
 from graphstore.neo4j.store import Neo4jStore
 from graphstore.queries import ANSWERS, named_queries
@@ -29,8 +33,9 @@ from ray_jobs.commands import configuration_reference
 from ray_jobs.commands.cli import _parser, main
 from ray_jobs.commands.predict import predict
 from ray_jobs.commands.query import query
+from ray_jobs.on_ray import session
 from ray_jobs.pipeline import run as run_stages
-from ray_jobs.places import find_run
+from ray_jobs.places import RAY_JOB, find_run, run_directory
 from ray_jobs.settings import load_settings, settings_from
 from tests.architecture import module_table
 from tests.end_to_end.harness import Run
@@ -47,11 +52,11 @@ REMAKE = "python -m tests.architecture.test_docs"
 
 def query_table() -> Iterator[str]:
     kinds = {arrow: kind for kind, arrow in ANSWERS.items()}
-    yield "| name | answers | parameters | columns | cost |"
-    yield "|---|---|---|---|---|"
+    yield "| name | answers | of the splits | parameters | columns | cost |"
+    yield "|---|---|---|---|---|---|"
     for name, item in named_queries().items():
         columns = ", ".join(f"`{field.name}` {kinds[field.type]}" for field in item.schema)
-        yield f"| `{name}` | {item.purpose} | {item.meaning} | {columns} | {item.cost} |"
+        yield f"| `{name}` | {item.purpose} | {item.splits} | {item.meaning} | {columns} | {item.cost} |"
 
 
 def schema_tables() -> Iterator[str]:
@@ -270,6 +275,11 @@ def parquet(name: str, **columns: Any) -> Path:
     return Path(name)
 
 
+def written(name: str, content: bytes) -> Path:
+    Path(name).write_bytes(content)
+    return Path(name)
+
+
 def asked(name: str = "", run: str = "runs/digits", cypher: str = "", **parameters: Any) -> Any:
     return query(find_run(run), name, parameters, cypher=cypher)
 
@@ -292,6 +302,27 @@ def without_runs() -> None:
         find_run(None)
 
 
+def in_a_ray_job() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(RAY_JOB, "{}")
+        run_directory("runs/digits")
+
+
+def late() -> None:
+    """Ray's start, which takes longer than Ray waits."""
+    __import__("ray")  # brings psutil
+
+    def init(**options: Any) -> None:
+        raise TimeoutError("The current node timed out during startup.")
+
+    ray = SimpleNamespace(init=init, shutdown=lambda: None, is_initialized=lambda: False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAY_ADDRESS", raising=False)
+        patch.setattr(session, "require", lambda name: ray if name == "ray" else require(name))
+        with session.ray_session(2):
+            pass
+
+
 def command(*words: str) -> None:
     """What the command line raises for these words."""
     main([*words, "--debug"])
@@ -301,6 +332,7 @@ GIVEN_VECTORS = {"features": {"path": "v.parquet"}}
 
 MADE: list[Callable[[], Any]] = [
     lambda: load_settings("missing.yaml"),
+    lambda: load_settings(written("twice.yaml", b"train:\n  epochs: 3\ntrain:\n  lr: 0.1\n")),
     lambda: settings_from({"train": 5}),
     lambda: settings_from({"cluster": {"vigilence": 0.5}}),
     lambda: settings_from({"cluster": {"vigilance": 1.5}}),
@@ -315,17 +347,22 @@ MADE: list[Callable[[], Any]] = [
     lambda: command("query", "dominance", "--out", "answer.txt", "--run", "runs/digits"),
     lambda: run_stages(settings_from({"features": {"path": "vectors.parquet"}})),
     lambda: read_vectors(parquet("v.parquet", id=["a"], x=[1])),
+    lambda: read_vectors(written("v.npy", b"no array")),
+    lambda: FeaturesSettings("v.parquet", "v.parquet").check_paths(),
     lambda: read_vectors(parquet("v.parquet", id=["a", "a"], vector=[[1.0], [2.0]])),
     lambda: read_vectors(parquet("v.parquet", id=["a", "b"], vector=[[1.0], [float("nan")]])),
     lambda: read_vectors(parquet("v.parquet", id=["a", "b"], vector=[[1.0, 2.0], [3.0]])),
-    lambda: read_vectors(parquet("v.parquet", id=["a"], vector=[[1.0]], label=["cat"])),
+    lambda: read_vectors(parquet("v.parquet", id=["a"], vector=[[1.0]], label=[0.5])),
+    lambda: read_vectors(parquet("v.parquet", id=["a"], vector=[[1.0]], split=["test"])),
+    lambda: torch.save(torch.nn.Linear(2, 2), "w.pth") or read_weights(Path("w.pth")),
     lambda: predict(RunDirectory("runs/digits"), "nowhere.png"),
     lambda: refuse_divergence(float("nan"), 3),
     lambda: find_run("nowhere"),
     without_runs,
-    lambda: predict(new_run(), "nowhere.png"),
+    lambda: predict(new_run(), "v.parquet"),
     writes_twice,
     lambda: RunDirectory(parquet("v.parquet", id=["a"]).name).write_json("run.json", {}),
+    in_a_ray_job,
     lambda: new_run() and asked("dominance", run="runs/new"),
     lambda: asked("nothing"),
     lambda: asked(cypher="MATCH (p:Pattern) DELETE p"),
@@ -340,6 +377,7 @@ MADE: list[Callable[[], Any]] = [
     lambda: Neo4jStore("bolt://me:hush@localhost", "me", "hush"),
     lambda: from_environment(NEO4J_URI="bolt://127.0.0.1:1"),
     lambda: runs_of(from_environment(NEO4J_URI="bolt://127.0.0.1:1", NEO4J_PASSWORD="hush")),  # noqa: S106
+    late,
     lambda: require("nothing_like_it"),
 ]
 

@@ -63,13 +63,14 @@ def images(run: str, start: int, n: int = 3, digit: str = "a", **changes: Any) -
 
 
 def answers_of(store: GraphStore, run: str, graph: HierarchyGraph) -> dict[str, Any]:
-    """What every named query that is not of additions says of a run, and its export."""
+    """What every named query that is not of additions says of a run's own images."""
     given = {"run": run, "other": run, "pattern": 0, "top": 1000, "a": "class 0", "b": "class 2", "class": "class 1"}
     given["instance"] = store.resolve_instance(f"img-{graph.instance[0]}", run)
     found: dict[str, Any] = {}
     for name, query in named_queries().items():
         if "addition" not in query.parameters:
-            found[name] = ask(store, name, **{key: given[key] for key in query.parameters if key != "run"}, run=run)
+            rows = ask(store, name, **{key: given[key] for key in query.parameters if key != "run"}, run=run)
+            found[name] = [row for row in rows if row.get("split") != "added"]
     return found
 
 
@@ -169,6 +170,24 @@ def test_added_images_are_found_and_nothing_of_the_run_changes(store: GraphStore
     assert store.publish(publication()) == run  # confirmed, whatever was added
     assert n_instances(store) == 63
     assert len(store.additions(run)) == 2
+
+
+def test_added_images_without_a_label_are_members_and_outliers_and_no_suspects(store: GraphStore) -> None:
+    run = store.publish(publication())
+    n = int(np.flatnonzero(GRAPH.dominated).size)
+    ids = [f"new-{i}" for i in range(n)]
+    parts = {"ids": ids, "uris": ids, "labels": [[]] * n, "pattern": np.flatnonzero(GRAPH.dominated), "fit": fit(n)}
+    store.add(images(run, next_index(store, run), n, **parts))
+
+    def added(name: str, **params: Any) -> set[str]:
+        return {row["source_id"] for row in ask(store, name, run=run, top=1000, **params) if row["split"] == "added"}
+
+    assert n > 1
+    assert added("outliers") == set(ids)
+    assert added("members", pattern=int(parts["pattern"][1])) == {"new-1"}
+    assert added("label_suspects") == set()
+    key = store.resolve_instance("new-0", run)
+    assert ask(store, "r_is", run=run, instance=key) == ask(store, "r_id", run=run, instance=key) == []
 
 
 def n_instances(store: GraphStore) -> int:

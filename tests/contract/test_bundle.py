@@ -44,8 +44,9 @@ def test_a_bundle_is_whole_or_refused(tmp_path: Path) -> None:
             n_rows = store.write_bundle(tmp_path / "bundle", progress)
         assert n_rows == progress.done == sum(totals(store).values())
         headers = {path.name: path.read_text() for path in (tmp_path / "bundle").glob("*.header.csv")}
-        assert (
-            headers["Class.LOOKS_LIKE.Class.header.csv"] == ":START_ID(Class),:END_ID(Class),run:string,weight:double\n"
+        assert headers["Class.LOOKS_LIKE.Class.header.csv"] == (
+            ":START_ID(Class),:END_ID(Class),run:string,weight:double,reverse:double,lift:double,images:long,"
+            "bound:double\n"
         )
         assert headers["Pattern.header.csv"].startswith("key:ID(Pattern),run:string,idx:long,")
         listed = json.loads((tmp_path / "bundle" / "bundle.json").read_text())

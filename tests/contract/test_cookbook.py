@@ -13,12 +13,13 @@ import pytest
 from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.hierarchy.dominance import largest_dominated_pattern
 from csrms_dist.hierarchy.graph import ROLE_NAMES, HierarchyGraph
+from csrms_dist.hierarchy.look_alikes import look_alikes
 from csrms_dist.hierarchy.pattern_counts import pattern_shares, top_shares
-from csrms_dist.hierarchy.relations import looks_like, r_id, r_is, r_mc
+from csrms_dist.hierarchy.relations import r_id, r_is, r_mc
 from csrms_dist.labels import label_lists
 from graphstore.queries import named_queries
-from graphstore.store import GraphStore
-from tests.contract.hierarchies import ask, hierarchy, publication
+from graphstore.store import GraphStore, HeldOut
+from tests.contract.hierarchies import ask, figures, held_out, hierarchy, publication
 
 Row = dict[str, Any]
 DOMINATES = ROLE_NAMES.index("dominates")
@@ -30,6 +31,7 @@ class Library:
 
     store: GraphStore
     graph: HierarchyGraph
+    others: HeldOut
     other_graph: HierarchyGraph
     run: str
     other: str
@@ -53,6 +55,22 @@ class Library:
     def ask(self, name: str, **params: Any) -> list[Row]:
         return ask(self.store, name, run=self.run, **params)
 
+    @property
+    def everyone(self) -> list[tuple[Row, int, float, set[int]]]:
+        """(how an answer names it, with its split; pattern; score; labels) of the instances of all splits."""
+        train = [self.named(row) | {"split": "train"} for row in range(self.graph.n_rows)]
+        beside = [
+            {"key": f"{self.run.rpartition(':')[0]}/{idx:012d}", "idx": idx, "source_id": name, "split": split}
+            for idx, name, split in zip(self.others.instance.tolist(), self.others.ids, self.others.split, strict=True)
+        ]
+        patterns = [*self.graph.pattern.tolist(), *self.others.pattern.tolist()]
+        scores = [*self.graph.score.tolist(), *self.others.score.tolist()]
+        labels = [*self.labels, *(set(row) for row in label_lists(self.others.membership))]
+        return list(zip([*train, *beside], patterns, scores, labels, strict=True))
+
+    def difficulty(self, pattern: int, labels: set[int]) -> np.float32:
+        return np.float32(1 - max((self.shares[pattern, c] for c in labels), default=0.0))
+
     def key(self, row: int) -> str:
         return self.store.resolve_instance(f"img-{self.graph.instance[row]}", self.run)
 
@@ -75,9 +93,16 @@ def library(request: pytest.FixtureRequest, filled: GraphStore) -> Library:
         dominance_threshold=0.5, n_positives=3, multi_label=multi,
     )  # fmt: skip
     name = "beasts" + " with labels" * multi
-    other = filled.publish(publication(other_graph, f"other {multi}", dataset=name, created_ms=5))
-    run = filled.publish(publication(graph, f"run {multi}", dataset=name, vigilance=0.5))
-    return Library(filled, graph, other_graph, run, other)
+    # Instances of the other splits, in both: only what is said of single instances may see them.
+    others = held_out(graph, m=60)
+    placed = held_out(other_graph, 1, 60)
+    other = filled.publish(publication(other_graph, f"other {multi}", dataset=name, created_ms=5, held_out=placed))
+    run = filled.publish(
+        publication(
+            graph, f"run {multi}", dataset=name, vigilance=0.5, held_out=others, figures=figures(graph.membership)
+        )
+    )
+    return Library(filled, graph, others, other_graph, run, other)
 
 
 def equal_rows(found: Sequence[Row], expected: Sequence[Row]) -> None:
@@ -173,13 +198,16 @@ def test_a_class_that_dominates_nothing_has_no_largest_pattern(filled: GraphStor
 
 def test_which_classes_look_alike_and_why(library: Library) -> None:
     graph, counts, shares, roles = library.graph, library.counts, library.shares, library.roles
-    weights = looks_like(graph).toarray()
+    alike = look_alikes(graph)
+    both_ways = set(zip(alike.source.tolist(), alike.target.tolist(), strict=True))
     rows = [
-        {"class": f"class {a}", "other": f"class {b}", "weight": weights[a, b],
-         "strongest": max(weights[a, b], weights[b, a])}
-        for a in range(4) for b in range(4) if weights[a, b]
+        {"class": f"class {a}", "other": f"class {b}", "lift": alike.lift[e], "images": alike.images[e],
+         "bound": alike.bound[e], "weight": alike.weight[e], "reverse": alike.reverse[e]}
+        for e, (a, b) in enumerate(zip(alike.source.tolist(), alike.target.tolist(), strict=True))
+        if a < b or (b, a) not in both_ways
     ]  # fmt: skip
-    rows.sort(key=lambda r: (-r["strongest"], -r["weight"], r["class"], r["other"]))
+    rows.sort(key=lambda r: (-r["bound"], -r["lift"], r["class"], r["other"]))
+    assert len(rows) == 6
     equal_rows(library.ask("confused_classes"), rows)
     both = [k for k in range(graph.n_patterns) if counts[k, 0] and counts[k, 2]]
     shared = [
@@ -256,32 +284,90 @@ def test_an_instance_in_its_pattern(library: Library) -> None:
         equal_rows([dict(sorted(r.items())) for r in found], [dict(sorted((r | place | fit).items())) for r in rows])
 
 
+def measured(library: Library) -> list[Row]:
+    """Every instance of every split with all that is stored of it and its pattern."""
+    given = [vars(figures(library.graph.membership)), vars(library.others.figures)]
+    stored = {name: np.concatenate([some[name] for some in given]) for name in given[0]}
+    return [
+        name
+        | {"pattern": k, "score": score, "difficulty": library.difficulty(k, own)}
+        | {figure: values[row] for figure, values in stored.items()}
+        for row, (name, k, score, own) in enumerate(library.everyone)
+    ]
+
+
+def chosen(rows: Sequence[Row], *names: str) -> list[Row]:
+    return [{name: row[name] for name in ("key", "idx", "source_id", *names)} for row in rows]
+
+
 def test_outliers_and_hardest(library: Library) -> None:
-    graph = library.graph
-    rows = [
-        library.named(row)
-        | {"pattern": graph.pattern[row], "score": graph.score[row], "difficulty": graph.difficulty[row]}
-        for row in range(graph.n_rows)
-    ]
+    rows = measured(library)
     for top in (9, 1000):
-        by_score = sorted(rows, key=lambda r: (r["score"], r["idx"]))
-        equal_rows(library.ask("outliers", top=top), by_score[:top])
-        by_difficulty = sorted(rows, key=lambda r: (-r["difficulty"], r["score"], r["idx"]))
-        equal_rows(library.ask("hardest", top=top), by_difficulty[:top])
+        far = sorted(rows, key=lambda r: (not r["outlier"], -r["distance"], r["idx"]))
+        equal_rows(
+            library.ask("outliers", top=top), chosen(far[:top], "split", "outlier", "distance", "pattern", "score")
+        )
+        hard = sorted(
+            (r for r in rows if r["doubted"] >= 0 and r["split"] == "train"),
+            key=lambda r: (r["support"], -r["difficulty"], r["score"], r["idx"]),
+        )
+        equal_rows(library.ask("hardest", top=top), chosen(hard[:top], "pattern", "support", "difficulty", "score"))
 
 
-def test_labels_that_their_patterns_contradict(library: Library) -> None:
-    graph, shares, roles = library.graph, library.shares, library.roles
+def test_labels_that_their_surroundings_contradict(library: Library) -> None:
     rows = [
-        library.named(row) | {"pattern": k, "suggested": f"class {c}", "share": shares[k, c], "score": graph.score[row]}
-        for row, k in enumerate(graph.pattern)
-        for c in np.flatnonzero(roles[k] == DOMINATES)
-        if not any(roles[k, own] == DOMINATES for own in library.labels[row])
+        row | {"label": f"class {row['doubted']}", "suggested": f"class {row['suggested']}"}
+        for row in measured(library)
+        if row["doubted"] >= 0 and row["suggested"] >= 0 and row["suggested_share"] > row["support"]
     ]
-    rows.sort(key=lambda r: (-r["share"], -r["score"], r["idx"], r["suggested"]))
-    assert len(rows) > 3
-    equal_rows(library.ask("label_suspects", top=1000), rows)
-    equal_rows(library.ask("label_suspects", top=3), rows[:3])
+    rows.sort(key=lambda r: (r["support"], -r["difficulty"], r["score"], r["idx"]))
+    names = ("split", "pattern", "label", "support", "suggested", "suggested_share", "difficulty", "score")
+    assert {row["split"] for row in rows} == {"train", "val", "test"}
+    assert 3 < len(rows) < len(library.everyone)
+    equal_rows(library.ask("label_suspects", top=1000), chosen(rows, *names))
+    equal_rows(library.ask("label_suspects", top=3), chosen(rows[:3], *names))
+
+
+def test_the_members_of_a_pattern_are_of_all_splits(library: Library) -> None:
+    splits = set()
+    for k in range(library.graph.n_patterns):
+        rows = [
+            name | {"uri": f"images/{name['idx']}.png", "score": score}
+            for name, pattern, score, _ in library.everyone
+            if pattern == k
+        ]
+        rows.sort(key=lambda r: (-r["score"], r["idx"]))
+        equal_rows(library.ask("members", pattern=k, top=1000), rows)
+        equal_rows(library.ask("members", pattern=k, top=2), rows[:2])
+        splits |= {row["split"] for row in rows}
+    assert splits == {"train", "val", "test", "unlabelled"}
+
+
+def test_patterns_by_size(library: Library) -> None:
+    graph = library.graph
+    top = top_shares(graph.counts, graph.sizes)
+    rows = [
+        {"pattern": k, "size": graph.sizes[k], "dominated": graph.dominated[k], "top_share": top[k]}
+        for k in sorted(range(graph.n_patterns), key=lambda k: (-graph.sizes[k], k))
+    ]
+    equal_rows(library.ask("patterns"), rows)
+
+
+def test_relations_of_an_instance_of_another_split_are_with_training_instances(library: Library) -> None:
+    graph, found = library.graph, {"r_id": 0, "r_is": 0, "r_mc": 0}
+    for name, k, _, own in library.everyone[graph.n_rows :]:
+        together, ruled = graph.pattern == k, graph.dominated[graph.pattern]
+        sharing = np.array([bool(own & other) for other in library.labels])
+        expected = {
+            "r_id": sharing & ruled & ~together & graph.dominated[k],
+            "r_is": ~sharing & together & graph.dominated[k],
+            "r_mc": ~sharing & together & ~graph.dominated[k],
+        }
+        for query, rows in expected.items():
+            asked = [] if name["split"] == "unlabelled" else graph.instance[rows].tolist()
+            assert sorted(r["idx"] for r in library.ask(query, instance=name["key"])) == asked
+            found[query] += len(asked)
+    assert all(found.values())
 
 
 # -- between runs -----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,22 +17,27 @@ from csrms_dist.basics.progress import Progress
 from csrms_dist.errors import DataError, StoreError
 from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.hierarchy.graph import HierarchyGraph
-from csrms_dist.hierarchy.relations import looks_like
+from csrms_dist.hierarchy.look_alikes import look_alikes
+from csrms_dist.hierarchy.pattern_counts import pattern_shares
 from csrms_dist.hierarchy.snapshot import equal
-from csrms_dist.labels import label_lists
+from csrms_dist.labels import LabelSpace, label_lists
+from graphstore.checks import check_publication
 from graphstore.embedded.store import EmbeddedStore
 from graphstore.neo4j.store import Neo4jStore
+from graphstore.queries import named_queries
 from graphstore.read_back import cached_snapshot
 from graphstore.schema import SCHEMA_VERSION
-from graphstore.store import GraphStore, dataset_of, is_truncated
+from graphstore.store import GraphStore, HeldOut, dataset_of, is_truncated
 from tests.contract.hierarchies import (
     HOSTILE_NAMES,
     ask,
+    held_out,
     hierarchy,
     hostile_names,
     publication,
     reclustered,
     totals,
+    without_classes,
 )
 
 # -- publishing -----------------------------------------------------------------------------------------------------
@@ -195,6 +201,176 @@ def test_a_bad_publication_is_refused_before_anything_is_written(
         assert request.getfixturevalue("neo4j_server").is_empty()
 
 
+# -- the other splits --------------------------------------------------------------------------------------------------
+
+COUNTED = (
+    "MATCH (p:Pattern)-[e:COVERS]->(c:Class) "
+    "RETURN p.key AS pattern, c.key AS class, e.n AS n, e.share AS share, e.role AS role ORDER BY pattern, class",
+    "MATCH (a:Class)-[e:LOOKS_LIKE]->(b:Class) "
+    "RETURN a.key AS one, b.key AS other, e.weight AS weight ORDER BY one, other",
+    "MATCH (p:Pattern) RETURN p.key AS key, p.size AS size, p.dominated AS dominated, p.top_share AS top ORDER BY key",
+    "MATCH (i:Instance {split: 'train'})-[e:IN_PATTERN]->(p:Pattern) "
+    "RETURN i.key AS key, p.key AS pattern, e.score AS score, e.difficulty AS difficulty ORDER BY key",
+)
+"""What is counted in training instances alone."""
+
+
+def permuted(others: HeldOut, seed: int = 1) -> HeldOut:
+    """The same rows with each other's labels."""
+    labelled = np.flatnonzero(np.diff(others.membership.indptr))
+    rows = np.arange(len(others))
+    rows[labelled] = np.random.default_rng(seed).permutation(labelled)
+    return dataclasses.replace(others, membership=others.membership[rows])
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_what_is_counted_does_not_know_the_other_splits(store: GraphStore, multi: bool) -> None:
+    graph = hierarchy(3, multi=multi)
+    others = held_out(graph)
+    told = {}
+    for name, beside in (("without", None), ("with", others), ("with other labels", permuted(others))):
+        # Each is a data set of its own, as another test set is: the content's hash covers all splits.
+        run = store.publish(publication(graph, dataset=name, held_out=beside))
+        assert equal(store.export(run), graph)
+        own = [[row for row in store.query(text).to_pylist() if str(row).count(run.split(":")[0])] for text in COUNTED]
+        told[name] = [str(rows).replace(name, "") for rows in own]
+        assert all(own)
+    assert told["with"] == told["without"] == told["with other labels"]
+
+
+def test_instances_of_all_splits_are_known(store: GraphStore) -> None:
+    graph = hierarchy(3)
+    others = held_out(graph)
+    run = store.publish(publication(graph, held_out=others))
+    dataset = dataset_of(run)
+    assert [info.n_instances for info in store.runs()] == [graph.n_rows]
+    assert store.query("MATCH (d:Dataset) RETURN d.n_instances AS n")["n"].to_pylist() == [graph.n_rows + len(others)]
+    shares = pattern_shares(graph.counts, graph.sizes).toarray()
+    for row, name in enumerate(others.ids):
+        key = store.resolve_instance(name, run)
+        assert key == f"{dataset}/{others.instance[row]:012d}"
+        (found,) = ask(store, "instance", run=run, instance=key)
+        labels = label_lists(others.membership)[row]
+        share = shares[others.pattern[row], labels[0]] if labels else None
+        assert (found["split"], found["uri"], found["pattern"]) == (
+            others.split[row],
+            others.uris[row],
+            others.pattern[row],
+        )
+        assert found["class"] == (f"class {labels[0]}" if labels else None)
+        assert (found["share"] is None) == (share is None)
+        assert found["share"] == (None if share is None else pytest.approx(share))
+        assert found["score"] == pytest.approx(float(others.score[row]))
+        assert found["difficulty"] == pytest.approx(1 - (share or 0.0), abs=1e-6)
+    assert {word: list(others.split).count(word) for word in ("val", "test", "unlabelled")} == {
+        row["split"]: row["n"]
+        for row in store.query("MATCH (i:Instance) RETURN i.split AS split, count(*) AS n").to_pylist()
+        if row["split"] != "train"
+    }
+
+
+def test_a_run_may_know_more_held_out_instances_than_another(store: GraphStore) -> None:
+    graph = hierarchy(3)
+    few, many = held_out(graph, m=6), held_out(graph, 1)
+    many = dataclasses.replace(many, membership=many.membership)
+    first = store.publish(publication(graph, "few", held_out=dataclasses.replace(
+        few, membership=many.membership[:6], split=list(many.split)[:6]
+    )))  # fmt: skip
+    second = store.publish(publication(graph, "many", held_out=many))
+    assert equal(store.export(first), graph)
+    assert equal(store.export(second), graph)
+    assert store.query("MATCH (d:Dataset) RETURN d.n_instances AS n")["n"].to_pylist() == [graph.n_rows + len(many)]
+    before = totals(store)
+    store.go_live(first)
+    store.retire(second)
+    left = totals(store)
+    assert before["Instance.IN_PATTERN.Pattern"] - left["Instance.IN_PATTERN.Pattern"] == graph.n_rows + len(many)
+
+
+def with_label(others: HeldOut, row: int) -> HeldOut:
+    """With the label of the next class in one row."""
+    lists: list[Any] = label_lists(others.membership)
+    lists[row] = [(k + 1) % 4 for k in lists[row]]
+    space = LabelSpace(tuple("abcd"), True)
+    return dataclasses.replace(others, membership=space.membership(lists))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda others: with_label(others, 3),
+        lambda others: dataclasses.replace(others, split=["test", *list(others.split)[1:]]),
+        lambda others: dataclasses.replace(others, ids=["other", *list(others.ids)[1:]]),
+    ],
+    ids=["labels", "split", "ids"],
+)
+def test_a_run_that_contradicts_another_in_its_held_out_instances_is_refused(
+    store: GraphStore, change: Callable[[HeldOut], HeldOut]
+) -> None:
+    graph = hierarchy(3)
+    others = held_out(graph)
+    first = store.publish(publication(graph, held_out=others))
+    before = totals(store)
+    with pytest.raises(DataError, match=r"Instance"):
+        store.publish(publication(graph, "b", held_out=change(others)))
+    assert (store.live_run(), totals(store)) == (first, before)
+
+
+def test_one_fingerprint_cannot_stand_for_two_placements(store: GraphStore) -> None:
+    graph = hierarchy(3)
+    run = store.publish(publication(graph, held_out=held_out(graph)))
+    assert store.publish(publication(graph, held_out=held_out(graph))) == run
+    for other in (None, held_out(graph, 1), permuted(held_out(graph))):
+        with pytest.raises(StoreError, match="a stored run never changes"):
+            store.publish(publication(graph, held_out=other))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"instance": np.arange(24)[::-1]}, "held_out.instance"),
+        ({"instance": hierarchy().instance[:24]}, "a training instance"),
+        ({"pattern": np.full(24, 8, np.int32)}, "held_out.pattern: got a pattern out of range, expected 0..7"),
+        ({"score": np.full(24, np.inf, np.float32)}, "held_out.score"),
+        ({"score": np.zeros(23, np.float32)}, "held_out.score: got 23 values, expected 24"),
+        ({"split": ["val"] * 23 + ["train"]}, "held_out.split: got 'train', expected one of val, test, unlabelled"),
+        ({"split": ["unlabelled"] * 24}, "a label of a row of the split unlabelled"),
+        ({"ids": [f"img-{hierarchy().instance[0]}", *map(str, range(23))]}, "twice"),
+        ({"ids": ["a"]}, "held_out.ids: got 1 values"),
+        ({"uris": [None] * 24}, "got nothing, expected text"),
+        ({"membership": LabelSpace(tuple("abc")).membership([None] * 24)}, "ones for the 4 classes"),
+        ({"membership": LabelSpace(tuple("abcd"), True).membership([[0, 1], [0], None] * 8)}, "at most one in a row"),
+    ],
+)
+def test_bad_held_out_instances_are_refused_before_anything_is_written(changes: dict[str, Any], words: str) -> None:
+    graph = hierarchy()
+    with pytest.raises(DataError, match=words):
+        check_publication(publication(graph, held_out=dataclasses.replace(held_out(graph), **changes)))
+
+
+def test_a_run_without_classes_is_a_graph_of_patterns(store: GraphStore) -> None:
+    graph = without_classes(hierarchy(3))
+    others = held_out(graph, m=5)
+    run = store.publish(publication(graph, held_out=others))
+    assert equal(store.export(run), graph)
+    (info,) = store.runs()
+    assert (info.n_classes, info.n_instances, info.n_patterns) == (0, graph.n_rows, graph.n_patterns)
+    sizes = [row["size"] for row in ask(store, "patterns", run=run)]
+    assert sizes == sorted(graph.sizes.tolist(), reverse=True)
+    assert len(ask(store, "outliers", run=run, top=1000)) == graph.n_rows + len(others)
+    key = store.resolve_instance(f"img-{graph.instance[0]}", run)
+    (found,) = ask(store, "instance", run=run, instance=key)
+    assert (found["class"], found["dominated"], found["split"]) == (None, False, "train")
+    given = {"run": run, "instance": key, "pattern": 0, "top": 5, "a": "x", "b": "y", "class": "x", "other": run}
+    given["addition"] = ""
+    answering = {"instance", "members", "outliers", "patterns", "runs", "moved_patterns", "r_is_pairs", "r_mc_pairs"}
+    for name, query in named_queries().items():
+        rows = store.query(query, {parameter: given[parameter] for parameter in query.parameters}).to_pylist()
+        assert bool(rows) == (name in answering), name
+        if name.endswith("s_pairs") or name == "r_mc_pairs":
+            assert rows == [{"patterns": 0, "pairs": 0}]
+
+
 # -- several data sets and runs ----------------------------------------------------------------------------------------
 
 
@@ -239,7 +415,7 @@ def test_going_back_and_retiring(store: GraphStore) -> None:
     assert before["Pattern"] - left["Pattern"] == gone.n_patterns
     assert before["Instance.IN_PATTERN.Pattern"] - left["Instance.IN_PATTERN.Pattern"] == gone.n_rows
     assert before["Pattern.COVERS.Class"] - left["Pattern.COVERS.Class"] == gone.counts.nnz
-    assert before["Class.LOOKS_LIKE.Class"] - left["Class.LOOKS_LIKE.Class"] == looks_like(gone).nnz
+    assert before["Class.LOOKS_LIKE.Class"] - left["Class.LOOKS_LIKE.Class"] == len(look_alikes(gone))
     assert {name: left[name] for name in ("Dataset", "Class", "Instance", "Instance.HAS_LABEL.Class")} == {
         name: before[name] for name in ("Dataset", "Class", "Instance", "Instance.HAS_LABEL.Class")
     }

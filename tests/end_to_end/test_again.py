@@ -8,6 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from csrms_dist.artefacts.run_directory import RunDirectory
+from csrms_dist.errors import RunDirectoryError
 from ray_jobs import RunResult, pipeline, run
 from tests.end_to_end.harness import CONFIG, ROOM, SMALL, STAGES, Run, contents, csrms, prepare
 
@@ -46,13 +48,17 @@ def test_the_number_of_actors_redoes_nothing(copied: Run) -> None:
         ("method.weight_plain=0.5", ("train", "control", "evaluate")),
         ("graph.dominance_threshold=0.7", ("graph", "train", "evaluate")),
         ("cluster.n_patterns=50", ("cluster", "graph", "train", "evaluate")),
-        ("encoder.weights=pretrained.pt", ("pretrain", "features", "cluster", "graph", "train", "control", "evaluate")),
+        ("encoder.weights=start.pt", ("pretrain", "features", "cluster", "graph", "train", "control", "evaluate")),
         ("data.val_fraction=0.2", STAGES),
         ("evaluate.actors=3", ()),
         ("graph.keep_runs=1", ()),
     ],
 )
-def test_a_change_redoes_what_depends_on_it(finished: Run, change: str, redone: tuple[str, ...]) -> None:
+def test_a_change_redoes_what_depends_on_it(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, redone: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "start.pt").touch()
     overrides = (*(word for word in SMALL if word != "--set"), change)
     work = pipeline.prepare(finished.folder / CONFIG, finished.directory, overrides, control=True)
     found = [
@@ -135,3 +141,51 @@ def test_from_python_one_stage_of_settings(tmp_path: Path, answered: RunResult) 
     assert result.done == ("images",)
     assert result.metrics == {}
     assert json.loads((tmp_path / "run" / "run.json").read_text())["config"] == answered.settings.as_mapping()
+
+
+def test_a_cleaned_run_answers_and_skips_as_before_and_makes_what_it_needs_again(copied: Run) -> None:
+    first = copied.json("images/stamp.json")
+    unfinished = copied.path(".checkpoints") / "0123"
+    unfinished.mkdir(parents=True)
+    (unfinished / "state.pt").write_bytes(bytes(2_000_000))
+    before = artefacts(copied)
+    asked = csrms("clean", "runs/digits", folder=copied.folder)
+    assert asked.code == 0, asked.err
+    assert "nothing was removed; add --yes to do it" in asked.out
+    assert artefacts(copied) == before
+    done = csrms("clean", "runs/digits", "--yes", folder=copied.folder)
+    assert done.code == 0, done.err
+    assert [line.split()[0] for line in done.out.splitlines()[1:]] == [".checkpoints/0123", "candidates", "images"]
+    freed = sum(path.stat().st_size for path in copied.directory.rglob("*") if path.is_file())
+    total = float(done.out.splitlines()[0].split()[1])
+    whole = sum(len((copied.said_in / "runs" / "digits" / name).read_bytes()) for name in before if "0123" not in name)
+    assert total == pytest.approx((whole + 2_000_000 - freed) / 1e6, abs=0.1)
+    assert {path.name for path in copied.path("images").iterdir()} == {"stamp.json"}
+    assert csrms("clean", "runs/digits", "--yes", folder=copied.folder).out == "runs/digits: nothing to remove\n"
+
+    assert csrms("query", "dominance", folder=copied.folder).code == 0
+    again = copied.run()
+    assert (again.code, again.done, again.out) == (0, (), done_text(copied))
+    # What a stage that is not done reads is made again, and no more.
+    evaluated = copied.run("--set", "evaluate.bootstrap_samples=200")
+    assert (evaluated.code, evaluated.done) == (0, ("images", "evaluate")), evaluated.err
+    assert copied.json("images/stamp.json") == first
+    trained = copied.run("--set", "train.epochs=1", "--no-control", "--until", "train")
+    assert (trained.code, trained.done) == (0, ("train",)), trained.err
+    assert copied.path("candidates").is_dir()
+
+
+def done_text(of: Run) -> str:
+    return of.said.out.replace(str(of.said_in), str(of.folder))
+
+
+def test_a_cleaned_stage_is_made_again_when_it_is_asked_for_and_a_busy_run_is_left_alone(copied: Run) -> None:
+    with RunDirectory(copied.directory).lock():
+        busy = csrms("clean", copied.directory, "--yes", folder=copied.folder)
+    assert (busy.code, "another command is writing" in busy.err) == (4, True)
+    RunDirectory(copied.directory).discard("images")
+    with pytest.raises(RunDirectoryError, match="got an artefact that was cleaned away; run `csrms images CONFIG`"):
+        RunDirectory(copied.directory).open("images")
+    said = csrms("images", CONFIG, *SMALL, folder=copied.folder)
+    assert (said.code, said.done) == (0, ("images",)), said.err
+    assert RunDirectory(copied.directory).open("images")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.end_to_end.harness import ROOM, Finished, csrms
+from csrms_dist.art.clustering import Clustering
+from tests.end_to_end.harness import ROOM, csrms, digests
 
 pytestmark = ROOM
 
@@ -52,6 +54,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Given:
     ids, rows, label = vectors()
     names = np.array(["cat", "dog", "eel"])[label]
     columns = {"id": ids, "vector": pa.array(list(rows)), "label": label, "class_name": names}
+    columns["uri"] = [f"s3://shop/{n}" if n % 2 else None for n in range(N)]
     return Given(tmp_path_factory.mktemp("labelled"), columns)
 
 
@@ -61,6 +64,11 @@ def test_labelled_vectors_become_a_graph(labelled: Given) -> None:
     assert "Graph database: " in labelled.said.out
     assert "csrms query confused_classes --run runs/given" in labelled.said.out
     assert not (labelled.folder / "runs" / "given" / "metrics.json").exists()
+
+
+def test_addresses_of_the_users_own_are_in_the_graph(labelled: Given) -> None:
+    found = [labelled.ask("instance", "--param", f"id={vectors()[0][n]}")[0]["uri"] for n in (7, 8)]
+    assert found == ["s3://shop/7", ""]
 
 
 def test_classes_that_share_patterns_are_confused(labelled: Given) -> None:
@@ -129,20 +137,69 @@ def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Given:
     return Given(tmp_path_factory.mktemp("unlabelled"), {"id": ids, "vector": pa.array(list(rows))})
 
 
-def test_without_labels_there_are_clusters_alone(unlabelled: Given) -> None:
-    assert unlabelled.said.done == ("features", "cluster")
-    [sentence] = unlabelled.said.out.splitlines()
-    assert " patterns found by ART at vigilance " in sentence
-    assert "runs/given/cluster" in sentence
-    assert "the vectors have no labels, so there is no graph" in sentence
+def test_without_labels_there_is_a_graph_of_patterns(unlabelled: Given) -> None:
+    assert unlabelled.said.done == ("features", "cluster", "graph")
+    assert unlabelled.said.sentences == []
+    patterns, where, ask, *questions = unlabelled.said.out.splitlines()
+    assert patterns.startswith("Patterns: 6 found by ART at vigilance ")
+    assert patterns.endswith(" outliers; there are no labels, so nothing was trained")
+    assert where.startswith("Graph database: ")
+    assert ask == "Ask it, for example"
+    assert "class" not in unlabelled.said.out
+    for question in questions:  # what it says one may ask is answered
+        assert unlabelled.ask(*shlex.split(question)[2:])
+    assert sum(row["size"] for row in unlabelled.ask("patterns")) == N
+    assert unlabelled.ask("dominance") == unlabelled.ask("confused_classes") == []
+    (one,) = unlabelled.ask("instance", "--param", "id=shop/7.jpg")
+    assert (one["split"], one["class"], one["dominated"]) == ("train", None, False)
 
 
-def test_without_labels_graph_and_query_say_why_not(unlabelled: Given) -> None:
-    def fails(code: int, *arguments: str) -> Finished:
-        said = csrms(*arguments, folder=unlabelled.folder)
-        assert said.code == code
-        assert len(said.err.splitlines()) == 1
-        return said
+@pytest.fixture(scope="module")
+def divided(tmp_path_factory: pytest.TempPathFactory) -> Given:
+    """The labelled vectors behind as many of other splits, in which every third label is missing."""
+    ids, rows, label = vectors()
+    rng = np.random.default_rng(1)
+    beside = rows[rng.permutation(N)] + rng.normal(size=rows.shape).astype(np.float32) * 0.1
+    columns = {
+        "id": [*ids, *(f"other/{n}.jpg" for n in range(N))],
+        "vector": pa.array([*rows, *beside]),
+        "label": pa.array([*label.tolist(), *(None if n % 3 == 2 else int(k) for n, k in enumerate(label))]),
+        "split": ["train"] * N + [["val", "test"][n % 2] for n in range(N)],
+        "class_name": [*np.array(["cat", "dog", "eel"])[label], *np.array(["cat", "dog", "eel"])[label]],
+        "uri": [f"s3://shop/{n}" if n % 2 else None for n in range(N)] * 2,
+    }
+    return Given(tmp_path_factory.mktemp("divided"), columns)
 
-    assert "no labels" in fails(3, "graph", CONFIG).err
-    assert "graph" in fails(5, "query", "dominance").err
+
+def test_rows_of_other_splits_change_nothing_of_training(labelled: Given, divided: Given) -> None:
+    def training(given: Given) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for stage in ("features", "cluster", "graph"):
+            inside = digests(given.folder / "runs" / "given" / stage)
+            found |= {f"{stage}/{name}": digest for name, digest in inside.items() if not name.startswith("held_out/")}
+        return found
+
+    assert training(labelled) == training(divided)
+    for query in ("dominance", "confused_classes", "mixed_patterns", "patterns", "largest_patterns"):
+        assert labelled.ask(query) == divided.ask(query)
+
+
+def test_rows_of_other_splits_lie_in_the_nearest_frozen_pattern(divided: Given) -> None:
+    folder = divided.folder / "runs" / "given"
+    rows = pq.read_table(divided.folder / "vectors.parquet").to_pylist()[N:]
+    clusters = Clustering.load(folder / "cluster")
+    pattern, score = clusters.predict(np.array([row["vector"] for row in rows], np.float32))
+    members = {}
+    for k in range(6):
+        for row in divided.ask("members", "--param", f"pattern={k}", "--limit", "1000"):
+            members[row["source_id"]] = (k, row["split"], row["score"], row["idx"])
+    assert len(members) == 2 * N
+    for n, row in enumerate(rows):
+        split = row["split"] if row["label"] is not None else "unlabelled"
+        assert members[row["id"]] == (pattern[n], split, pytest.approx(float(score[n])), N + n)
+    (one,) = divided.ask("instance", "--param", "id=other/2.jpg")
+    assert (one["split"], one["class"], one["difficulty"]) == ("unlabelled", None, 1.0)
+    (one,) = divided.ask("instance", "--param", "id=other/1.jpg")
+    assert (one["split"], one["class"]) == ("test", ["cat", "dog", "eel"][vectors()[2][1]])
+    suspects = divided.ask("label_suspects", "--limit", "1000")
+    assert {row["split"] for row in suspects} == {"train", "val", "test"}

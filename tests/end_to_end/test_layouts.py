@@ -13,7 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file
 
+from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.features.feature_table import FeatureTable
+from csrms_dist.methods.saved_model import read_weights
+from ray_jobs.commands.query import query
 from tests.end_to_end.harness import ROOM, Run, csrms
 from tests.end_to_end.made import png, write_digits_parquet
 
@@ -139,6 +142,15 @@ def test_what_was_set_aside_is_said_and_kept(frozen: Run) -> None:
     assert metrics["dataset"]["train"] + metrics["dataset"]["val"] == 319
 
 
+def test_every_image_of_the_graph_says_where_it_lies(frozen: Run) -> None:
+    cypher = "MATCH (i:Instance) RETURN i.source_id AS id, i.uri AS uri"
+    rows = query(RunDirectory(frozen.directory), cypher=cypher).to_pylist()
+    for row in rows[:5] + rows[-5:]:
+        file, _, number = row["uri"].rpartition("#")
+        assert pq.read_table(frozen.folder / file)["id"][int(number)].as_py() == row["id"]
+    assert {row["uri"].partition("#")[0] for row in rows} == {"images/train.parquet", "images/test.parquet"}
+
+
 def test_a_class_that_only_the_test_set_has_counts_as_wrong(frozen: Run) -> None:
     metrics = frozen.json("metrics.json")
     assert metrics["dataset"]["test_only_classes"] == [str(OWL)]
@@ -151,10 +163,14 @@ def test_a_class_that_only_the_test_set_has_counts_as_wrong(frozen: Run) -> None
 
 
 def test_a_frozen_encoder_stays_as_it_was_and_heads_learn_from_the_table(frozen: Run) -> None:
-    stage_0, weights = (load_file(frozen.path(stage) / "weights.safetensors") for stage in ("pretrain", "train"))
+    stage_0, weights = (read_weights(frozen.path(stage)) for stage in ("pretrain", "train"))
     encoder = [name for name in weights if name.startswith("encoder.")]
     assert encoder
     assert all(np.array_equal(weights[name], stage_0[name]) for name in encoder)
+    # Of the trained model the encoder's weights lie in one file, the others in another.
+    apart = [load_file(frozen.path("train") / f"{file}.safetensors").keys() for file in ("weights", "encoder")]
+    assert not [name for name in apart[0] if name.startswith("encoder.")]
+    assert len(apart[0]) + len(apart[1]) == len(weights)
     assert not np.array_equal(weights["plain_head.weight"], stage_0["plain_head.weight"])
     metrics = frozen.json("metrics.json")
     n = metrics["dataset"]["train"]
@@ -185,7 +201,7 @@ def test_the_plain_control_of_a_frozen_encoder_is_not_trained_again(frozen: Run)
 
 def test_a_control_of_the_users_own_is_trained_and_the_plain_one_would_have_been_equal(with_own_control: Run) -> None:
     assert with_own_control.said.done == ("control", "evaluate")
-    train, control = (load_file(with_own_control.path(stage) / "weights.safetensors") for stage in ("train", "control"))
+    train, control = (read_weights(with_own_control.path(stage)) for stage in ("train", "control"))
     assert all(np.array_equal(train[name], control[name]) for name in control)
     metrics = with_own_control.json("metrics.json")
     assert metrics["control"]["name"] == "own:CONTROL"

@@ -14,8 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
+from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.datasets.layouts.digits import digits
+from csrms_dist.errors import RunDirectoryError
+from csrms_dist.run_contents import RunContents
 from ray_jobs.commands.cli import main
+from ray_jobs.commands.predict import predict
 from tests.end_to_end.harness import ROOM, Run, csrms
 
 pytestmark = ROOM
@@ -79,7 +83,24 @@ def test_a_folder_with_a_truncated_image(
         assert row["probability"] == pytest.approx(probability, abs=1e-6)
     n_patterns = finished.json("metrics.json")["patterns"]
     assert all(0 <= row["nearest_pattern"] < n_patterns for row in rows)
-    assert set(rows[0]) == {"id", "class", "probability", "graph_class", "mean_class", "nearest_pattern"}
+    assert set(rows[0]) == {
+        "id", "class", "probability", "graph_class", "mean_class", "nearest_pattern", "resemblance", "distance",
+        "outlier",
+    }  # fmt: skip
+    assert all(type(row["outlier"]) is bool and 0 < row["distance"] <= 2 for row in rows)
+
+
+def test_training_images_lie_where_the_graph_has_them(finished: Run, tmp_path: Path) -> None:
+    contents = RunContents(RunDirectory(finished.directory))
+    rows, images, known = contents.features.instance[:40], contents.train_images, contents.outliers
+    for row in rows:
+        Image.fromarray(images.pixels(np.array([row]))[0]).save(tmp_path / f"{row:04d}.png")
+    found, rejected = predict(contents.directory, tmp_path)
+    assert not rejected
+    assert found["nearest_pattern"].to_pylist() == contents.clusters.pattern[:40].tolist()
+    assert found["resemblance"].to_pylist() == pytest.approx(contents.clusters.score[:40].tolist(), abs=1e-6)
+    assert found["distance"].to_pylist() == pytest.approx(known.distance[:40].tolist(), abs=1e-6)
+    assert found["outlier"].to_pylist() == known.outlier[:40].tolist()
 
 
 @pytest.mark.parametrize("layout", ["bytes", "bytes without ids", "struct of bytes"])
@@ -112,6 +133,25 @@ def test_one_image_of_another_size(finished: Run, images: dict[str, bytes], tmp_
     assert said.out.splitlines()[1].startswith('"large.jpg"')
 
 
+def test_several_paths_keep_their_names_apart(
+    finished: Run, images: dict[str, bytes], known: dict[str, tuple[str, float]], tmp_path: Path
+) -> None:
+    (first, a), (second, b), (third, c) = list(images.items())[:3]
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "one" / "same.png").write_bytes(a)
+    (tmp_path / "two" / "same.png").write_bytes(b)
+    pq.write_table(pa.table({"id": [third], "image": [c]}), tmp_path / "more.parquet")
+    words = ("predict", "one", "two/same.png", "more.parquet", "--run", finished.directory, "--format", "json")
+    said = csrms(*words, folder=tmp_path)
+    assert said.code == 0, said.err
+    rows = json.loads(said.out)
+    assert [next(iter(row.items())) for row in rows] == [
+        ("id", "one/same.png"), ("id", "two/same.png"), ("id", f"more.parquet/{third}")
+    ]  # fmt: skip
+    assert [row["class"] for row in rows] == [known[name][0] for name in (first, second, third)]
+
+
 @pytest.mark.parametrize("what", ["empty folder", "nothing there", "only broken", "no column image", "no parquet"])
 def test_nothing_to_predict_is_one_sentence(
     finished: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
@@ -131,6 +171,32 @@ def test_nothing_to_predict_is_one_sentence(
     [sentence] = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("predict ")]
     assert sentence.startswith(f"csrms predict: {place}")
     assert " at 0x" not in sentence
+
+
+def test_one_path_that_is_not_there_is_said_before_the_others_are_read(
+    finished: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    assert main(["predict", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--run", str(finished.directory)]) == 3
+    assert capsys.readouterr().err == (
+        f"csrms predict: {tmp_path}/b.png: got nothing there, expected an image, a folder of images or a Parquet file\n"
+    )
+
+
+def test_a_run_that_trains_nothing_has_no_model(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "mine")
+    with run.writing("features", "f", {"labelled": False}):
+        pass
+    with pytest.raises(RunDirectoryError, match="got a run on given vectors, which trains nothing, expected one on"):
+        predict(run, tmp_path)
+    with run.writing("images", "f"):
+        pass
+    with pytest.raises(RunDirectoryError, match="got a run without labels, which trains nothing"):
+        predict(run, tmp_path)
+    with run.writing("features", "f", {"labelled": True}):
+        pass
+    with pytest.raises(RunDirectoryError, match="has no artefact 'train'; run `csrms train CONFIG`"):
+        predict(run, tmp_path)
 
 
 def test_without_a_run_it_says_so(

@@ -18,9 +18,12 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 
+from csrms_dist.art.surroundings import Surroundings
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.errors import StoreError
 from csrms_dist.hierarchy import snapshot
+from csrms_dist.hierarchy.support import N_AROUND, support
+from csrms_dist.run_contents import RunContents
 from graphstore.embedded.store import EmbeddedStore
 from graphstore.queries import named_queries
 from ray_jobs.commands.catalogue import FILLED
@@ -103,6 +106,34 @@ def test_an_image_in_its_pattern(finished: Run, ask: Ask) -> None:
     assert row["pattern"] == int(np.load(finished.path("cluster") / "pattern.npy")[number])
 
 
+def test_outliers_are_as_many_as_the_account_says_and_come_first(ask: Ask, finished: Run) -> None:
+    rows = ask("outliers", "--format", "json").rows
+    every = [row["outlier"] for row in rows]
+    assert every == sorted(every, reverse=True)
+    assert {row["split"] for row in rows} == {"train", "val", "test"}
+    flagged = [row["outlier"] for row in rows if row["split"] == "train"]
+    assert sum(flagged) == finished.json("metrics.json")["hierarchy"]["outliers"]
+    assert f"; {sum(flagged)} outlying images" in finished.said.out
+    assert all(0 < row["distance"] <= 2 for row in rows)
+
+
+def test_what_a_run_stores_of_labels_is_what_its_arrays_give(ask: Ask, finished: Run) -> None:
+    contents = RunContents(RunDirectory(finished.directory))
+    graph, vectors = contents.hierarchy, contents.vectors
+    around = Surroundings(contents.clusters).of_rows(vectors, N_AROUND)
+    found = support(around, graph.pattern, graph.membership, graph.counts, graph.sizes)
+    order = np.lexsort((graph.instance, graph.score, -graph.difficulty, found.support))[:20]
+    rows = ask("hardest", "--limit", "20", "--format", "json").rows
+    assert [row["idx"] for row in rows] == graph.instance[order].tolist()
+    assert [row["support"] for row in rows] == pytest.approx(found.support[order].tolist())
+    names = contents.train_images.label_space.class_names
+    suspects = ask("label_suspects", "--limit", "10000", "--format", "json").rows
+    assert {row["idx"]: (row["label"], row["suggested"]) for row in suspects if row["split"] == "train"} == {
+        int(graph.instance[row]): (names[found.doubted[row]], names[found.suggested[row]])
+        for row in np.flatnonzero(found.suggested_share > found.support)
+    }
+
+
 @pytest.mark.parametrize("name", sorted(named_queries()))
 def test_every_named_query_answers(ask: Ask, finished: Run, name: str) -> None:
     [live] = ask("runs", "--format", "json").rows
@@ -153,15 +184,15 @@ def test_limit_cuts_the_answer_and_says_so(ask: Ask) -> None:
 
 
 def test_a_screen_says_what_it_leaves_out_and_a_file_gets_everything(ask: Ask, finished: Run, tmp_path: Path) -> None:
-    for name in ("hardest", "outliers"):
+    for name, n in (("hardest", 1295), ("outliers", 1797)):
         shown = ask(name, "--format", "json")
         assert len(shown.rows) == 100
-        assert shown.err == "csrms query: 100 of 1,295 rows; --out FILE writes all\n"
+        assert shown.err == f"csrms query: 100 of {n:,} rows; --out FILE writes all\n"
         said = ask(name, "--out", str(tmp_path / f"{name}.csv"))
-        assert (said.out, said.err) == (f"{tmp_path}/{name}.csv: 1,295 rows\n", "")
+        assert (said.out, said.err) == (f"{tmp_path}/{name}.csv: {n:,} rows\n", "")
         with (tmp_path / f"{name}.csv").open() as file:
             rows = list(csv.DictReader(file))
-        assert len({row["source_id"] for row in rows}) == 1295
+        assert len({row["source_id"] for row in rows}) == n
         assert [row["source_id"] for row in rows[:100]] == [row["source_id"] for row in shown.rows]
 
 
@@ -229,7 +260,7 @@ def test_free_cypher_with_a_typed_parameter(ask: Ask, finished: Run) -> None:
     text = "MATCH (p:Pattern {run: $run}) WHERE p.idx < $n RETURN count(p.key) AS n"
     assert ask("--cypher", text, "--param", "n:=5", "--format", "json").rows == [{"n": 5}]
     count = ask("--cypher", "MATCH (i:Instance) RETURN count(i.key) AS n", "--format", "json").rows
-    assert count == [{"n": len(rows_of(finished))}]
+    assert count == [{"n": len(rows_of(finished)) + finished.facts("features")["held_out"]}]
 
 
 @pytest.mark.parametrize(
@@ -301,18 +332,27 @@ def test_answers_go_to_a_file_by_its_ending(ask: Ask, finished: Run, tmp_path: P
 def test_the_run_that_was_written_last_is_asked(finished: Run) -> None:
     said = csrms("query", "confused_classes", "--limit", "1", folder=finished.folder)
     assert said.code == 0
-    assert said.out.split()[:4] == ["class", "other", "weight", "strongest"]
+    assert said.out.split()[:3] == ["class", "other", "lift"]
 
 
-def test_no_other_run_answers_for_the_one_that_was_published(finished: Run, tmp_path: Path) -> None:
+def test_no_other_run_answers_for_the_one_that_was_published(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, key = RunDirectory(tmp_path / "run"), finished.facts("graph")["run"]
     with EmbeddedStore(finished.path("store")) as store:
-        with pytest.raises(StoreError, match="got no graph that it published; run `csrms graph CONFIG` first"):
+        with pytest.raises(StoreError, match="got no graph that it published; run `csrms graph CONFIG`, which goes on"):
             published_run(folder, store)
         with folder.writing("graph", "inputs", {"run": "digits@00000000:gone"}):
             pass
-        with pytest.raises(StoreError, match=f"gone, which .* does not hold, expected one of {key}; run"):
+        with pytest.raises(StoreError, match=f"gone, which .* does not hold, expected one of {key}; set NEO4J_URI if"):
             published_run(folder, store)
+        (tmp_path / "run" / "store").mkdir()
+        with pytest.raises(StoreError, match="; run `csrms graph CONFIG` again, or name another"):
+            published_run(folder, store)
+        with monkeypatch.context() as patch:
+            patch.setenv("NEO4J_URI", "bolt://127.0.0.1:1")
+            with pytest.raises(StoreError, match=f"; unset NEO4J_URI to ask the embedded store in {tmp_path}/run"):
+                published_run(folder, store)
         with folder.writing("graph", "inputs", {"run": key}):
             pass
         assert published_run(folder, store) == key

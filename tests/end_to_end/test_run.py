@@ -20,7 +20,7 @@ PRETRAIN_EPOCHS, TRAIN_EPOCHS = 2, 5
 SHARE = (0.0, 1.0)
 # Every key of metrics.json, with the interval of its values.
 KEYS: dict[str, tuple[float, float] | type] = {
-    "schema": (2, 2),
+    "schema": (3, 3),
     "dataset.name": str,
     "dataset.content_hash": str,
     "dataset.classes": (N_CLASSES, N_CLASSES),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
+from csrms_dist.methods.saved_model import read_weights
 from csrms_dist.training.alone import train_alone
 from ray_jobs.settings import load_settings
 from tests.end_to_end.harness import CONFIG, ROOT, SMALL, Run
@@ -22,7 +22,7 @@ def test_the_plain_sampler_gives_the_weights_of_the_stage(finished: Run, tmp_pat
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(False)
     assert state["history"] == finished.facts("train")["history"]
-    expected = load_file(finished.path("train") / "weights.safetensors")
+    expected = read_weights(finished.path("train"))
     assert set(state["model"]) == set(expected)
     for name, value in expected.items():
         assert torch.equal(state["model"][name], value), name

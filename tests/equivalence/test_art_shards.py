@@ -59,7 +59,7 @@ def check_any(result: Clustering, X) -> None:
     sizes = result.sizes()
     assert result.pattern.dtype == np.int32
     assert result.score.dtype == np.float32
-    assert result.pattern.shape == result.score.shape == result.outlier.shape == (len(X),)
+    assert result.pattern.shape == result.score.shape == result.below_vigilance.shape == (len(X),)
     assert sizes.sum() == len(X)
     assert sizes.min() > 0
     assert (np.diff(sizes) <= 0).all()
@@ -78,7 +78,7 @@ def check_spherical(result: Clustering, X, min_size: int) -> None:
     nonzero = q.any(axis=1)
     assert result.zero_rows == (~nonzero).sum()
     assert (result.pattern[~nonzero] == 0).all()
-    assert (result.outlier[~nonzero] == (result.vigilance > 0)).all()
+    assert (result.below_vigilance[~nonzero] == (result.vigilance > 0)).all()
     lengths = np.sqrt((p * p).sum(axis=1).astype(np.float64))
     values = (q @ p.T) / np.where(lengths > 0, lengths, 1)
     chosen = values[np.arange(len(X)), result.pattern]
@@ -86,7 +86,7 @@ def check_spherical(result: Clustering, X, min_size: int) -> None:
     cosine = chosen[nonzero] / np.sqrt((q * q).sum(axis=1)[nonzero].astype(np.float64))
     assert (cosine.astype(np.float32) == result.score[nonzero]).all()
     clear = np.abs(cosine - result.vigilance) > 1e-9
-    assert (result.outlier[nonzero] == (cosine < result.vigilance))[clear].all()
+    assert (result.below_vigilance[nonzero] == (cosine < result.vigilance))[clear].all()
     if nonzero.sum() >= min_size:
         assert np.bincount(result.pattern[nonzero], minlength=result.n_patterns).min() >= min_size
 
@@ -94,7 +94,7 @@ def check_spherical(result: Clustering, X, min_size: int) -> None:
 def check_fuzzy(result: Clustering, X) -> None:
     """Exact in whole numbers: 255 stands for 1."""
     check_any(result, X)
-    assert not result.outlier.any()
+    assert not result.below_vigilance.any()
     x = result.scaling.transform_block(X).astype(np.int64)
     codes, w, dimension = np.concatenate([x, 255 - x], axis=1), result.prototypes.astype(np.int64), x.shape[1]
     assert result.prototypes.dtype == np.uint8
@@ -176,7 +176,7 @@ def test_what_holds_where_covering_is_given_up(X, choices, algorithm, start):
     if directed.sum() >= choices["min_size"]:
         assert np.bincount(result.pattern[directed], minlength=result.n_patterns).min() >= choices["min_size"]
     if algorithm == "kmeans":
-        assert not result.outlier.any()
+        assert not result.below_vigilance.any()
         assert result.n_patterns <= max(3, len(X))
 
 
@@ -220,7 +220,7 @@ def test_spherical_art_finds_the_digits(digits):
     result = run(X, n_classes=10, n_patterns=120)
     assert abs(result.n_patterns - 120) <= 6
     assert purity(result.pattern, y) > 0.95
-    assert result.outlier.mean() < 0.1
+    assert result.below_vigilance.mean() < 0.1
     check_spherical(result, X, 3)
 
 
@@ -278,7 +278,7 @@ def test_rows_that_cancel_keep_their_prototype():
     X = np.array([[1.0, 0.0], [-1.0, 0.0]] * 4)
     result = run(X, vigilance=1.0, min_size=5, recentre=2)  # both patterns are too small: one takes all
     check_spherical(result, X, 5)
-    assert result.outlier.sum() == 4
+    assert result.below_vigilance.sum() == 4
 
 
 def test_more_patterns_than_distinct_rows_end_with_the_best_tried():

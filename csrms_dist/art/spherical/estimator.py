@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from typing import Any, Self
+from warnings import warn
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 
+from csrms_dist.art.calibration import one_for_all
 from csrms_dist.art.inputs import (
+    as_matrix,
     check_vigilance,
     kept_on_failure,
     not_finite,
@@ -69,7 +72,11 @@ class SphericalART(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMix
     def fit(self, X: npt.ArrayLike, y: object = None) -> Self:
         """Learn X (N, D), int8 or finite numbers, in the order given. Raises ConfigError or DataError."""
         with kept_on_failure(self, anew=True):
-            return self.partial_fit(X)
+            self.partial_fit(X)
+        share = float(self.counts_.max(initial=0) / max(1, len(self.labels_)))
+        if sentence := one_for_all(as_matrix(X), share, float(self.vigilance), type(self).__name__):
+            warn(sentence, stacklevel=2)
+        return self
 
     def partial_fit(self, X: npt.ArrayLike, y: object = None) -> Self:
         """Go on learning; of int8 rows several calls equal one `fit` of all. X must be of the kind of the first."""

@@ -7,11 +7,16 @@ Work goes through an `Executor`, an algorithm through a `Learner`; these modules
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from csrms_dist.art.scaling import BLOCK
+from csrms_dist.art.two_level.grain import LEVELS, Grain, Partition, fewest, find_grain, in_another_order, partition
 from csrms_dist.art.two_level.plan import EVERY_ROW, Found, S
 from csrms_dist.art.two_level.prepare import Fit, Prepared, prepare
 from csrms_dist.art.two_level.prototypes import numbering
@@ -46,35 +51,73 @@ def find_patterns(work: Work, rows: Path, fit: Fit[S]) -> Found[S]:
     few = Settling(work, Part(learnt, len(chosen), in_order, work.folder / "few"), learnt, spans)
     every = Part(prepared.path, len(source), work.keys.in_order, work.folder / "many")
     many = Settling(work, every, learnt, spans, work.report, work.steps)
-    rho, tried = _vigilance(work, few, bool(taken.any()))
-    kmeans = bool(work.plan.kmeans)
-    p, sizes, _ = many.settle(rho, few if kmeans else None)
+    counted = few
+    if work.plan.learner.covers and every.n > few.part.n:  # rows that were not learnt add boxes, and none may go
+        counted = Settling(work, replace(every, output=work.folder / "counted"), learnt, spans)
+    search = _vigilance(work, few, counted, bool(taken.any()))
+    p, sizes, _ = many.settle(search.rho, few, bounded=search.sought)
     with work.report.phase("finish"):
-        found = _numbered(every, p, sizes, EVERY_ROW if kmeans else rho, tried, prepared)
+        if work.plan.kmeans:
+            search = search._replace(rho=EVERY_ROW)
+        found = _numbered(every, p, sizes, search, prepared)
     work.steps.remove()
     return found
 
 
-def _vigilance(work: Work, few: Settling, possible: bool) -> tuple[float, Tried]:
-    """The vigilance as it was given, or the one that the bisection finds on the rows to learn."""
+class Search(NamedTuple):
+    """The vigilance rho, each step of the search for it, the grain that it comes from, and whether it was sought."""
+
+    rho: float
+    tried: Tried = ()
+    grain: Grain | None = None
+    sought: bool = False
+
+
+def _vigilance(work: Work, few: Settling, counted: Settling, possible: bool) -> Search:
+    """The vigilance as it was given, or that of the rows' grain, or the one that the bisection finds.
+
+    few: the rows to learn. counted: the rows on which the bisection counts patterns.
+    """
     plan, report = work.plan, work.report
-    searched = plan.vigilance is None and possible and plan.kmeans != "random"
-    with report.phase("vigilance", MAX_STEPS if searched else 1):
-        if not searched:
-            return plan.vigilance or 0.0, ()
+    if plan.vigilance is not None or not possible or plan.kmeans == "random":
+        with report.phase("vigilance"):
+            return Search(plan.vigilance or 0.0)
+    with report.phase("vigilance", MAX_STEPS + (len(LEVELS) if plan.grain else 0)):
+        grain = _grain(work, few) if plan.grain else None
+        if grain is not None:
+            return Search(grain.vigilance, grain=grain)
 
         def count(rho: float) -> tuple[int, bool]:
             def made() -> Arrays:
-                return {"count": np.array(few.count(rho), np.int64)}
+                return {"count": np.array(counted.count(rho), np.int64)}
 
             patterns, too_high = work.steps.step(f"vigilance {rho.hex()}", made)["count"].tolist()
             report.step()
             return patterns, bool(too_high)
 
-        return bisect(count, plan.n_patterns)
+        return Search(*bisect(count, plan.n_patterns), sought=True)
 
 
-def _numbered(part: Part, p: Matrix, sizes: I64, rho: float, tried: Tried, prepared: Prepared[S]) -> Found[S]:
+def _grain(work: Work, few: Settling) -> Grain | None:
+    """The grain of the rows to learn: in their own order, and in another that depends on it alone."""
+    plan = work.plan
+
+    def of(shards: Sequence[I64], rhos: Sequence[float]) -> list[Partition]:
+        tasks = [(few.learnt, plan.learner, shards, rho, plan.min_size) for rho in rhos]
+        return work.executor.map(partition, tasks, work.report.step)
+
+    own = [np.arange(a, b) for a, b in few.spans]
+    again = in_another_order(few.part.n, len(own))
+
+    def made() -> Arrays:
+        found = find_grain(partial(of, own), partial(of, again), fewest(few.learnt, plan.grain))
+        return {"grain": np.array(found or (), np.float64)}
+
+    kept = work.steps.step("grain", made)["grain"].tolist()
+    return Grain(kept[0], int(kept[1]), *kept[2:]) if kept else None
+
+
+def _numbered(part: Part, p: Matrix, sizes: I64, search: Search, prepared: Prepared[S]) -> Found[S]:
     """The result, with patterns numbered and those without rows left out."""
     if not len(p):  # no row has a direction
         p, sizes = np.zeros((1, p.shape[1]), p.dtype), np.zeros(1, np.int64)
@@ -85,4 +128,14 @@ def _numbered(part: Part, p: Matrix, sizes: I64, rho: float, tried: Tried, prepa
         winner = files["winner"][start : start + BLOCK]
         pattern[start : start + BLOCK] = np.where(winner >= 0, number[winner], -1)
     prototypes, score, passes = np.ascontiguousarray(p[order]), np.array(files["score"]), np.array(files["passes"])
-    return Found(prototypes, pattern, score, passes, rho, tried, prepared.transform, prepared.zero_rows)
+    return Found(
+        prototypes,
+        pattern,
+        score,
+        passes,
+        search.rho,
+        search.tried,
+        search.grain,
+        prepared.transform,
+        prepared.zero_rows,
+    )

@@ -19,7 +19,7 @@ from csrms_dist.basics.hashing import Texts
 class Drift:
     """The difference between the new rows and those that were clustered.
 
-    rows: how many. new_patterns: how many they founded; founders: the rows in these. outliers, outliers_before: share
+    rows: how many. new_patterns: how many they founded; founders: the rows in these. below, below_before: share
     of rows below the vigilance. score, score_before: mean resemblance. shift: total variation distance, 0 to 1, of the
     shares of rows that each pattern has among the new and among the old rows; new patterns count as empty before.
     """
@@ -27,26 +27,26 @@ class Drift:
     rows: int
     new_patterns: int
     founders: int
-    outliers: float
-    outliers_before: float
+    below: float
+    below_before: float
     score: float
     score_before: float
     shift: float
 
     def __str__(self) -> str:
         return (
-            f"{self.rows:,} new rows: {self.founders:,} in {self.new_patterns:,} new patterns, outliers "
-            f"{self.outliers:.1%} ({self.outliers_before:.1%} before), mean resemblance {self.score:.3f} "
+            f"{self.rows:,} new rows: {self.founders:,} in {self.new_patterns:,} new patterns, below the vigilance "
+            f"{self.below:.1%} ({self.below_before:.1%} before), mean resemblance {self.score:.3f} "
             f"({self.score_before:.3f} before), {self.shift:.1%} of the rows elsewhere than the old ones were"
         )
 
 
 class Growth(NamedTuple):
-    """The clustered rows as new ones see them: prototypes (J, width), sizes (J,), share of outliers, mean score."""
+    """The clustered rows as new ones see them: prototypes (J, width), sizes (J,), share below rho, mean score."""
 
     prototypes: Matrix
     sizes: I64
-    outliers: float
+    below: float
     score: float
 
 
@@ -57,7 +57,7 @@ class Grown(NamedTuple):
     sizes: I64
     pattern: I32
     score: F32
-    outlier: Bools
+    below: Bools
 
 
 def grown(
@@ -73,7 +73,7 @@ def grown(
 ) -> tuple[Grown, Drift]:
     """Place prepared rows (M, D) beside what is there; those that nothing takes learn at the vigilance in hash order.
 
-    New patterns with fewer than min_size rows are not kept: their rows go to the nearest pattern and are outliers.
+    New patterns with fewer than min_size rows are not kept: their rows go to the nearest pattern, below the vigilance.
     Rows without direction go to pattern 0. Raises DataError for an id that two of the rows have.
     """
     keys = RowKeys(len(rows), ids)
@@ -100,12 +100,12 @@ def grown(
         score[taken] = more.score[more.passes]
     directed = winner >= 0
     pattern: I32 = np.where(directed, winner, 0).astype(np.int32)
-    outlier = np.where(directed, ~passes, vigilance > 0)
+    below = np.where(directed, ~passes, vigilance > 0)
     prototypes = np.concatenate([old, fresh]) if len(fresh) else old
     counts = np.bincount(pattern, minlength=len(prototypes)).astype(np.int64)
     known = np.concatenate([before.sizes, np.zeros(len(fresh), np.int64)])
     shift = 0.5 * float(np.abs(counts / max(1, counts.sum()) - known / max(1, known.sum())).sum())
     founders = int((pattern >= len(old)).sum())
-    share, mean = float(outlier.mean()), float(score.mean())
-    drift = Drift(len(rows), len(fresh), founders, share, before.outliers, mean, before.score, shift)
-    return Grown(prototypes, known + counts, pattern, score, outlier), drift
+    share, mean = float(below.mean()), float(score.mean())
+    drift = Drift(len(rows), len(fresh), founders, share, before.below, mean, before.score, shift)
+    return Grown(prototypes, known + counts, pattern, score, below), drift

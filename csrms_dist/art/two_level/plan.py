@@ -8,6 +8,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 
 from csrms_dist.art.scaling import Transform
+from csrms_dist.art.two_level.grain import Grain
 from csrms_dist.art.two_level.learner import Learner
 from csrms_dist.basics.arrays import F32, I32, Bools, Matrix
 
@@ -24,6 +25,8 @@ class TwoLevel:
     learner: the algorithm.
     vigilance: rho; None has it searched for so that there are about n_patterns.
     n_patterns: how many patterns to aim at; how many directions, where k-means makes them.
+    grain: where the vigilance is searched for, the fewest patterns of a grain of the rows that goes before n_patterns;
+        0 looks for none.
     kmeans: '' for ART; 'art' or 'random' for n_patterns directions by k-means over the learnt rows, from ART's
         categories or from rows drawn by hash.
     shards: V, the virtual shards.
@@ -40,6 +43,7 @@ class TwoLevel:
     learn_rows: int = 20_000
     recentre: int = 0
     min_size: int = 1
+    grain: int = 0
 
     @property
     def moves(self) -> bool:
@@ -56,6 +60,7 @@ class Found(NamedTuple, Generic[S]):
     passes: (N,) bool, reaches the vigilance.
     vigilance: the value used.
     tried: (vigilance, patterns) of each step of the search for it.
+    grain: what it is the middle of, None where the rows have no grain or it was not looked for.
     transform: what the rows went through.
     zero_rows: how many of them have no direction.
     """
@@ -66,6 +71,7 @@ class Found(NamedTuple, Generic[S]):
     passes: Bools
     vigilance: float
     tried: tuple[tuple[float, int], ...]
+    grain: Grain | None
     transform: S
     zero_rows: int
 
@@ -75,7 +81,7 @@ class Found(NamedTuple, Generic[S]):
         return np.maximum(self.pattern, 0)
 
     @property
-    def outliers(self) -> Bools:
+    def below(self) -> Bools:
         """Rows below the vigilance, (N,) bool. One without direction resembles nothing: every vigilance but 0 is above.
 
         A box covers its rows, so that where boxes do not move there are none.

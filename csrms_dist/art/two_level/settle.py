@@ -67,14 +67,23 @@ class Settling:
         _, sizes, found = self.settle(rho)
         return int((sizes > 0).sum()), bool(sizes.sum() < 2 * self.plan.min_size * found)
 
-    def settle(self, rho: float, few: Settling | None = None) -> tuple[Matrix, I64, int]:
+    def settle(self, rho: float, few: Settling | None = None, *, bounded: bool = False) -> tuple[Matrix, I64, int]:
         """(prototypes (J, width) in canonical order, their sizes (J,), prototypes before small ones were dissolved).
 
-        few: the learnt rows, on which k-means is run; None for ART. The files of the part hold the assignment.
+        few: the learnt rows, on which k-means is run; None where these are the rows to settle. bounded: rho was sought
+        for n_patterns on them, which rows that were not learnt may not exceed. The files of the part hold the
+        assignment.
         """
         plan, report, passes = self.plan, self.report, len(ranges(self.part.n))
         if few is not None and plan.kmeans == "random":
             p = self._step("merged", few.random_rows)
+        elif few is not None and bounded and few.part.n < self.part.n and not plan.learner.covers:
+            with report.phase("learn"):
+                merged = self._step("merged", lambda: few.settle(rho)[0])
+            with report.phase("merge"):
+                pass
+            with report.phase("assign", passes):
+                p = self._step("settled", lambda: self._largest(self._with_residual(merged, rho), rho))
         else:
             with report.phase("learn", len(self.spans)):
                 merged = self._step("merged", lambda: self._merged(rho))
@@ -83,9 +92,9 @@ class Settling:
             with report.phase("assign", passes):
                 p = self._step("settled", lambda: self._with_residual(merged, rho))
         moved = False
-        if few is not None:
-            start, rho, moved = p, EVERY_ROW, True
-            p = self._step("converged", lambda: few.converged(start))
+        if few is not None and plan.kmeans:
+            start, rho, moved, learnt = p, EVERY_ROW, True, few
+            p = self._step("converged", lambda: learnt.converged(start))
         with report.phase("recentre", (plan.recentre + 1) * passes):
             for turn in range(plan.recentre):
 
@@ -146,6 +155,13 @@ class Settling:
         [more] = self.work.executor.map(tasks.residual, [(path, learner, rho)])
         path.unlink()
         return canonical(np.concatenate([p, more]) if len(p) else more)
+
+    def _largest(self, p: Matrix, rho: float) -> Matrix:
+        """The n_patterns prototypes with the most rows; of equally many the first."""
+        if len(p) <= self.plan.n_patterns:
+            return p
+        sizes = self._assign(p, rho, moved=False).sizes
+        return p[np.sort(np.argsort(-sizes, kind="stable")[: self.plan.n_patterns])]
 
     def _centred(self, p: Matrix, rho: float, moved: bool) -> Matrix:
         counted = self._assign(p, rho, moved=moved, with_sums=True)

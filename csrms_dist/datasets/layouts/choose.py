@@ -38,7 +38,7 @@ def data_fingerprint(settings: DataSettings) -> str:
         try:
             status = file.stat()
             facts = (status.st_size, status.st_mtime_ns)
-        except OSError:  # an image that a table names and that is not there: set aside, or back one day
+        except (OSError, ValueError):  # an image that a table names and that is not there: set aside, or back one day
             facts = (-1, 0)
         digest.update(repr((os.fspath(file), *facts)).encode(errors="surrogateescape"))
     return digest.hexdigest()[:32]

@@ -34,6 +34,6 @@ class ClassNames:
 
     def _ordered(self) -> list[str]:
         """Whole numbers by value, anything else by its text."""
-        if all(name.isdecimal() for name in self._met):
-            return sorted(self._met, key=lambda name: (int(name), name))
+        if all(name.isascii() and name.isdecimal() for name in self._met):
+            return sorted(self._met, key=lambda name: (len(name.lstrip("0")), name.lstrip("0"), name))
         return sorted(self._met)

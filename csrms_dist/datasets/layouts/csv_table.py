@@ -1,6 +1,7 @@
 """A CSV of paths and labels: columns `path` and `label`, or `labels` separated by ';', and perhaps `id` and `split`.
 
-Paths are relative to the CSV. Labels that are all whole numbers are class indices, any others are names. `split` says
+Paths are relative to the CSV. Labels that are all whole numbers are class indices, any others are names. An empty
+`label`, and the word null in either column, stand for no label; empty `labels` for none of the classes. `split` says
 train, val or test in each row; without it, `data.test_path` (another CSV) or `data.test_fraction` gives the test set.
 """
 
@@ -20,9 +21,12 @@ from csrms_dist.basics.arrays import I64
 from csrms_dist.datasets.layouts.class_names import ClassNames
 from csrms_dist.datasets.layouts.layout_format import ALL, SIDES, Found, ImageFiles, LayoutFormat, Rows
 from csrms_dist.datasets.settings import DataSettings
+from csrms_dist.datasets.splits import split_of
 from csrms_dist.errors import DataError
 
-WHOLE = re.compile(r"[+-]?\d{1,18}")
+WHOLE = re.compile(r"([+-]?[0-9]{1,18})(\.0*)?")
+"""A class index: pandas writes 3.0 where some labels are missing."""
+NO_LABEL = "null"
 
 
 @dataclass
@@ -33,6 +37,7 @@ class _Side:
     paths: list[str] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    unlabelled: list[bool] = field(default_factory=list)
 
 
 def files_of(settings: DataSettings) -> Iterator[Path]:
@@ -60,10 +65,13 @@ def find(settings: DataSettings) -> Found:
             name = row["path"]
             rows.ids.append(row["id"] if "id" in names else f"{side}/{name}" if apart else name)
             rows.paths.append(str(path.parent / name))
-            words = row[column].split(";") if column == "labels" else [row[column]]
+            cell = row[column] if column else NO_LABEL
+            missing = cell.strip().lower() == NO_LABEL
+            words = [] if missing else cell.split(";") if column == "labels" else [cell]
             found = [word.strip() for word in words if word.strip()]
             rows.labels += found
             rows.counts.append(len(found))
+            rows.unlabelled.append(missing)
     if not sides:
         raise DataError(f"{train}", got="no rows", expected="at least one row")
     if ALL not in sides and "train" not in sides:
@@ -79,14 +87,21 @@ def _found(name: str, sides: dict[str, _Side], multi_label: bool) -> Found:
     names = ClassNames()
     codes: dict[str, I64] = {}
     for word in (side for side in (*SIDES, ALL) if side in sides):
-        labels = pa.array(sides[word].labels, pa.string())
-        codes[word] = labels.cast(pa.int64()).to_numpy() if whole else names.codes(labels)
+        codes[word] = _indices(sides[word].labels) if whole else names.codes(pa.array(sides[word].labels, pa.string()))
     for word, found in codes.items():
         side = sides[word]
         offsets = np.concatenate([[0], np.cumsum(side.counts, dtype=np.int64)]).astype(np.int64)
         images = ImageFiles(pa.array(side.paths, pa.string()))
-        rows[word] = Rows(pa.array(side.ids, pa.string()), offsets, found if whole else names.final(found), images)
+        missing = np.array(side.unlabelled, np.bool_)
+        ids = pa.array(side.ids, pa.string())
+        rows[word] = Rows(ids, offsets, found if whole else names.final(found), images, missing)
     return Found(name, rows, multi_label, {} if whole else names.names)
+
+
+def _indices(labels: list[str]) -> I64:
+    """Whole numbers as texts, each once converted."""
+    index = {label: int(label.partition(".")[0]) for label in set(labels)}
+    return np.array([index[label] for label in labels], np.int64)
 
 
 def _read(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -102,8 +117,15 @@ def _read(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                     )  # fmt: skip
                 yield reader.line_num, row
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise DataError(f"{path}", got=f"'{why}'", expected="a CSV file in UTF-8 with a header") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError | UnicodeDecodeError | csv.Error) -> DataError:
+    if isinstance(error, UnicodeDecodeError):
+        got = "bytes that are no UTF-8"
+    else:
+        got = f"'{error.strerror if isinstance(error, OSError) else error}'"
+    return DataError(f"{path}", got=got, expected="a CSV file in UTF-8 with a header", remedy="save it as such")
 
 
 def _cells(value: str | list[str] | None) -> int:
@@ -115,8 +137,7 @@ def _columns(path: Path) -> list[str]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             header = next(csv.reader(file), [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise DataError(f"{path}", got=f"'{why}'", expected="a CSV file in UTF-8 with a header") from error
+        raise _unreadable(path, error) from error
     if "path" not in header:
         raise DataError(
             f"{path}",
@@ -128,6 +149,9 @@ def _columns(path: Path) -> list[str]:
 
 
 def _label_column(paths: Sequence[Path], columns: Sequence[list[str]], wanted: str) -> str:
+    """The column of the labels; '' where none is wanted."""
+    if wanted == "none":
+        return ""
     candidates = ("labels", "label") if wanted == "auto" else (wanted,)
     for column in candidates:
         if all(column in names for names in columns):
@@ -145,11 +169,12 @@ def _label_column(paths: Sequence[Path], columns: Sequence[list[str]], wanted: s
 def _side(row: dict[str, str], names: list[str], given: str, path: Path, line: int) -> str:
     if given or "split" not in names:
         return given or ALL
-    if row["split"] not in SIDES:
+    side = split_of(row["split"].strip())
+    if side is None:
         raise DataError(
             f"{path}, line {line}: split", got=f"'{row['split']}'", expected="train, val or test", remedy="correct it"
         )
-    return row["split"]
+    return side
 
 
 LAYOUT = LayoutFormat(find, files_of)

@@ -1,108 +1,185 @@
 """Folders of images by class: root/train/<class>/..., root/test/<class>/... and perhaps root/val, or root/<class>/...
 
-Without train/ below the root, its folders are the classes, and `data.test_path` or `data.test_fraction` gives the test
-set. Files below a class are found at any depth, by their suffix; hidden ones are passed over.
+The folders of the splits go by any usual name (`Train`, `valid`, `dev`). Without one for training, the root's other
+folders are the classes, and `data.test_path` or `data.test_fraction` gives the test set. Files below a class are found
+at any depth, by their suffix; hidden ones are passed over. Images beside the classes, or in a folder without any, have
+no label.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from csrms_dist.datasets.decoding import SUFFIXES
+from csrms_dist.datasets.folder_walk import is_folder, shown, visible, walk
 from csrms_dist.datasets.layouts.layout_format import ALL, Found, ImageFiles, LayoutFormat, Rows
 from csrms_dist.datasets.settings import DataSettings
+from csrms_dist.datasets.splits import split_of
 from csrms_dist.errors import DataError
 
+_BLOCK = 1 << 14
 
-def roots_of(settings: DataSettings) -> dict[str, Path]:
-    """The folder of each side, whose folders are the classes."""
+
+@dataclass(frozen=True)
+class Side:
+    """One side: the folder whose folders are the classes, what its ids begin with, folders that are no classes."""
+
+    root: Path
+    prefix: str = ""
+    leave_out: frozenset[str] = frozenset()
+
+    def walk(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        return walk(self.root, self.leave_out)
+
+    def classes(self) -> list[str]:
+        return [entry.name for entry in visible(self.root) if is_folder(entry) and entry.name not in self.leave_out]
+
+
+def sides_of(settings: DataSettings) -> tuple[dict[str, Side], list[str]]:
+    """The sides, and notes about folders that could be meant otherwise. Raises DataError for what is no such folder."""
     path = Path(settings.path)
+    _refuse_no_folder("data.path", path)
+    apart = Path(settings.test_path) if settings.test_path else None
+    if apart is not None:
+        _refuse_no_folder("data.test_path", apart)
+    named, others, notes = _named_for_splits(path)
+    if "train" in named:
+        sides = {side: Side(path / name, f"{name}/") for side, name in named.items()}
+        if others:
+            notes.append(f"{path}: folders beside {named['train']}/ are left out: {_listed(others)}")
+    else:
+        if named and not others and not _has_files(path):
+            first = next(iter(named.values()))
+            raise DataError(f"{path}", got=f"{shown(first)}/ alone", expected="train/ or folders of classes beside it")
+        root = Side(path, "train/" if apart else "", frozenset(named.values()))
+        sides = {"train": root} | {side: Side(path / name, f"{name}/") for side, name in named.items()}
+    if apart is not None:
+        sides["test"] = Side(apart, "test/")
+    if "val" in sides and "test" not in sides:
+        raise DataError(
+            f"{path}", got=f"{named['val']}/ without test/", expected="test/ beside train/ and val/",
+            remedy="name the folder to test on as data.test_path",
+        )  # fmt: skip
+    return (sides if "test" in sides else {ALL: sides["train"]}), notes
+
+
+def _refuse_no_folder(key: str, path: Path) -> None:
     if not path.is_dir():
-        raise DataError("data.path", got=f"{path}, which is no folder", expected="a folder of images by class")
-    roots = {side: path / side for side in ("train", "val", "test") if (path / side).is_dir()}
-    if "train" not in roots:
-        roots = {"train": path}
-    if settings.test_path:
-        roots["test"] = Path(settings.test_path)
-        if not roots["test"].is_dir():
-            got = f"{settings.test_path}, which is no folder"
-            raise DataError("data.test_path", got=got, expected="a folder of images by class")
-    if "test" in roots:
-        return roots
-    if "val" in roots:
-        raise DataError(f"{path}", got="val/ without test/", expected="test/ beside train/ and val/")
-    return {ALL: roots["train"]}
+        got = f"{shown(os.fspath(path))}, which is no folder"
+        raise DataError(key, got=got, expected="a folder of images by class")
+
+
+def _named_for_splits(path: Path) -> tuple[dict[str, str], list[str], list[str]]:
+    """(split -> the folder of its name, all other folders, notes).
+
+    A folder `test` beside classes that holds no folder is taken for a class, and a note says so.
+    """
+    folders = [entry.name for entry in visible(path) if is_folder(entry)]
+    found = [(split, name) for name in folders if (split := split_of(name)) is not None]
+    nested = [(split, name) for split, name in found if any(map(is_folder, visible(path / name)))]
+    if len(found) < len(folders) and "train" not in dict(nested):
+        taken = [name for pair in found if pair not in nested for name in pair[1:]]
+        notes = [f"{path}: {name}/ is taken for a class, because no folder of a class is in it" for name in taken]
+        found = nested
+    else:
+        notes = []
+    named: dict[str, str] = {}
+    for split, name in found:
+        if split in named:
+            raise DataError(
+                f"{path}", got=f"{named[split]}/ and {name}/", expected=f"one folder of the split {split}",
+                remedy="rename or join them",
+            )  # fmt: skip
+        named[split] = name
+    return named, [name for name in folders if name not in named.values()], notes
+
+
+def _has_files(path: Path) -> bool:
+    return any(not is_folder(entry) for entry in visible(path))
 
 
 def find(settings: DataSettings) -> Found:
     """Walk each side once; files are read when they are asked for."""
-    roots = roots_of(settings)
-    classes = sorted({entry.name for root in roots.values() for entry in _visible(root) if entry.is_dir()})
-    if not classes:
-        raise DataError(
-            f"{roots.get('train', settings.path)}", got="no folder in it", expected="a folder for each class"
-        )
+    sides, notes = sides_of(settings)
+    classes = sorted({name for side in sides.values() for name in side.classes()})
     others: list[str] = []
-    sides = {side: _rows(side, root, classes, others) for side, root in roots.items()}
-    notes = (
-        (f"{settings.path}: {len(others):,} files are no images by their suffix, the first {others[0]}; left out",)
-        if others
-        else ()
-    )
-    return Found(Path(settings.path).resolve().name, sides, False, dict(enumerate(classes)), len(classes), notes)
-
-
-def _visible(folder: Path | str) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
-
-
-def _walk(folder: Path | str) -> Iterator[os.DirEntry[str]]:
-    """Every file below a folder, in the order of the names."""
-    for entry in _visible(folder):
-        if entry.is_dir():
-            yield from _walk(entry.path)
-        else:
-            yield entry
+    rows = {side: _rows(place, classes, others) for side, place in sides.items()}
+    if not any(len(found.ids) for found in rows.values()) and not classes:
+        raise DataError(
+            f"{settings.path}",
+            got="no image in it",
+            expected=f"images ({', '.join(sorted(SUFFIXES))}) or folders of them",
+        )
+    if others:
+        notes.append(
+            f"{settings.path}: {len(others):,} files are no images by their suffix, the first {others[0]}; left out"
+        )
+    names = {k: shown(name) for k, name in enumerate(classes)}
+    return Found(shown(Path(settings.path).resolve().name) or "images", rows, False, names, len(classes), tuple(notes))
 
 
 def files_of(settings: DataSettings) -> Iterator[os.DirEntry[str]]:
     """Every file that the layout may read, in one walk."""
-    for root in roots_of(settings).values():
-        yield from _walk(root)
+    for side in sides_of(settings)[0].values():
+        yield from (entry for _, entry in side.walk())
 
 
-def _rows(side: str, root: Path, classes: list[str], others: list[str]) -> Rows:
-    prefix = "" if side == ALL else f"{side}/"
-    parts: list[pa.StringArray] = []
-    counts: list[int] = []
-    start = len(str(root)) + 1
-    for name in classes:
-        ids: list[str] = []
-        for entry in _walk(root / name) if (root / name).is_dir() else ():
-            if os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122 (a million times)
-                ids.append(prefix + entry.path[start:])
-            else:
-                others.append(entry.path[start:])
-        parts.append(_texts(ids))
-        counts.append(len(ids))
+def _rows(side: Side, classes: Sequence[str], others: list[str]) -> Rows:
+    """Class after class, as the walk goes; what lies beside them comes last, without a label."""
+    number = {name: k for k, name in enumerate(classes)}
+    ids, counts = _Ids(side.prefix), np.zeros(len(classes), np.int64)
+    beside: list[str] = []
+    for below, entry in side.walk():
+        name, slash, _ = below.partition("/")
+        if os.path.splitext(entry.name)[1].lower() not in SUFFIXES:  # noqa: PTH122 (a million times)
+            others.append(shown(below))
+        elif slash:
+            ids.add(below)
+            counts[number[name]] += 1
+        else:
+            beside.append(below)
+    for below in beside:
+        ids.add(below)
     labels = np.repeat(np.arange(len(classes)), counts)
-    ids_ = pa.concat_arrays(parts)
-    return Rows(ids_, np.arange(len(labels) + 1), labels, ImageFiles(ids_, root, len(prefix)))
+    names = ids.joined()
+    offsets = np.minimum(np.arange(len(names) + 1), len(labels))
+    return Rows(names, offsets, labels, ImageFiles(names, side.root, len(shown(side.prefix)), ids.odd))
 
 
-def _texts(ids: list[str]) -> pa.StringArray:
-    try:
-        return pa.array(ids, pa.string())
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f"the file {error.object!a}", got="a name that is not UTF-8", expected="text", remedy="rename it"
-        ) from error
+class _Ids:
+    """Ids as Arrow texts, a block at a time: a list of them takes ten times the memory."""
+
+    def __init__(self, prefix: str) -> None:
+        self.odd: dict[int, str] = {}
+        self._prefix, self._parts, self._block, self._n = shown(prefix), [pa.array([], pa.string())], list[str](), 0
+
+    def add(self, below: str) -> None:
+        text = shown(below)
+        if text != below:
+            self.odd[self._n] = below
+        self._n += 1
+        self._block.append(self._prefix + text)
+        if len(self._block) == _BLOCK:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._parts.append(pa.array(self._block, pa.string()))
+        self._block.clear()
+
+    def joined(self) -> pa.StringArray:
+        self._flush()
+        return pa.concat_arrays(self._parts)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(map(shown, names[:3])) + more
 
 
 LAYOUT = LayoutFormat(find, files_of)

@@ -6,12 +6,17 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from csrms_dist.basics.arrays import I64
+from csrms_dist.basics.arrays import I64, Bools
 from csrms_dist.basics.lookup import Kind
 from csrms_dist.datasets.decoding import Stored
+from csrms_dist.datasets.folder_walk import shown
 from csrms_dist.datasets.image_source import TEST, TRAIN, VAL, Reader
 from csrms_dist.datasets.settings import DataSettings
 
@@ -24,14 +29,17 @@ class Rows:
     """The rows of one side, unchecked.
 
     ids: (N,).
-    offsets: (N + 1,), and labels: (L,), the class indices of each row in CSR form.
+    offsets: (N + 1,), and labels: (L,), the class indices of each row in CSR form. A row of -1 alone has no label, nor
+    has one without any, unless there may be several.
     images: reads the images of some rows.
+    unlabelled: (N,), further rows that nobody labelled: where there may be several labels, none is no class.
     """
 
     ids: pa.StringArray
     offsets: I64
-    labels: I64
+    labels: npt.NDArray[np.integer[Any]]
     images: Reader
+    unlabelled: Bools | None = None
 
 
 @dataclass(frozen=True)
@@ -62,15 +70,25 @@ class LayoutFormat:
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Reads images that are files of their own. names: (N,), paths below `root` after `skip` characters of each."""
+    """Reads images that are files of their own. names: (N,), paths below `root` after `skip` characters of each.
+
+    odd: the paths of those rows whose names on disk are no UTF-8, as Python holds them.
+    """
 
     names: pa.StringArray
     root: Path = Path()
     skip: int = 0
+    odd: Mapping[int, str] = field(default_factory=dict)
 
     def __call__(self, rows: I64) -> Iterator[Stored]:
         for row in rows.tolist():
-            yield self.root / self.names[row].as_py()[self.skip :]
+            yield self.root / (self.odd.get(row) or self.names[row].as_py()[self.skip :])
+
+    def uris(self, rows: I64) -> pa.StringArray:
+        """Paths, as the configuration begins them."""
+        below = pc.utf8_slice_codeunits(self.names.take(pa.array(rows)), self.skip)
+        root = "" if self.root == Path() else f"{shown(os.fspath(self.root))}/"
+        return pc.binary_join_element_wise(pa.scalar(root), below, "")
 
 
 KIND = Kind("a LayoutFormat of {}", lambda value: isinstance(value, LayoutFormat))

@@ -13,8 +13,9 @@ from csrms_dist.basics.lookup import chosen
 from csrms_dist.encoders.encoder import Encoder
 from csrms_dist.methods.csrms.readings import READINGS
 from csrms_dist.methods.csrms.readings.reading import Reading
+from csrms_dist.methods.csrms.settings import GRAPH_HEAD
 from csrms_dist.methods.model import LeakCase, PlainModel
-from csrms_dist.methods.saved_model import ModelCard
+from csrms_dist.methods.saved_model import ModelCard, another_version
 from csrms_dist.models.graph_head import GraphHead
 from csrms_dist.models.smoothing import SMOOTHERS
 
@@ -53,8 +54,10 @@ class CSRMSModel(PlainModel):
 
 
 def make(card: ModelCard, encoder: Encoder) -> CSRMSModel:
-    """The model of a card."""
+    """The model of a card. Raises RunDirectoryError for one whose graph head was another."""
     options = card.options
+    if options.get("graph_head") != GRAPH_HEAD:
+        raise another_version("the trained model")
     kind: type[Reading] = chosen(READINGS, options["reading"], "method.reading")
     reading = kind(options["prototypes"], options["n_positives"])
     return CSRMSModel(encoder, len(card.class_names), reading, options["smoother"])

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from csrms_dist.losses.term import Term
 
 
+GRAPH_HEAD = 2
+"""Raised when a graph head answers otherwise from the same weights: models of an older one are refused."""
+
+
 @dataclass(frozen=True)
 class _BesideWeights(MethodSettings):
     """The keys that stand beside the weights of the loss terms."""
@@ -77,6 +81,7 @@ class _BesideWeights(MethodSettings):
 
     def model_options(self, sampling: SamplingSettings) -> dict[str, Any]:
         return {
+            "graph_head": GRAPH_HEAD,
             "reading": self.reading,
             "prototypes": self.prototypes,
             "smoother": self.smoother,

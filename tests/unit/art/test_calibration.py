@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from csrms_dist.art import SphericalART
+from csrms_dist.art import ShardedART, SphericalART
 from csrms_dist.art.calibration import calibrate, calibrate_rows
 from csrms_dist.errors import ConfigError, DataError
 
@@ -69,8 +69,27 @@ def test_a_run_and_an_estimator_see_different_rows():
     run, estimator = calibrate(X, IDS), calibrate_rows(X)
     assert run.high < estimator.low
     for rho, patterns in ((run.suggestion, 1), (estimator.suggestion, 2)):
-        assert len(SphericalART(rho).fit(X).counts_) >= patterns
-        assert (len(SphericalART(rho).fit(X).counts_) == 1) == (patterns == 1)
+        found = len(SphericalART(rho).partial_fit(X).counts_)  # a fit warns, below
+        assert found >= patterns
+        assert (found == 1) == (patterns == 1)
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_one_category_for_rows_that_were_not_centred_is_said(sharded):
+    X = load_digits().data
+
+    def fit(rows, rho=0.5):
+        single = SphericalART(rho)
+        return (ShardedART(single) if sharded else single).fit(rows)
+
+    with pytest.warns(UserWarning, match="expected between .* or subtract the mean of each column first"):
+        found = fit(X)
+    assert len(found.prototypes_) <= 2
+    # Silent: centred; at a vigilance that works; rows that are one group however one looks at them.
+    assert len(fit(X - X.mean(axis=0)).prototypes_) > 20
+    assert len(fit(X, 0.85).prototypes_) > 20
+    fit(np.ones((300, 4)))
+    fit(X[:20])
 
 
 def test_a_warning_names_what_the_user_knows():
@@ -120,7 +139,6 @@ def test_wrong_arguments_are_named(call, kind, what):
         call()
 
 
-@pytest.mark.filterwarnings("ignore:.* patterns were found, not 200")  # of the digits there are fewer of 3 rows
 def test_the_documentation_runs(tmp_path, monkeypatch, capsys):
     digits = load_digits().data
     np.save(tmp_path / "vectors.npy", digits)
@@ -135,4 +153,5 @@ def test_the_documentation_runs(tmp_path, monkeypatch, capsys):
     rows = np.random.default_rng(0).permutation(digits)
     assert "41 categories" in page
     assert len(SphericalART(float(names["measured"].suggestion)).fit(rows).counts_) == pytest.approx(41, abs=4)
-    assert len(SphericalART(0.447).fit(rows).counts_) == 1
+    with pytest.warns(UserWarning, match=r"got 0.447, expected between .* subtract the mean of each column"):
+        assert len(SphericalART(0.447).fit(rows).counts_) == 1

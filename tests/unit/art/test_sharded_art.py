@@ -35,7 +35,7 @@ SINGLES = [
 
 
 def facts(found: ShardedART) -> tuple[bytes, ...]:
-    arrays = (found.labels_, found.scores_, found.outliers_, found.prototypes_, found.sizes_)
+    arrays = (found.labels_, found.scores_, found.below_vigilance_, found.prototypes_, found.sizes_)
     return tuple(array.tobytes() for array in arrays)
 
 
@@ -48,7 +48,7 @@ def test_it_finds_the_digits_and_nothing_is_left_over(single, rows):
     assert (np.diff(found.sizes_) <= 0).all()
     assert adjusted_mutual_info_score(Y, found.labels_) > 0.35
     assert found.predict(rows, nearest=True).tolist() == found.labels_.tolist()
-    assert (found.predict(rows) == np.where(found.outliers_, -1, found.labels_)).all()
+    assert (found.predict(rows) == np.where(found.below_vigilance_, -1, found.labels_)).all()
     assert found.score_samples(rows).tolist() == found.scores_.tolist()
 
 
@@ -124,7 +124,7 @@ def test_rows_like_the_old_show_no_drift():
     found = ShardedART(SphericalART(0.5)).fit(SPHERE)
     found.partial_fit(SPHERE)
     assert (found.drift_.new_patterns, found.drift_.shift) == (0, 0.0)
-    assert found.drift_.outliers == found.drift_.outliers_before
+    assert found.drift_.below == found.drift_.below_before
 
 
 @settings(deadline=None, max_examples=25)
@@ -139,7 +139,7 @@ def test_fuzzy_rows_are_covered(rows, rho, shards, learn_rows):
     codes = np.concatenate([rows, 255 - rows], axis=1).astype(np.int64)
     boxes = found.prototypes_.astype(np.int64)[found.labels_]
     assert (np.minimum(codes, boxes).sum(axis=1) >= rho * 255 * rows.shape[1]).all()
-    assert not found.outliers_.any()
+    assert not found.below_vigilance_.any()
 
 
 class Dying(SerialExecutor):

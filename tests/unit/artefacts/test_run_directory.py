@@ -166,7 +166,7 @@ def test_a_damaged_artefact_is_not_done(opener: Opener, place: Path, damage: str
     run = opener()
     assert run.stamp("graph") is None
     assert not run.is_done("graph", "f1")
-    with pytest.raises(RunDirectoryError, match="has no artefact 'graph'; run `csrms graph CONFIG`"):
+    with pytest.raises(RunDirectoryError, match="graph: got an artefact that is not whole; run `csrms graph CONFIG`"):
         run.open("graph")
     write(run, "mended")
     assert read(opener()) == ("mended", "mendedmended")

@@ -34,6 +34,16 @@ def parquet(path: str, **columns: Any) -> None:
     pq.write_table(pa.table({name: column for name, column in table.items() if column is not None}), path)
 
 
+def spoil(path: str, column: str) -> None:
+    """Overwrite the head of the first data page of a column."""
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    facts = next(group.column(n) for n in range(group.num_columns) if group.column(n).path_in_schema == column)
+    raw = bytearray(Path(path).read_bytes())
+    for place in range(facts.data_page_offset, facts.data_page_offset + 20):
+        raw[place] ^= 0x5A
+    Path(path).write_bytes(raw)
+
+
 def both(train: dict[str, Any] | None = None, test: dict[str, Any] | None = None) -> None:
     """images/train.parquet and images/test.parquet: two classes, two images each."""
     parquet("images/train.parquet", **{"id": ["a", "b"], "label": [0, 1], **(train or {})})

@@ -62,6 +62,23 @@ def without_labels() -> None:
     Path("cifar-10-batches-py/test_batch").write_bytes(pickle.dumps({b"data": 0}, protocol=2))
 
 
+def cut_short() -> None:
+    making.cifar10()
+    path = Path("cifar-10-batches-py/test_batch")
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def latin1() -> None:
+    Path("images.csv").write_bytes("path,label\ncafé.png,cat\n".encode("latin1"))
+
+
+def damaged() -> None:
+    """A page of the labels is overwritten."""
+    making.both()
+    making.spoil("images/train.parquet", "label")
+    opened("parquet", "images")
+
+
 CASES: dict[str, Callable[[], None]] = {
     "a layout without `data.path`": lambda: opened("folders"),
     "`digits` with `data.path`": lambda: opened("digits", "images"),
@@ -79,8 +96,7 @@ CASES: dict[str, Callable[[], None]] = {
     "an id twice in a split": lambda: after(making.both, {"id": ["a", "a"]})("parquet", "images"),
     "an id in two splits": lambda: after(making.both, test={"id": ["a", "d"]})("parquet", "images"),
     "an image without an id": lambda: after(making.both, {"id": ["a", None]})("parquet", "images"),
-    "an image without its label": lambda: after(making.both, {"label": [0, None]})("parquet", "images"),
-    "a negative label": lambda: after(making.both, {"label": [0, -1]})("parquet", "images"),
+    "a negative label that is not -1": lambda: after(making.both, {"label": [0, -2]})("parquet", "images"),
     "an id in the place of a label": lambda: after(making.both, {"label": [0, 10**9]})("parquet", "images"),
     "a class without an image": lambda: after(making.both, {"label": [0, 3]})("parquet", "images"),
     "nothing in a list of labels": lambda: after(
@@ -96,18 +112,24 @@ CASES: dict[str, Callable[[], None]] = {
     "a class without a readable image": lambda: after(making.both, {"image": [making.png(0), b"GIF89a"]})(
         "parquet", "images"
     ),
-    "no folder of classes": lambda: after(making.image_files, "images/a.png")("folders", "images"),
+    "a damaged file": lambda: damaged(),
+    "no image in a folder": lambda: after(making.table, "", "images/notes.txt")("folders", "images"),
     "an empty folder of a class": lambda: after(empty_class)("folders", "images"),
     "val/ without test/": lambda: after(making.image_files, "images/train/cat/a.png", "images/val/cat/b.png")(
+        "folders", "images"
+    ),
+    "test/ without train/": lambda: after(making.image_files, "images/Test/cat/a.png")("folders", "images"),
+    "two folders of one split": lambda: after(making.image_files, "images/train/cat/a.png", "images/Train/cat/b.png")(
         "folders", "images"
     ),
     "a CSV without paths": lambda: after(making.table, "file,label\na.png,cat\n")("csv", "images.csv"),
     "a CSV without labels": lambda: after(making.table, "path,class\na.png,cat\n")("csv", "images.csv"),
     "a comma in a path": lambda: after(making.table, "path,label\na,b.png,cat\n")("csv", "images.csv"),
-    "an unknown split": lambda: after(making.table, "path,label,split\na.png,cat,dev\n")("csv", "images.csv"),
-    "a CSV row without a label": lambda: after(making.table, "path,label\na.png,cat\nb.png,\n")("csv", "images.csv"),
+    "an unknown split": lambda: after(making.table, "path,label,split\na.png,cat,holdout\n")("csv", "images.csv"),
+    "a CSV in another encoding": lambda: after(latin1)("csv", "images.csv"),
     "no CIFAR in the folder": lambda: after(making.image_files, "images/a.png")("cifar", "images"),
     "a pickle that is a program": lambda: after(program)("cifar", "."),
+    "a damaged pickle": lambda: after(cut_short)("cifar", "."),
     "a CIFAR file without labels": lambda: after(without_labels)("cifar", "."),
     "a CIFAR label out of range": lambda: after(making.cifar10, labels=[0, 2])("cifar", "."),
 }

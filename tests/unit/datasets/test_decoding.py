@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from csrms_dist.datasets.decoding import Unreadable, decode, encode_png, in_threads
+from csrms_dist.datasets.decoding import Unreadable, decode, encode_png, in_threads, stored_size
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (6, 5, 3), dtype=np.uint8)
@@ -119,7 +120,12 @@ def test_what_cannot_be_read_has_a_reason(data: bytes | None, reason: str) -> No
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert decode(tmp_path / "a.png") == Unreadable("no such file or directory")
-    assert decode(tmp_path) == Unreadable("is a directory")
+    assert decode(tmp_path) == Unreadable("no regular file")
+    assert decode(tmp_path / "a\0.png") == Unreadable("a path that no file can have")
+    assert decode(tmp_path / ("a" * 300)) == Unreadable("file name too long")
+    assert stored_size(tmp_path / "a\0.png") == stored_size(tmp_path / ("a" * 300)) == 0
+    os.mkfifo(tmp_path / "pipe.png")
+    assert decode(tmp_path / "pipe.png") == Unreadable("no regular file")
 
 
 @given(st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"]), st.data())

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from csrms_dist.encoders import LeNet5, ResNet18
-from csrms_dist.encoders.export import encoder_weights, save_encoder
+from csrms_dist.encoders.export import encoder_weights, load_encoder, save_encoder
 from csrms_dist.encoders.make import make_encoder
 from csrms_dist.encoders.settings import EncoderSettings
 from csrms_dist.encoders.weights import load_initial_weights
@@ -80,6 +80,15 @@ def test_what_was_saved_is_a_weights_file_of_the_encoder(tmp_path: Path) -> None
         load_initial_weights(again, EncoderSettings(name, str(path)))
         for key, value in encoder.state_dict().items():
             assert torch.equal(value, again.state_dict()[key])
+
+
+@pytest.mark.parametrize("name", ["lenet5", "efficientnet_lite0", "timm:resnet10t", "timm:vit_tiny_patch16_224"])
+def test_the_encoder_comes_back_without_its_head(tmp_path: Path, name: str) -> None:
+    encoder, head = trained(name, 224 if "vit" in name else 32, 5)
+    save_encoder(tmp_path / "e.safetensors", name, encoder, head)
+    found, expected = load_encoder(tmp_path / "e.safetensors", name), encoder.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
 
 
 def test_the_tensors_are_copies_without_gradients_in_a_fixed_order() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -35,6 +38,58 @@ def test_weights_come_back_from_every_layout(name: str, layout: str, tmp_path: P
     else:
         torch.save({"epoch": 3, "state_dict": content} if layout.startswith("wrapped") else content, path)
     assert_holds(load(name, path), state)
+
+
+ARGUMENTS = argparse.Namespace(lr=0.1, output=Path("runs"), classes=["cat"])
+OTHER = {"conv1.weight": torch.zeros(1)}
+
+
+def under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}{key}": value for key, value in state.items()}
+
+
+CHECKPOINTS: dict[str, Callable[[dict[str, Tensor]], object]] = {
+    "timm.pth.tar": lambda s: {
+        "epoch": 3, "arch": "x", "state_dict": s, "args": ARGUMENTS, "metric": np.float64(91.5), "history": np.ones(3),
+    },
+    "timm_ema.pth.tar": lambda s: {"state_dict": OTHER, "state_dict_ema": s},
+    "torchvision.pth": lambda s: {"model": OTHER, "model_ema": {"n_averaged": torch.tensor(3), **under("module.", s)}},
+    "lightning.ckpt": lambda s: {
+        "state_dict": {**under("model.backbone.", s), "loss.weight": torch.ones(3)}, "hyper_parameters": {"lr": 0.1},
+        "pytorch-lightning_version": "2.4.0", "optimizer_states": [{"state": {0: {"step": torch.tensor(1.0)}}}],
+    },
+    "compiled.pt": lambda s: under("_orig_mod.", s),
+    "compiled_parallel.pt": lambda s: {"model_state_dict": under("module._orig_mod.", s)},
+    "compiled_inside.pt": lambda s: {"net": under("net._orig_mod.", s)},
+    "quantiser.bin": lambda s: {**s, "conv1._extra_state": None},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("trainer", CHECKPOINTS)
+def test_checkpoints_as_trainers_write_them(trainer: str, tmp_path: Path) -> None:
+    state = state_of("lenet5")
+    torch.save(CHECKPOINTS[trainer](state), tmp_path / trainer)
+    assert_holds(load("lenet5", tmp_path / trainer), state)
+
+
+def test_a_student_and_its_teacher_are_not_told_apart(tmp_path: Path) -> None:
+    state = state_of("lenet5")
+    torch.save(under("teacher.", state) | under("student.", state), tmp_path / "both.pt")
+    with pytest.raises(
+        DataError, match=r"the encoder 2 times, under student\. and teacher\., expected them once; save"
+    ):
+        load("lenet5", tmp_path / "both.pt")
+    del state["conv1.bias"]
+    torch.save(under("teacher.", state_of("lenet5")) | under("student.", state), tmp_path / "more.pt")
+    assert_holds(load("lenet5", tmp_path / "more.pt"), state_of("lenet5"))  # one of them has more
+
+
+def test_no_complaint_has_a_control_character_or_a_second_line(tmp_path: Path) -> None:
+    for n, thing in enumerate([nn.Linear(2, 2), {"a": Own()}, Evil(), 3]):
+        torch.save(thing, tmp_path / f"{n}.pt")
+        with pytest.raises(DataError) as caught:
+            load("lenet5", tmp_path / f"{n}.pt")
+        assert str(caught.value).isprintable()
 
 
 def test_a_classifier_of_another_number_of_classes_is_dropped_from_resnet18(tmp_path: Path) -> None:
@@ -75,11 +130,26 @@ def test_tensors_that_do_not_fit_are_named_and_nothing_is_loaded(change: object,
     ("name", "content", "kind", "message"),
     [
         ("gone.pth", None, ConfigError, r"gone\.pth', which is not there, expected 'pretrained' or an existing file"),
-        ("a.onnx", b"x", ConfigError, r"a\.onnx', expected .* that ends in \.safetensors, \.pth, \.pt$"),
-        ("a.pth", b"", DataError, r"a\.pth: got '.*', expected a weights file; write it with"),
-        ("a.pth", b"what is this", DataError, r"a\.pth: got '.*', expected a weights file; write it with"),
-        ("a.safetensors", b"", DataError, r"a\.safetensors: got '.*', expected a weights file"),
-        ("a.safetensors", b"what is this file?", DataError, r"a\.safetensors: got '.*', expected a weights file"),
+        ("a.onnx", b"x", ConfigError, r"a\.onnx', expected .* that ends in \.safetensors, \.pth, \.pt, \.pth\.tar,"),
+        (
+            "a.pth",
+            b"",
+            DataError,
+            r"a\.pth: got a file that is damaged or that torch has not written, expected a weights file; write it",
+        ),
+        (
+            "a.pth",
+            b"what is this",
+            DataError,
+            r"a\.pth: got a file that is damaged or that torch has not written, expected a weights file; write it",
+        ),
+        ("a.safetensors", b"", DataError, r"a\.safetensors: got a file that is damaged or no safetensors, expected"),
+        (
+            "a.safetensors",
+            b"what is this file?",
+            DataError,
+            r"a\.safetensors: got a file that is damaged or no safetensors, expected",
+        ),
     ],
 )
 def test_what_is_no_weights_file_is_refused(
@@ -89,6 +159,10 @@ def test_what_is_no_weights_file_is_refused(
         (tmp_path / name).write_bytes(content)
     with pytest.raises(kind, match=message):
         load("lenet5", tmp_path / name)
+
+
+class Own:
+    """An object of a user's own."""
 
 
 class Evil:
@@ -104,8 +178,12 @@ class Evil:
         ([torch.ones(2)], "got a list of something else, expected named tensors"),
         ({}, "got a dict of something else, expected named tensors"),
         ({"conv1.weight": 3}, "got a dict of something else, expected named tensors"),
-        (nn.Linear(2, 2), "expected a weights file"),
-        ({"state_dict": Evil()}, "expected a weights file"),
+        (nn.Linear(2, 2), r"got the object torch\.nn\.modules\.linear\.Linear in it, .*expected a weights file"),
+        ({"state_dict": Evil()}, r"got the object pathlib\.Path\.touch in it|got the object getattr in it"),
+        (
+            {"state_dict": {}, "hyper_parameters": {"loss": Own()}},
+            r"got the object [\w.]*\.Own in it, which is neither",
+        ),
     ],
 )
 def test_a_pickle_of_something_else_is_refused_and_not_executed(

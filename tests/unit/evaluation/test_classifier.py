@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 from pathlib import Path
@@ -125,6 +126,13 @@ def test_a_plain_model_has_one_head(digits_run: Any, pixels: np.ndarray, tmp_pat
         expected = classifier.model(classifier.normalise(torch.from_numpy(pixels))).softmax(dim=1)
     torch.testing.assert_close(torch.from_numpy(found.plain), expected)
     assert classifier.predict(pixels[:0]).plain.shape == (0, 10)
+
+
+def test_a_model_whose_graph_head_was_another_is_refused(digits_run: Any) -> None:
+    card = digits_run.card_of("structural")
+    for options in ({**card.options, "graph_head": 1}, {k: v for k, v in card.options.items() if k != "graph_head"}):
+        with pytest.raises(RunDirectoryError, match="got a model of another version of csrms-dist"):
+            make_model(dataclasses.replace(card, options=options), 0)
 
 
 def test_a_fresh_model_is_a_function_of_card_and_seed(digits_run: Any) -> None:

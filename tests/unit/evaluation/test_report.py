@@ -12,6 +12,7 @@ from csrms_dist.evaluation.report import (
     accuracy_lines,
     difference_line,
     leak_line,
+    method_of,
     pattern_lines,
     percent,
 )
@@ -180,11 +181,12 @@ def test_k_means_has_no_vigilance_to_name() -> None:
 
 
 def test_classes_that_look_alike_name_the_patterns_they_share() -> None:
-    pairs = [LookAlike("3", "8", 0.0421, [(7, 12, 3), (9, 2, 5)])]
+    pairs = [LookAlike("3", "8", 0.4213, 5, [(7, 12, 3), (9, 2, 5)]), LookAlike("1", "7", 12, 1, [(2, 1, 1)])]
     assert pattern_lines(metrics(), pairs) == [
         "Patterns: 120 found by ART at vigilance 0.912, 110 dominated by one class, 10 mixed; 4 outlying images",
-        "Class pairs that look alike, and the patterns they share",
-        "  3 ~ 8   0.0421   pattern 7 (12 of 3, 3 of 8), pattern 9 (2 of 3, 5 of 8)",
+        "Class pairs that look most alike: how often they meet in a pattern, where 1 x is by chance",
+        "  3 ~ 8   0.42 x, 5 images of each   pattern 7 (12 of 3, 3 of 8), pattern 9 (2 of 3, 5 of 8)",
+        "  1 ~ 7   12.00 x, 1 image of each   pattern 2 (1 of 1, 1 of 7)",
     ]
     assert pattern_lines(metrics(), [])[-1] == "  no two classes share a pattern"
 
@@ -209,3 +211,33 @@ def test_another_method_has_its_name_its_heads_and_no_leak_check() -> None:
     lines = accuracy_lines(given | {"method": "mine:METHOD"})
     assert lines[0] == "Accuracy on 1,360 test images (method mine:METHOD, seed 3)"
     assert not any(word in line for line in lines for word in ("graph head", "mean of the two", "leak check"))
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        ({"vigilance": 0.5}, "ART at vigilance 0.500"),
+        ({"vigilance": 0.5, "grain": None, "sought": 0, "looked_for": 0}, "ART at vigilance 0.500"),
+        ({"vigilance": 0.5, "sought": 120}, "ART at vigilance 0.500 (searched for about 120 patterns)"),
+        (
+            {"vigilance": 0.5, "sought": 100, "looked_for": 1},
+            "ART at vigilance 0.500 (searched for about 100 patterns, as the data has no grain of its own)",
+        ),
+        (
+            {"vigilance": 0.5, "sought": 100, "looked_for": 9},
+            "ART at vigilance 0.500 "
+            "(searched for about 100 patterns, as the data has no grain of its own of 9 patterns or more)",
+        ),
+        (
+            {"vigilance": 0.68, "grain": [20, 0.4326, 0.9174], "sought": 0, "looked_for": 1},
+            "ART at vigilance 0.680 (the data's own grain: 20 patterns from vigilance 0.43 to 0.92)",
+        ),
+        ({"vigilance": -1.0, "sought": 0}, "k-means"),
+        (
+            {"vigilance": -1.0, "grain": [20, 0.4326, 0.9174]},
+            "k-means (the data's own grain: 20 patterns from vigilance 0.43 to 0.92)",
+        ),
+    ],
+)
+def test_where_the_vigilance_comes_from_is_said(found: dict[str, Any], text: str) -> None:
+    assert method_of(found) == text

@@ -27,8 +27,9 @@ from ray_jobs.commands.query import _CLASS_NAMES
 
 NAMES = [
     "changed_instances", "confused_classes", "confusions", "dominance", "hardest", "instance", "label_suspects",
-    "largest_patterns", "mistakes", "mixed_patterns", "moved_patterns", "outliers", "pattern_neighbours", "r_id",
-    "r_id_pairs", "r_is", "r_is_pairs", "r_mc", "r_mc_pairs", "representativeness", "runs", "shared_patterns",
+    "largest_patterns", "members", "mistakes", "mixed_patterns", "moved_patterns", "outliers", "pattern_neighbours",
+    "patterns", "r_id", "r_id_pairs", "r_is", "r_is_pairs", "r_mc", "r_mc_pairs", "representativeness", "runs",
+    "shared_patterns",
 ]  # fmt: skip
 
 
@@ -60,7 +61,7 @@ UNPORTABLE = {
     "an index or a slice of a list": r"[\w)\]]\[[^:]*(\d|\.\.)",
     "two labels": r":\w+:\w+",
     "a label expression": r":\w+\s*[|&!]",
-    "WITH ... ORDER BY without LIMIT": r"\bWITH\b(?:(?!RETURN).)*ORDER BY(?:(?!LIMIT).)*\b(MATCH|RETURN|WITH)\b",
+    "WITH ... ORDER BY without LIMIT": r"\bWITH\b(?:(?!RETURN).)*ORDER BY(?:(?!LIMIT|RETURN).)*\b(?:MATCH|RETURN)\b",
     "a path of many steps": r"-\[[^\]]*\*",
     "arithmetic in 32 bits where 1.0 * would make it 64": r"(?<!1\.0\*)\b\w+\.(score|difficulty)\s?[-+*/]",
     "CASE whose first value is whole and another is not": r"\bTHEN -?\d+ (?:WHEN|ELSE)\b[^A-Z]*\d\.\d",
@@ -162,6 +163,7 @@ def test_the_lint_refuses_what_is_not_portable(text: str) -> None:
 
 WHOLE = """// purpose: p
 // on two lines
+// splits: train
 // parameters: $run = key of a run; $n INT64 = how many
 // columns: a INT64, b DOUBLE,
 // c BOOL
@@ -174,7 +176,7 @@ def test_a_header_is_read() -> None:
     query = parse("x", WHOLE)
     meaning = "$run = key of a run; $n INT64 = how many"
     assert query == NamedQuery(
-        "x", "RETURN 1 AS a", {"run": "STRING", "n": "INT64"}, schema, "p on two lines", meaning, "none"
+        "x", "RETURN 1 AS a", {"run": "STRING", "n": "INT64"}, schema, "train", "p on two lines", meaning, "none"
     )
     assert (query.parameters, query.columns) == (("run", "n"), ("a", "b", "c"))
     assert parse("x", WHOLE.replace("$run = key of a run; $n INT64 = how many", "none")).parameters == ()
@@ -184,6 +186,7 @@ def test_a_header_is_read() -> None:
     ("old", "new", "words"),
     [
         ("// cost: none\n", "", "x.cypher: got no // cost"),
+        ("splits: train", "splits: test", "got splits: test, expected one of train, all, none"),
         ("a INT64,", "a,", "got the column a, expected a name and one of STRING, INT64, DOUBLE, BOOL"),
         ("b DOUBLE", "b FLOAT", "got the column b FLOAT"),
         ("$n INT64", "$n WHOLE", r"got the parameter \$n of kind WHOLE, expected one of STRING, "),

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from csrms_dist.errors import DataError
+from graphstore.figures import Figures
 from graphstore.schema import SCHEMA, SCHEMA_VERSION, Column, EdgeType, NodeType
 from graphstore.tables import content_fingerprint, instance_keys, publication_tables
 from tests.unit.graphstore.making import publication, whole
@@ -31,7 +32,8 @@ def test_the_rows_of_a_run() -> None:
         {"from": f"{run}#1", "to": "d@00000000#1", "n": 1, "share": 0.5, "role": "fallback"},
     ]
     assert tables["Instance.IN_PATTERN.Pattern"].to_pylist()[3] == {
-        "from": "d@00000000/000000000007", "to": f"{run}#1", "score": 0.25, "difficulty": 0.5,
+        "from": "d@00000000/000000000007", "to": f"{run}#1", "score": 0.25, "difficulty": 0.5, "distance": 0.0,
+        "outlier": False, "support": 0.0, "doubted": "", "suggested": "", "suggested_share": 0.0,
     }  # fmt: skip
     assert tables["Class.LOOKS_LIKE.Class"]["weight"].to_pylist() == pytest.approx([1 / 6, 0.5])
 
@@ -59,3 +61,19 @@ def test_a_sister_method_extends_the_table() -> None:
     assert publication_tables(publication(), schema)["Tag"].n == 0
     with pytest.raises(DataError, match="names of tables"):
         publication_tables(publication(extra=extra), SCHEMA)
+
+
+def test_figures_name_classes_and_are_checked() -> None:
+    parts = vars(Figures.none(4)) | {"doubted": np.array([0, 0, 1, -1]), "distance": np.float32([0, 0.5, 1, 2])}
+    rows = whole(publication(figures=Figures(**parts)))["Instance.IN_PATTERN.Pattern"]
+    assert rows["doubted"].to_pylist() == ["cat", "cat", "dog", ""]
+    assert rows["suggested"].to_pylist() == [""] * 4
+    assert rows["distance"].to_pylist() == [0, 0.5, 1, 2]
+    for name, values, words in (
+        ("distance", np.zeros(3, np.float32), "figures.distance: got 3 values, expected 4"),
+        ("support", np.float32([0, np.nan, 0, 0]), "figures.support: got 4 values, expected 4 finite ones"),
+        ("suggested", np.array([0, 1, 2, 0]), "figures.suggested: got a class that is not there, expected -1 to 1"),
+        ("doubted", np.array([0, 1, -2, 0]), "figures.doubted: got a class that is not there"),
+    ):
+        with pytest.raises(DataError, match=words):
+            whole(publication(figures=Figures(**(parts | {name: values}))))

@@ -2,11 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csrms_dist.hierarchy.relations import LOOKS_LIKE_KEPT, looks_like, r_id, r_is, r_mc
+from csrms_dist.hierarchy.relations import r_id, r_is, r_mc
 
 
 @given(data=st.data())
@@ -28,20 +27,3 @@ def test_eq_1_to_3_equal_plain_loops(hierarchies: Any, data: st.DataObject) -> N
         assert r_id(case.graph, a).tolist() == expected["id"]
         assert r_is(case.graph, a).tolist() == expected["is"]
         assert r_mc(case.graph, a).tolist() == expected["mc"]
-
-
-@given(data=st.data())
-def test_looks_like_equals_plain_loops(hierarchies: Any, data: st.DataObject) -> None:
-    case = data.draw(hierarchies)
-    classes, patterns = range(case.n_classes), range(case.graph.n_patterns)
-    weights = looks_like(case.graph)
-    for a in classes:
-        n_a = sum(case.count(k, a) for k in patterns)
-        full = {}
-        for b in classes:
-            weight = sum(case.count(k, a) / n_a * case.count(k, b) / case.size(k) for k in patterns) if n_a else 0
-            if a != b and weight > 0:
-                full[b] = round(weight, 12)
-        kept = sorted(full, key=lambda b: (-full[b], b))[:LOOKS_LIKE_KEPT]
-        row = {b: weights.toarray()[a, b] for b in weights.indices[weights.indptr[a] : weights.indptr[a + 1]]}
-        assert row == pytest.approx({b: full[b] for b in sorted(kept)}, abs=1e-11)

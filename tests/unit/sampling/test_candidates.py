@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -81,10 +82,20 @@ def test_what_is_not_all_there_is_refused(tmp_path: Path) -> None:
     graph, features = small(40)
     save_candidates(tmp_path, build_candidates(graph, features, SETTINGS[0]))
     (tmp_path / "negative" / "priority.npy").unlink()
-    with pytest.raises(RunDirectoryError, match="make them again"):
+    with pytest.raises(
+        RunDirectoryError,
+        match=r"got 'No such file or directory', expected the .npy files of an edge type; write them anew",
+    ):
         load_candidates(tmp_path)
     np.save(tmp_path / "positive" / "priority.npy", np.zeros(1, dtype=np.uint8))
     with pytest.raises(RunDirectoryError, match="different lengths"):
+        load_candidates(tmp_path, ["positive"])
+    shutil.rmtree(tmp_path / "positive")
+    said = r"got the edge types negative, expected positive, negative; ask for edge_types=\('negative',\)"
+    with pytest.raises(RunDirectoryError, match=said):
+        load_candidates(tmp_path)
+    shutil.rmtree(tmp_path / "negative")
+    with pytest.raises(RunDirectoryError, match="got the edge types none, expected positive; write them anew"):
         load_candidates(tmp_path, ["positive"])
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from csrms_dist.errors import StoreError
+from graphstore.figures import Figures
 from graphstore.neo4j.load import UNIT, UNITS, AlreadyWrittenError, Loader, TooLargeError
 from graphstore.rows import Rows, content_of
 from graphstore.schema import SCHEMA
@@ -60,6 +61,7 @@ def tables(n: int) -> dict[str, Rows]:
         )
     )
     edges = {"from": keys, "to": [f"r#{i % 7}" for i in range(n)], "score": [0.5] * n, "difficulty": [0.25] * n}
+    edges |= Figures.none(n).columns(0, n, [])
     made["Instance.IN_PATTERN.Pattern"] = Rows.of(pa.table(edges).cast(SCHEMA.edges[4].arrow()))
     return made
 

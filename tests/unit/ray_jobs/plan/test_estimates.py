@@ -51,16 +51,32 @@ def test_disk_is_the_sum_of_the_arrays() -> None:
     expected = {
         "images": 1797 * (32 * 32 * 3 + 10),
         "pretrain": weights,
-        "features": vectors + rows * (10 + 4),
-        "cluster": rows * (4 + 4 + 1),
+        "features": 1797 * (4 * dimension + 10 + 4),
+        "cluster": 1797 * (4 + 4 + 1),
         "control": weights,
     }
     for stage, size in expected.items():
         assert size <= found[stage].disk_mb * MB <= 1.1 * size + 40_000
-    # Two forms of the weights, the bank, and at most `pool` candidates of each kind for every row.
-    assert (
-        2 * weights + vectors <= found["train"].disk_mb * MB <= 2 * weights + vectors + rows * (2 * 40 * 9 + 16) + 1e5
-    )
+    # The weights, the bank, and at most `pool` candidates of each kind for every row.
+    assert weights + vectors <= found["train"].disk_mb * MB <= weights + vectors + rows * (2 * 40 * 9 + 16) + 1e5
+
+
+def test_images_that_are_held_out_are_encoded_and_stored_and_count_no_pass() -> None:
+    beside = dataclasses.replace(FACTS, val=0, test=0, unlabelled=502)
+    alone = estimates(STAGES, dataclasses.replace(beside, unlabelled=0), RATES, settings_from({}), 2)
+    found = estimates(STAGES, beside, RATES, settings_from({}), 2)
+    for stage in ("images", "features", "cluster", "graph"):
+        assert found[stage].rows == alone[stage].rows + 502 == 1797
+        assert found[stage].seconds > alone[stage].seconds
+        assert found[stage].disk_mb > alone[stage].disk_mb
+        assert found[stage].passes == alone[stage].passes
+    for stage in ("pretrain", "train", "control"):
+        assert found[stage] == alone[stage]
+
+
+def test_without_labels_nothing_trains() -> None:
+    found = estimates([PRETRAIN], dataclasses.replace(FACTS, n_classes=None), RATES, settings_from({}), 2)["pretrain"]
+    assert found.passes == Passes()
 
 
 def test_a_frozen_encoder_leaves_no_bank_and_no_training_of_its_own() -> None:

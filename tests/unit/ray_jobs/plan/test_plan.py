@@ -46,11 +46,11 @@ def test_vectors_are_counted_without_reading_them(cli: Cli, tmp_path: Path) -> N
     assert not (tmp_path / "planned").exists()
 
 
-def test_vectors_without_labels_have_no_graph(cli: Cli, tmp_path: Path) -> None:
+def test_vectors_without_labels_have_a_graph(cli: Cli, tmp_path: Path) -> None:
     path = vectors(tmp_path / "v.parquet")
     said = cli("plan", CONFIG, "--set", f"features.path={path}", "--out", "planned")
     assert said.code == 0
-    assert stages(said.out) == ["features", "cluster"]
+    assert stages(said.out) == ["features", "cluster", "graph"]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_vectors_without_labels_have_no_graph(cli: Cli, tmp_path: Path) -> None:
         (
             "features.path=columns.parquet",
             3,
-            "columns.parquet: got the columns name, expected the columns id and vector",
+            "columns.parquet: got the columns name, expected a column 'id'",
         ),
         ("features.path=empty.parquet", 3, "empty.parquet: got no rows, expected at least one row"),
         ("train.epoch=3", 2, "unknown key train.epoch; the nearest valid key is train.epochs"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from csrms_dist.artefacts.fingerprints import fingerprint
 from csrms_dist.datasets.image_table import ImageTable
 from tests.end_to_end.harness import CONFIG
 from tests.unit.datasets import making
@@ -44,7 +45,8 @@ def test_unreadable_images_are_set_aside_with_their_reason(cli: Cli, tmp_path: P
     assert np.array_equal(train.pixels(np.array([2]))[0], making.pixels(3))
     noted = facts(tmp_path)
     assert (noted["train"], noted["val"], noted["test"], noted["rejected"]) == (3, 0, 2, 2)
-    assert (noted["test_only"], noted["multi_label"], noted["content_hash"]) == ([2], False, train.content_hash)
+    assert (noted["test_only"], noted["multi_label"], noted["classes"]) == ([2], False, 3)
+    assert noted["content_hash"] == fingerprint(train.content_hash, test.content_hash)
     assert noted["mean"] == train.channel_statistics()[0]
 
 
@@ -55,7 +57,10 @@ def test_changed_data_are_read_anew_and_others_are_not(cli: Cli, tmp_path: Path)
     before = facts(tmp_path)["content_hash"]
     making.both({"image": [making.png(7), making.png(8)]})
     assert cli("images", CONFIG, *PARQUET).out == "images: done, run/images\n"
-    assert facts(tmp_path)["content_hash"] != before
+    other = facts(tmp_path)["content_hash"]
+    making.both({"image": [making.png(7), making.png(8)]}, {"image": [making.png(9)], "id": ["z"], "label": [0]})
+    assert cli("images", CONFIG, *PARQUET).code == 0
+    assert len({before, other, facts(tmp_path)["content_hash"]}) == 3
 
 
 def test_images_of_a_given_size(cli: Cli, tmp_path: Path) -> None:
