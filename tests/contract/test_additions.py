@@ -15,6 +15,7 @@ from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.hierarchy.snapshot import equal
 from csrms_dist.labels import label_lists
 from graphstore.added_images import HAS_LABEL, IN_PATTERN, INSTANCE, image_rows, next_index
+from graphstore.neo4j import driver
 from graphstore.predictions import CONFUSED_WITH, KIND, PREDICTED, confused, predicted, stored_keys
 from graphstore.queries import named_queries
 from graphstore.store import Addition, GraphStore
@@ -28,6 +29,7 @@ from tests.contract.hierarchies import (
     reclustered,
     totals,
 )
+from tests.contract.neo4j_server import Connection
 
 FINGERPRINT = "0123456789abcdef" * 2
 GRAPH = hierarchy()
@@ -343,3 +345,45 @@ def test_names_of_all_kinds_come_back(store: GraphStore) -> None:
         (row,) = ask(store, "instance", run=run, instance=store.resolve_instance(name, run))
         assert (row["source_id"], row["uri"], row["class"]) == (name, HOSTILE_NAMES[k], HOSTILE_NAMES[k])
     assert equal(store.export(run), graph)
+
+
+@pytest.mark.neo4j
+def test_a_half_loaded_addition_waits_and_goes_with_its_run(
+    neo4j_server: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, left = driver.Connection.write, 0
+
+    def stops(self: driver.Connection, statements: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        real(self, statements)
+
+    neo4j_server.wipe()
+    with neo4j_server.store() as store:
+        run = store.publish(publication(GRAPH, "a"))
+        other = store.publish(publication(reclustered(GRAPH, hierarchy(1)), "b"))
+        before, start = totals(store), next_index(store, run)
+        monkeypatch.setattr(driver.Connection, "write", stops)
+        for transactions in range(1, 6):  # the node of the addition, the images, their labels, patterns, its edge
+            left = transactions
+            with pytest.raises(KeyboardInterrupt):
+                store.add(images(run, start))
+        left = 1 << 30
+        assert [info.status for info in store.additions(run)] == ["loading"]
+        assert equal(store.export(run), GRAPH)
+        with pytest.raises(StoreError, match=f"got status loading, .* add it again to finish it, or retire {run}"):
+            store.add(images(other, start))
+        key = store.add(images(run, start))  # all of it, once
+        assert [(info.key, info.status) for info in store.additions(run)] == [(key, "ready")]
+        assert n_instances(store) == 63
+        assert totals(store)[IN_PATTERN] - before[IN_PATTERN] == totals(store)[HAS_LABEL] - before[HAS_LABEL] == 3
+        left = 2
+        with pytest.raises(KeyboardInterrupt):
+            store.add(images(run, start + 3, digit="c", ids=["more-0", "more-1", "more-2"]))
+        left = 1 << 30
+        store.retire(run)
+        assert neo4j_server.run("MATCH (b:LoadBatch) WHERE b.of CONTAINS ':images:' RETURN count(b) AS n") == [{"n": 0}]
+        assert n_instances(store) == 60
+        assert store.add(images(other, start))
