@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from csrms_dist.basics.words import counted
 from csrms_dist.metrics.chance import LEVEL
 
 SAME_TRAINING = "with a frozen encoder it is the same training as the plain head, so that comparing them says nothing"
@@ -147,13 +148,12 @@ def pattern_lines(metrics: Mapping[str, Any], look_alikes: Sequence[LookAlike]) 
     lines = [
         f"Patterns: {metrics['patterns']} found by {method_of(metrics)}, "
         f"{hierarchy['dominated_patterns']} dominated by one class, {hierarchy['mixed_patterns']} mixed; "
-        f"{hierarchy['outliers']} outlying images"
+        f"{counted(hierarchy['outliers'], 'outlier')}"
     ]
     if not look_alikes:
         return [*lines, "  no two classes share a pattern"]
     lines.append("Class pairs that look most alike: how often they meet in a pattern, where 1 x is by chance")
     for pair in look_alikes:
         shared = ", ".join(f"pattern {p} ({m} of {pair.a}, {n} of {pair.b})" for p, m, n in pair.patterns)
-        images = "1 image" if pair.images == 1 else f"{pair.images:,} images"
-        lines.append(f"  {pair.a} ~ {pair.b}   {pair.lift:.2f} x, {images} of each   {shared}")
+        lines.append(f"  {pair.a} ~ {pair.b}   {pair.lift:.2f} x, {counted(pair.images, 'image')} of each   {shared}")
     return lines

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
+from csrms_dist.basics.words import counted
 from csrms_dist.evaluation.report import LookAlike, accuracy_lines, method_of, pattern_lines
 from ray_jobs.commands.query import query
 from ray_jobs.pipeline import RunResult
@@ -47,7 +48,7 @@ def closing_text(result: RunResult) -> str:
     else:
         facts = result.run.facts("cluster")
         lines.append(
-            f"Patterns: {facts['patterns']} found by {method_of(facts)}; {facts['outliers']} outliers; "
+            f"Patterns: {facts['patterns']} found by {method_of(facts)}; {counted(facts['outliers'], 'outlier')}; "
             "there are no labels, so nothing was trained"
         )
         asked = ["patterns", "members --param pattern=0", "outliers --limit 20"]

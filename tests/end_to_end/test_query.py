@@ -20,6 +20,7 @@ import pytest
 
 from csrms_dist.art.surroundings import Surroundings
 from csrms_dist.artefacts.run_directory import RunDirectory
+from csrms_dist.basics.words import counted
 from csrms_dist.errors import StoreError
 from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.support import N_AROUND, support
@@ -113,7 +114,7 @@ def test_outliers_are_as_many_as_the_account_says_and_come_first(ask: Ask, finis
     assert {row["split"] for row in rows} == {"train", "val", "test"}
     flagged = [row["outlier"] for row in rows if row["split"] == "train"]
     assert sum(flagged) == finished.json("metrics.json")["hierarchy"]["outliers"]
-    assert f"; {sum(flagged)} outlying images" in finished.said.out
+    assert f"; {counted(sum(flagged), 'outlier')}" in finished.said.out
     assert all(0 < row["distance"] <= 2 for row in rows)
 
 

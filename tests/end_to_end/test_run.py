@@ -118,11 +118,14 @@ def test_patterns_look_alikes_and_the_database_are_printed(finished: Run, metric
     out = finished.said.out
     assert f"Patterns: {metrics['patterns']} found" in out
     assert f"{metrics['hierarchy']['dominated_patterns']} dominated by one class" in out
-    pairs = re.findall(r"^  (\S+) ~ (\S+)   (\d\.\d{4})   pattern \d+ \(\d+ of \1, \d+ of \2\)", out, re.MULTILINE)
+    pairs = re.findall(
+        r"^  (\S+) ~ (\S+)   (\d+\.\d\d) x, \d+ images? of each   pattern \d+ \(\d+ of \1, \d+ of \2\)",
+        out,
+        re.MULTILINE,
+    )
     assert 1 <= len(pairs) <= 3
     assert len({frozenset(pair[:2]) for pair in pairs}) == len(pairs)
-    weights = [float(pair[2]) for pair in pairs]
-    assert weights == sorted(weights, reverse=True)
+    assert all(float(pair[2]) > 0 for pair in pairs)
     assert f"Graph database: {finished.path('store')}" in out
     assert finished.path("store").is_dir()
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from csrms_dist.basics.words import counted
 from csrms_dist.datasets.decoding import SUFFIXES
 from csrms_dist.datasets.folder_walk import is_folder, shown, visible, walk
 from csrms_dist.datasets.layouts.layout_format import ALL, Found, ImageFiles, LayoutFormat, Rows
@@ -118,7 +119,8 @@ def find(settings: DataSettings) -> Found:
         )
     if others:
         notes.append(
-            f"{settings.path}: {len(others):,} files are no images by their suffix, the first {others[0]}; left out"
+            f"{settings.path}: {counted(len(others), 'file')} without the suffix of an image left out, "
+            f"the first {others[0]}"
         )
     names = {k: shown(name) for k, name in enumerate(classes)}
     return Found(shown(Path(settings.path).resolve().name) or "images", rows, False, names, len(classes), tuple(notes))

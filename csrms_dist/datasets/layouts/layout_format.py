@@ -85,9 +85,9 @@ class ImageFiles:
             yield self.root / (self.odd.get(row) or self.names[row].as_py()[self.skip :])
 
     def uris(self, rows: I64) -> pa.StringArray:
-        """Paths, as the configuration begins them."""
+        """Absolute paths."""
         below = pc.utf8_slice_codeunits(self.names.take(pa.array(rows)), self.skip)
-        root = "" if self.root == Path() else f"{shown(os.fspath(self.root))}/"
+        root = shown(os.path.join(os.path.abspath(self.root), ""))  # noqa: PTH100, PTH118 - links stay as they are named
         return pc.binary_join_element_wise(pa.scalar(root), below, "")
 
 

@@ -218,12 +218,14 @@ class _EncodedImages:
                 first += size
 
     def uris(self, rows: I64) -> pa.StringArray:
-        """'file.parquet#row', rows of a file counted from 0."""
+        """'/path/file.parquet#row', rows of a file counted from 0."""
         parts, first = [pa.array([], pa.string())], 0
         for path in self.paths:
             size = pq.read_metadata(path).num_rows
             some = rows[(rows >= first) & (rows < first + size)] - first
-            parts.append(pc.binary_join_element_wise(pa.scalar(f"{path}#"), pa.array(some).cast(pa.string()), ""))
+            parts.append(
+                pc.binary_join_element_wise(pa.scalar(f"{path.absolute()}#"), pa.array(some).cast(pa.string()), "")
+            )
             first += size
         return pa.concat_arrays(parts)
 

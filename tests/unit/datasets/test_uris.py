@@ -46,7 +46,7 @@ def test_folders(tmp_path: Path, splits: bool) -> None:
     Path("pics", "train" if splits else "", "a", "0.png").write_bytes(b"broken")
     made = tables(tmp_path, "folders", "pics")
     assert_lead_to_the_images(made)
-    assert all(uri.startswith("pics/") for uri in made[0].uris.to_pylist())
+    assert all(uri.startswith(f"{Path.cwd()}/pics/") for uri in made[0].uris.to_pylist())
 
 
 def test_csv(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_csv(tmp_path: Path) -> None:
     making.table("path,label,split\n" + lines, "data/t.csv")
     made = tables(tmp_path, "csv", "data/t.csv")
     assert_lead_to_the_images(made)
-    assert made[1].uris.to_pylist() == [f"data/p/{n}.png" for n in (9, 10, 11)]
+    assert made[1].uris.to_pylist() == [f"{Path.cwd()}/data/p/{n}.png" for n in (9, 10, 11)]
 
 
 @pytest.mark.parametrize("column", [True, False])
@@ -72,7 +72,7 @@ def test_parquet_of_several_files(tmp_path: Path, column: bool) -> None:
                    id=[f"i{n}" for n in range(20)], split=words)  # fmt: skip
     made = tables(tmp_path, "parquet", "all.parquet")
     assert_lead_to_the_images(made)
-    assert made[1].uris.to_pylist() == [f"all.parquet#{n}" for n in range(1, 20, 4)]
+    assert made[1].uris.to_pylist() == [f"{Path.cwd()}/all.parquet#{n}" for n in range(1, 20, 4)]
 
 
 def test_images_of_a_package_have_no_address(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_folders_with_all_three_splits() -> None:
     same(rows(found.test), dict(list(expected.items())[4:]))
     assert found.test_only == (2,)
     left_out, alone = found.notes
-    assert left_out == "pets: 1 files are no images by their suffix, the first cat/notes.txt; left out"
+    assert left_out == "pets: 1 file without the suffix of an image left out, the first cat/notes.txt"
     assert alone == (
         "pets: the class 'emu' (2) has no training image (1 such classes); their 1 test labels count as wrong"
     )
