@@ -43,6 +43,7 @@ def test_a_run_moves_to_a_server(copied: Run, connection: Connection) -> None:
     assert {name: digest for name, (digest, _) in contents(copied.path("graph") / "snapshot").items()} == {
         name: digest for name, (digest, _) in snapshot.items()
     }
+    assert said("run", CONFIG, *SMALL, **there).done == ("evaluate",)  # which adds its predictions there
     assert said("run", CONFIG, *SMALL, **there).done == ()
     (run,) = json.loads(said("runs", "--format", "json", **there).out)
     assert (run["live"], run["status"]) == (True, "ready")

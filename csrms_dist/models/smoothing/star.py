@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from csrms_dist.models.smoothing.gcn import GCN
@@ -27,18 +27,13 @@ def star_adjacency(mask: Tensor) -> Tensor:
 class StarGCN(GCN):
     """The GCN on the star beside the anchor's own node. forward: nodes (B, 1 + n, D), mask (B, n) -> (B, D).
 
-    Three things keep what leaves it as large, and as different from image to image, as a layer on top can learn from.
     Nodes are scaled to norm sqrt(D): without it a fresh head on the long features of a trained encoder has a curvature
-    that the encoder's learning rate cannot take, and training may diverge. Initial weights keep the mean square (He et
-    al., 2015; torch's own shrink it 18-fold over two layers). The anchor's node is added to what the convolution finds
-    (He et al., 2016; Kipf and Welling, 2017, appendix B), for a mean of neighbours hardly varies between images.
+    that the encoder's learning rate cannot take, and training may diverge. The anchor's node is added to what the
+    convolution finds (Kipf and Welling, 2017, appendix B), for a mean of neighbours hardly varies between images, so
+    that a layer on top learns nothing in the time in which the plain head does. No gradient goes through that node: the
+    encoder has this one of the plain head already, and twice of it some trainings do not survive.
     """
-
-    def __init__(self, dimension: int) -> None:
-        super().__init__(dimension)
-        nn.init.kaiming_normal_(self.inner.weight, nonlinearity="relu")
-        nn.init.kaiming_normal_(self.outer.weight, nonlinearity="linear")
 
     def forward(self, nodes: Tensor, mask: Tensor) -> Tensor:
         scaled = normalize(nodes, dim=2) * math.sqrt(nodes.shape[2])
-        return scaled[:, 0] + self.convolve(scaled, star_adjacency(mask))
+        return scaled[:, 0].detach() + self.convolve(scaled, star_adjacency(mask))

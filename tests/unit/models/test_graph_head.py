@@ -67,10 +67,22 @@ def test_a_fresh_default_head_sees_images_differ_as_much_as_their_features_do() 
     nodes = torch.nn.functional.normalize(features, dim=1) * 8
     ratio = float(smoothed.detach().var(dim=0).sum() / nodes.var(dim=0).sum())
     assert 0.7 < ratio < 3
-    # With torch's own initial weights and nothing beside the convolution hardly any of it is left.
+    # With nothing beside the convolution hardly any of it is left.
     bare = GCN(64)
     left = bare.convolve(torch.cat([nodes[:, None], context.neighbours], dim=1), star_adjacency(context.mask))
     assert float(left.detach().var(dim=0).sum() / nodes.var(dim=0).sum()) < 0.2
+
+
+def test_the_own_node_beside_the_convolution_moves_no_encoder() -> None:
+    torch.manual_seed(0)
+    smoothing, found, mask = StarGCN(5), torch.randn(4, 7, 5), torch.rand(4, 7) < 0.7
+    features = torch.randn(4, 5, requires_grad=True)
+    nodes = torch.cat([features[:, None], found], dim=1)
+    scaled = torch.nn.functional.normalize(nodes, dim=2) * math.sqrt(5)
+    moved = torch.autograd.grad(smoothing(nodes, mask).square().sum(), features, retain_graph=True)[0]
+    apart = scaled[:, 0].detach() + smoothing.convolve(scaled, star_adjacency(mask))
+    torch.testing.assert_close(moved, torch.autograd.grad(apart.square().sum(), features)[0])
+    assert moved.abs().sum() > 0  # through the convolution
 
 
 def test_a_head_answers_each_anchor_alone() -> None:

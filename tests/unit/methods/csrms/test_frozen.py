@@ -85,7 +85,7 @@ def test_a_term_of_the_users_own_may_move_it() -> None:
 
 def test_the_graph_head_learns_several_labels_at_the_rate_that_suits_the_plain_head() -> None:
     """Features as a pretrained encoder gives them, long and with much in common, at a rate and for as many steps as
-    make the plain head learn. With torch's own initial weights and nothing beside the convolution it misses by .18."""
+    make the plain head learn. With nothing beside the convolution it misses by .18."""
     draw = np.random.default_rng(0)
     rows, dimension = 1200, 32
     kinds = draw.random((12, dimension)) + draw.normal(size=(12, dimension))
