@@ -79,11 +79,11 @@ def missed(settings: ClusterSettings, patterns: int, rows: int) -> str:
     if isinstance(asked, str) or abs(patterns - asked) <= FAR * asked:
         return ""
     sentence = (
-        f"cluster.n_patterns: asked for {asked:,}, got {patterns:,}, the nearest found for {rows:,} rows with one "
-        f"vigilance and cluster.min_size {settings.min_size}; rows that repeat allow no more"
+        f"cluster.n_patterns: asked for {asked:,}, got {patterns:,}, the nearest found for {rows:,} rows, of which "
+        f"equal ones stay together, with one vigilance and cluster.min_size {settings.min_size}"
     )
     if patterns < asked and settings.kmeans_start == "art":
-        sentence += ", but cluster.algorithm kmeans with cluster.kmeans_start random cuts groups that lie apart"
+        sentence += "; cluster.algorithm kmeans with cluster.kmeans_start random cuts groups that lie apart"
     return sentence
 
 
