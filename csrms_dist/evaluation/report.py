@@ -152,7 +152,10 @@ def pattern_lines(metrics: Mapping[str, Any], look_alikes: Sequence[LookAlike]) 
     ]
     if not look_alikes:
         return [*lines, "  no two classes share a pattern"]
-    lines.append("Class pairs that look most alike: how often they meet in a pattern, where 1 x is by chance")
+    if any(pair.lift > 1 for pair in look_alikes):
+        lines.append("Class pairs that look most alike: how often they meet in a pattern, where 1 x is by chance")
+    else:
+        lines.append("No classes meet in patterns more often than by chance, which is 1 x; those that come nearest")
     for pair in look_alikes:
         shared = ", ".join(f"pattern {p} ({m} of {pair.a}, {n} of {pair.b})" for p, m, n in pair.patterns)
         lines.append(f"  {pair.a} ~ {pair.b}   {pair.lift:.2f} x, {counted(pair.images, 'image')} of each   {shared}")
