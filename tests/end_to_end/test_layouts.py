@@ -147,8 +147,9 @@ def test_every_image_of_the_graph_says_where_it_lies(frozen: Run) -> None:
     rows = query(RunDirectory(frozen.directory), cypher=cypher).to_pylist()
     for row in rows[:5] + rows[-5:]:
         file, _, number = row["uri"].rpartition("#")
-        assert pq.read_table(frozen.folder / file)["id"][int(number)].as_py() == row["id"]
-    assert {row["uri"].partition("#")[0] for row in rows} == {"images/train.parquet", "images/test.parquet"}
+        assert pq.read_table(file)["id"][int(number)].as_py() == row["id"]
+    files = {Path(row["uri"].partition("#")[0]) for row in rows}
+    assert files == {frozen.folder / "images" / f"{side}.parquet" for side in ("train", "test")}
 
 
 def test_a_class_that_only_the_test_set_has_counts_as_wrong(frozen: Run) -> None:
