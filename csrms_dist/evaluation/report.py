@@ -138,7 +138,7 @@ def method_of(found: Mapping[str, Any]) -> str:
         return how
     why, fewest = "", found.get("looked_for", 0)
     if fewest:
-        why = ", as the data has no grain of its own" + (f" of {fewest} patterns or more" if fewest > 1 else "")
+        why = ", as the data has no grain of " + (f"{fewest} patterns or more" if fewest > 1 else "its own")
     return f"{how} (searched for about {found['sought']} patterns{why})"
 
 

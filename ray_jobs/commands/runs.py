@@ -13,7 +13,8 @@ from graphstore.store import AdditionInfo, GraphStore
 
 
 def listing(store: GraphStore) -> pa.Table:
-    """One row a run: key, whether it is live, status, created (UTC), counts, vigilance, additions.
+    """One row a run: key, whether it is live, status, created (UTC), counts (training images, patterns,
+    classes), vigilance, additions.
 
     additions: `kind:fingerprint` of each, oldest first, which stands behind the run's key in its own; what is not ready
     with its status.
@@ -25,7 +26,7 @@ def listing(store: GraphStore) -> pa.Table:
             "live": [info.live for info in infos],
             "status": [info.status for info in infos],
             "created": pa.array([info.created_ms for info in infos], pa.timestamp("ms", "UTC")).cast(pa.string()),
-            "instances": pa.array([info.n_instances for info in infos], pa.int64()),
+            "training": pa.array([info.n_instances for info in infos], pa.int64()),
             "patterns": pa.array([info.n_patterns for info in infos], pa.int64()),
             "classes": pa.array([info.n_classes for info in infos], pa.int64()),
             "vigilance": pa.array([info.vigilance for info in infos], pa.float64()),

@@ -229,8 +229,7 @@ def test_another_method_has_its_name_its_heads_and_no_leak_check() -> None:
         ),
         (
             {"vigilance": 0.5, "sought": 100, "looked_for": 9},
-            "ART at vigilance 0.500 "
-            "(searched for about 100 patterns, as the data has no grain of its own of 9 patterns or more)",
+            "ART at vigilance 0.500 (searched for about 100 patterns, as the data has no grain of 9 patterns or more)",
         ),
         (
             {"vigilance": 0.68, "grain": [20, 0.4326, 0.9174], "sought": 0, "looked_for": 1},
