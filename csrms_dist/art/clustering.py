@@ -40,6 +40,7 @@ class Clustering:
     zero_rows: rows without a direction; spherical ART learns nothing from them and puts them in pattern 0.
     choice: alpha of Fuzzy ART.
     moved: whether prototypes were moved to the mean of their rows.
+    cut: whether k-means made the number of patterns, which no vigilance gave.
     """
 
     algorithm: str
@@ -54,6 +55,7 @@ class Clustering:
     choice: float
     moved: bool = False
     grain: Grain | None = None
+    cut: bool = False
 
     @property
     def learner(self) -> Learner:
@@ -127,6 +129,7 @@ class Clustering:
             "zero_rows": self.zero_rows,
             "choice": self.choice,
             "moved": self.moved,
+            "cut": self.cut,
             "n_patterns": self.n_patterns,
         }
         text = json.dumps(facts, sort_keys=True, indent=1) + "\n"
@@ -153,5 +156,6 @@ class Clustering:
             zero_rows=facts["zero_rows"],
             choice=facts["choice"],
             moved=facts["moved"],
+            cut=facts.get("cut", False),
             **arrays,
         )

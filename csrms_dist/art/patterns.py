@@ -85,7 +85,8 @@ def cluster(
         scaling=found.transform,
         zero_rows=found.zero_rows,
         choice=settings.choice,
-        moved=plan.moves,
+        moved=found.moved,
+        cut=found.cut,
     )
 
 
@@ -104,5 +105,6 @@ def two_level(settings: ClusterSettings, n_rows: int, n_classes: int | None) -> 
         learn_rows=settings.learn_rows,
         recentre=recentre,
         min_size=1 if learner.covers and not recentre else settings.min_size,
+        asked=not isinstance(settings.n_patterns, str),
         grain=max(1, round(OF_THE_CLASSES * (n_classes or 0))) if free else 0,
     )

@@ -44,7 +44,6 @@ from csrms_dist.basics.hashing import Texts
 from csrms_dist.errors import ConfigError, DataError
 
 Single = SphericalART | FuzzyART | AdaptiveVigilanceART | SphericalKMeans
-MISSED = 0.1  # share by which the number of patterns may differ from the one asked for without a word
 
 
 class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
@@ -139,11 +138,11 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.prototypes_ = found.prototypes
         self.sizes_ = np.bincount(self.labels_, minlength=len(found.prototypes)).astype(np.int64)
         self.vigilance_, self.tried_ = found.vigilance, found.tried
-        self._moved = plan.moves
-        if plan.vigilance is None and abs(len(self.sizes_) - plan.n_patterns) > MISSED * plan.n_patterns:
+        self._moved = found.moved
+        if plan.vigilance is None and plan.misses(len(self.sizes_)):
             warn(
                 f"{len(self.sizes_)} patterns were found, not {plan.n_patterns}: the nearest number that these rows, "
-                f"learn_rows={plan.learn_rows} and min_size={plan.min_size} allow",
+                f"of which equal ones stay together, learn_rows={plan.learn_rows} and min_size={plan.min_size} allow",
                 stacklevel=3,
             )
         if plan.vigilance is not None and isinstance(plan.learner, SphericalLearner):
@@ -214,7 +213,7 @@ class ShardedART(ClusterMixin, BaseEstimator):  # type: ignore[misc]
                 remedy="set recentre above 0, which gives that up",
             )  # fmt: skip
         shards, learn_rows = int(parameter(self, "n_shards", field="shards")), int(parameter(self, "learn_rows"))
-        return TwoLevel(learner, vigilance, n_patterns or 1, kmeans, shards, learn_rows, recentre, min_size)
+        return TwoLevel(learner, vigilance, n_patterns or 1, kmeans, shards, learn_rows, recentre, min_size, asked=True)
 
     def _work_folder(self) -> Path:
         if self.folder is None:

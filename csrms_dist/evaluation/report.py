@@ -127,7 +127,8 @@ def method_of(found: Mapping[str, Any]) -> str:
     """How patterns were found, of the facts of the stage cluster: the vigilance, and where it comes from.
 
     k-means, which has no vigilance, notes -1, below every cosine. grain: [patterns, lowest, highest vigilance].
-    sought: patterns that a vigilance was searched for. looked_for: the fewest patterns of a grain that was looked for.
+    sought: patterns that a vigilance was searched for. cut: k-means made their number, as no vigilance did.
+    looked_for: the fewest patterns of a grain that was looked for.
     """
     vigilance, grain = found["vigilance"], found.get("grain")
     how = f"ART at vigilance {vigilance:.3f}" if vigilance >= 0 else "k-means"
@@ -136,6 +137,8 @@ def method_of(found: Mapping[str, Any]) -> str:
         return f"{how} (the data's own grain: {patterns} patterns from vigilance {low:.2f} to {high:.2f})"
     if not found.get("sought"):
         return how
+    if found.get("cut"):
+        return f"{how}, cut by k-means, as no vigilance gives about {found['sought']} patterns"
     why, fewest = "", found.get("looked_for", 0)
     if fewest:
         why = ", as the data has no grain of " + (f"{fewest} patterns or more" if fewest > 1 else "its own")

@@ -9,7 +9,7 @@ from csrms_dist.art.calibration import calibrate
 from csrms_dist.art.outliers import find_outliers
 from csrms_dist.art.patterns import two_level
 from csrms_dist.art.settings import ClusterSettings
-from csrms_dist.art.two_level.plan import PHASES, TwoLevel
+from csrms_dist.art.two_level.plan import MISSED, PHASES, TwoLevel
 from csrms_dist.artefacts.names import HELD_OUT
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.evaluation.report import method_of
@@ -17,9 +17,6 @@ from ray_jobs.on_ray.actors import executor_of
 from ray_jobs.settings import FEW_ROWS, hands
 from ray_jobs.stages.context import StageContext
 from ray_jobs.stop_points import passed
-
-FAR = 0.1
-"""A number of patterns this far from the one asked for, as a share of it, is said."""
 
 
 def execute(context: StageContext) -> None:
@@ -76,15 +73,12 @@ def execute(context: StageContext) -> None:
 def missed(settings: ClusterSettings, patterns: int, rows: int) -> str:
     """A sentence where the number of patterns found is far from the one asked for; else empty."""
     asked = settings.n_patterns
-    if isinstance(asked, str) or abs(patterns - asked) <= FAR * asked:
+    if isinstance(asked, str) or abs(patterns - asked) <= MISSED * asked:
         return ""
-    sentence = (
+    return (
         f"cluster.n_patterns: asked for {asked:,}, got {patterns:,}, the nearest found for {rows:,} rows, of which "
-        f"equal ones stay together, with one vigilance and cluster.min_size {settings.min_size}"
+        f"equal ones stay together and patterns of fewer than cluster.min_size {settings.min_size} are dissolved"
     )
-    if patterns < asked and settings.kmeans_start == "art":
-        sentence += "; cluster.algorithm kmeans with cluster.kmeans_start random cuts groups that lie apart"
-    return sentence
 
 
 def _found(clustering: Clustering, plan: TwoLevel) -> dict[str, object]:
@@ -96,4 +90,5 @@ def _found(clustering: Clustering, plan: TwoLevel) -> dict[str, object]:
         "grain": [grain.patterns, grain.low, grain.high] if grain else None,
         "sought": plan.n_patterns if plan.vigilance is None and not grain else 0,
         "looked_for": plan.grain,
+        "cut": clustering.cut,
     }

@@ -20,11 +20,11 @@ from csrms_dist.art.two_level.grain import LEVELS, Grain, Partition, fewest, fin
 from csrms_dist.art.two_level.plan import EVERY_ROW, Found, S
 from csrms_dist.art.two_level.prepare import Fit, Prepared, prepare
 from csrms_dist.art.two_level.prototypes import numbering
-from csrms_dist.art.two_level.settle import Part, Settling
+from csrms_dist.art.two_level.settle import Part, Settled, Settling
 from csrms_dist.art.two_level.steps import Arrays
 from csrms_dist.art.two_level.vigilance import MAX_STEPS, bisect
 from csrms_dist.art.two_level.work import Work
-from csrms_dist.basics.arrays import I64, Matrix
+from csrms_dist.basics.arrays import I64
 
 Tried = tuple[tuple[float, int], ...]
 
@@ -55,11 +55,11 @@ def find_patterns(work: Work, rows: Path, fit: Fit[S]) -> Found[S]:
     if work.plan.learner.covers and every.n > few.part.n:  # rows that were not learnt add boxes, and none may go
         counted = Settling(work, replace(every, output=work.folder / "counted"), learnt, spans)
     search = _vigilance(work, few, counted, bool(taken.any()))
-    p, sizes, _ = many.settle(search.rho, few, bounded=search.sought)
+    settled = many.settle(search.rho, few, bounded=search.sought)
     with work.report.phase("finish"):
         if work.plan.kmeans:
             search = search._replace(rho=EVERY_ROW)
-        found = _numbered(every, p, sizes, search, prepared)
+        found = _numbered(every, settled, search, prepared)
     work.steps.remove()
     return found
 
@@ -117,8 +117,9 @@ def _grain(work: Work, few: Settling) -> Grain | None:
     return Grain(kept[0], int(kept[1]), *kept[2:]) if kept else None
 
 
-def _numbered(part: Part, p: Matrix, sizes: I64, search: Search, prepared: Prepared[S]) -> Found[S]:
+def _numbered(part: Part, settled: Settled, search: Search, prepared: Prepared[S]) -> Found[S]:
     """The result, with patterns numbered and those without rows left out."""
+    p, sizes = settled.prototypes, settled.sizes
     if not len(p):  # no row has a direction
         p, sizes = np.zeros((1, p.shape[1]), p.dtype), np.zeros(1, np.int64)
     order, number = numbering(p, sizes)
@@ -138,4 +139,6 @@ def _numbered(part: Part, p: Matrix, sizes: I64, search: Search, prepared: Prepa
         search.grain,
         prepared.transform,
         prepared.zero_rows,
+        settled.moved,
+        settled.cut,
     )

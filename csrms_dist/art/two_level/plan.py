@@ -15,6 +15,7 @@ from csrms_dist.basics.arrays import F32, I32, Bools, Matrix
 S = TypeVar("S", bound=Transform)
 
 PHASES = ("prepare", "vigilance", "learn", "merge", "assign", "recentre", "finish")
+MISSED = 0.1  # share by which the number of patterns may differ from the one asked for
 EVERY_ROW = -1.0  # the vigilance of k-means: no cosine is below it
 
 
@@ -25,6 +26,8 @@ class TwoLevel:
     learner: the algorithm.
     vigilance: rho; None has it searched for so that there are about n_patterns.
     n_patterns: how many patterns to aim at; how many directions, where k-means makes them.
+    asked: n_patterns was asked for: where no vigilance gives about as many, k-means makes them, unless boxes cover
+        their rows.
     grain: where the vigilance is searched for, the fewest patterns of a grain of the rows that goes before n_patterns;
         0 looks for none.
     kmeans: '' for ART; 'art' or 'random' for n_patterns directions by k-means over the learnt rows, from ART's
@@ -44,6 +47,11 @@ class TwoLevel:
     recentre: int = 0
     min_size: int = 1
     grain: int = 0
+    asked: bool = False
+
+    def misses(self, patterns: int) -> bool:
+        """Whether so many patterns are too far from n_patterns."""
+        return abs(patterns - self.n_patterns) > MISSED * self.n_patterns
 
     @property
     def moves(self) -> bool:
@@ -63,6 +71,8 @@ class Found(NamedTuple, Generic[S]):
     grain: what it is the middle of, None where the rows have no grain or it was not looked for.
     transform: what the rows went through.
     zero_rows: how many of them have no direction.
+    moved: whether prototypes moved to the mean of their rows.
+    cut: whether k-means made their number, which no vigilance gave.
     """
 
     prototypes: Matrix
@@ -74,6 +84,8 @@ class Found(NamedTuple, Generic[S]):
     grain: Grain | None
     transform: S
     zero_rows: int
+    moved: bool
+    cut: bool
 
     @property
     def labels(self) -> I32:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,6 +31,24 @@ def first_distinct(rows: Matrix, n: int) -> Matrix:
     some = np.asarray(rows)[np.asarray(rows).any(axis=1)]
     _, first = np.unique(some, axis=0, return_index=True)
     return canonical(some[np.sort(first)[:n]])
+
+
+def shared_out(n: int, sizes: I64) -> I64:
+    """n pieces for patterns of these sizes (J,), at least one each, so that the smallest pieces are as large as can be.
+
+    One after the other goes to the pattern with the most rows a piece after it (D'Hondt); J <= n.
+
+    >>> shared_out(6, np.array([50, 20, 1]))
+    array([4, 1, 1])
+    """
+    pieces = np.ones(len(sizes), np.int64)
+    largest = [(-size / 2, j) for j, size in enumerate(sizes.tolist())]
+    heapq.heapify(largest)
+    for _ in range(n - len(sizes)):
+        j = largest[0][1]
+        pieces[j] += 1
+        heapq.heapreplace(largest, (-int(sizes[j]) / (int(pieces[j]) + 1), j))
+    return pieces
 
 
 def surviving(sizes: I64, min_size: int) -> Bools:

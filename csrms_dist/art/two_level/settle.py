@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from csrms_dist.art.scaling import BLOCK, blas
 from csrms_dist.art.two_level import tasks
 from csrms_dist.art.two_level.plan import EVERY_ROW
-from csrms_dist.art.two_level.prototypes import MOST_TURNS, canonical, first_distinct, surviving
+from csrms_dist.art.two_level.prototypes import MOST_TURNS, canonical, first_distinct, shared_out, surviving
 from csrms_dist.art.two_level.report import Report
 from csrms_dist.art.two_level.steps import Arrays, Checkpoint
 from csrms_dist.art.two_level.work import Work, ranges
@@ -20,6 +20,7 @@ from csrms_dist.basics.arrays import I64, Matrix
 
 T = TypeVar("T")
 
+MOST_CUTS = 3  # times that k-means is run for a number of patterns: min_size may dissolve some of each time's
 FLAT_MERGE = 100_000  # categories that are merged at once; above it neighbouring shards are merged first
 
 
@@ -35,6 +36,24 @@ class Part:
     def files(self) -> dict[str, Matrix]:
         """The assignment's files, memory-mapped."""
         return {name: np.load(self.output / f"{name}.npy", mmap_mode="r") for name in tasks.OUTPUTS}
+
+
+class Settled(NamedTuple):
+    """Prototypes (J, width) in canonical order, their sizes (J,), how many there were before small ones were dissolved.
+
+    moved: whether they moved to the mean of their rows. cut: whether k-means made their number.
+    """
+
+    prototypes: Matrix
+    sizes: I64
+    before: int
+    moved: bool
+    cut: bool = False
+
+    @property
+    def patterns(self) -> int:
+        """Prototypes that have rows."""
+        return int((self.sizes > 0).sum())
 
 
 class Settling:
@@ -64,15 +83,14 @@ class Settling:
 
     def count(self, rho: float) -> tuple[int, bool]:
         """Patterns at rho; too high where the mean size is under twice the smallest allowed."""
-        _, sizes, found = self.settle(rho)
-        return int((sizes > 0).sum()), bool(sizes.sum() < 2 * self.plan.min_size * found)
+        found = self.settle(rho)
+        return found.patterns, bool(found.sizes.sum() < 2 * self.plan.min_size * found.before)
 
-    def settle(self, rho: float, few: Settling | None = None, *, bounded: bool = False) -> tuple[Matrix, I64, int]:
-        """(prototypes (J, width) in canonical order, their sizes (J,), prototypes before small ones were dissolved).
+    def settle(self, rho: float, few: Settling | None = None, *, bounded: bool = False) -> Settled:
+        """The patterns at rho; the files of the part hold the assignment.
 
         few: the learnt rows, on which k-means is run; None where these are the rows to settle. bounded: rho was sought
-        for n_patterns on them, which rows that were not learnt may not exceed. The files of the part hold the
-        assignment.
+        for n_patterns on them, which rows that were not learnt may not exceed.
         """
         plan, report, passes = self.plan, self.report, len(ranges(self.part.n))
         if few is not None and plan.kmeans == "random":
@@ -96,18 +114,59 @@ class Settling:
             start, rho, moved, learnt = p, EVERY_ROW, True, few
             p = self._step("converged", lambda: learnt.converged(start))
         with report.phase("recentre", (plan.recentre + 1) * passes):
-            for turn in range(plan.recentre):
+            settled = self._recentred(p, rho, moved, "recentred")
+            if few is not None and bounded and plan.asked and not plan.learner.covers:
+                for turn in range(MOST_CUTS):
+                    if not plan.misses(settled.patterns):
+                        break
+                    cut = self._cut(settled, rho, few, f"cut {turn}")
+                    if abs(cut.patterns - plan.n_patterns) >= abs(settled.patterns - plan.n_patterns):
+                        self._assign(settled.prototypes, rho, moved=settled.moved)
+                        break
+                    settled = cut
+        return settled
 
-                def centred(p: Matrix = p, moved: bool = moved) -> Matrix:
-                    return self._centred(p, rho, moved)
+    def _recentred(self, p: Matrix, rho: float, moved: bool, step: str) -> Settled:
+        """Prototypes after `recentre` moves, those of too few rows dissolved."""
+        for turn in range(self.plan.recentre):
 
-                p, moved = self._step(f"recentred {turn}", centred), True
-            counted = self._assign(p, rho, moved=moved)
-            found, kept = len(p), surviving(counted.sizes, plan.min_size)
-            if (counted.sizes[~kept] > 0).any():
-                p = p[kept]
-                counted = self._assign(p, rho, moved=True)
-        return p, counted.sizes, found
+            def centred(p: Matrix = p, moved: bool = moved) -> Matrix:
+                return self._centred(p, rho, moved)
+
+            p, moved = self._step(f"{step} {turn}", centred), True
+        counted = self._assign(p, rho, moved=moved)
+        before, kept = len(p), surviving(counted.sizes, self.plan.min_size)
+        if (counted.sizes[~kept] > 0).any():
+            p = p[kept]
+            counted = self._assign(p, rho, moved=True)
+        return Settled(p, counted.sizes, before, moved)
+
+    def _cut(self, settled: Settled, rho: float, few: Settling, step: str) -> Settled:
+        """The patterns that k-means makes of the learnt rows."""
+
+        def made() -> Matrix:
+            return few.converged(self._pieces(settled, few))
+
+        return self._recentred(self._step(step, made), rho, True, f"recentred after {step}")._replace(cut=True)
+
+    def _pieces(self, settled: Settled, few: Settling) -> Matrix:
+        """Prototypes from which k-means makes n_patterns: the largest, or, of fewer, the larger ones cut.
+
+        Between groups that lie apart and single rows no vigilance gives another number of patterns. A pattern that is
+        cut starts as some of its rows, the first in hash order: beside its mean they would take nothing.
+        """
+        p, sizes = settled.prototypes, settled.sizes
+        if len(p) >= self.plan.n_patterns:
+            return p[np.sort(np.argsort(-sizes, kind="stable")[: self.plan.n_patterns])]
+        n = max(len(p), min(self.plan.n_patterns, few.part.n // self.plan.min_size))
+        few._assign(p, EVERY_ROW, moved=True)
+        winner = few.part.files()["winner"]
+        members = np.bincount(winner[winner >= 0], minlength=len(p))
+        pieces = shared_out(n, members)
+        order = few.part.in_order(np.flatnonzero(pieces[winner] > 1))
+        rows = np.load(few.learnt, mmap_mode="r")
+        cut = [first_distinct(rows[order[winner[order] == j]], int(pieces[j])) for j in np.flatnonzero(pieces > 1)]
+        return canonical(np.concatenate([p[pieces == 1], *cut]))
 
     def converged(self, p: Matrix) -> Matrix:
         """k-means from p until nothing moves (Lloyd), at most MOST_TURNS times."""

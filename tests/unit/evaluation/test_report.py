@@ -235,6 +235,10 @@ def test_another_method_has_its_name_its_heads_and_no_leak_check() -> None:
             {"vigilance": 0.68, "grain": [20, 0.4326, 0.9174], "sought": 0, "looked_for": 1},
             "ART at vigilance 0.680 (the data's own grain: 20 patterns from vigilance 0.43 to 0.92)",
         ),
+        (
+            {"vigilance": 0.5, "sought": 100, "cut": True},
+            "ART at vigilance 0.500, cut by k-means, as no vigilance gives about 100 patterns",
+        ),
         ({"vigilance": -1.0, "sought": 0}, "k-means"),
         (
             {"vigilance": -1.0, "grain": [20, 0.4326, 0.9174]},

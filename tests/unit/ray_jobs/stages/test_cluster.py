@@ -6,8 +6,6 @@ import pytest
 
 from csrms_dist.art.settings import ClusterSettings
 from ray_jobs.stages.cluster import missed
-from tests.unit.art.runs import run
-from tests.unit.art.two_level.test_grain import planted
 
 
 @pytest.mark.parametrize(
@@ -20,12 +18,4 @@ def test_a_number_missed_by_more_than_a_tenth_is_said(asked: int | str, patterns
     if said:
         assert sentence.startswith(f"cluster.n_patterns: asked for 100, got {patterns}, ")
         assert "2,000 rows" in sentence
-        assert ("kmeans_start random" in sentence) is (patterns < 100)
-
-
-def test_the_way_out_that_is_named_is_one() -> None:
-    x, _ = planted(10, 16, 0.2, 600)
-    asked = ClusterSettings(n_patterns=60)
-    assert missed(asked, run(x, settings=asked).n_patterns, len(x))
-    other = ClusterSettings(n_patterns=60, algorithm="kmeans", kmeans_start="random")
-    assert not missed(other, run(x, settings=other).n_patterns, len(x))
+        assert "cluster.min_size 3 are dissolved" in sentence
