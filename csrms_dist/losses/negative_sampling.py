@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from csrms_dist.losses.distance import euclidean
-from csrms_dist.losses.term import ALONE, Reducer, ScaledTerm, View
+from csrms_dist.losses.term import ALONE, Reducer, ScaledTerm, View, weighted
 from csrms_dist.sampling.subgraph import NEGATIVE
 
 
@@ -15,8 +15,8 @@ class NegativeSampling(ScaledTerm):
 
     `printed=True` is eq. 14 as printed, -log(mu theta / (sum_q d_q + theta)) with mu and theta 1: it *attracts*, since
     it grows with the distance; it exists to be compared.
-    Called with features (B, D), negatives (B, m, D) detached and mask (B, m); returns the mean over the batch, a
-    differentiable zero when there are no negatives.
+    Called with features (B, D), negatives (B, m, D), mask (B, m) and, perhaps, weights (B,) of the anchors; returns the
+    mean over the batch, a differentiable zero when there are no negatives.
     """
 
     edge_types = (NEGATIVE,)
@@ -25,16 +25,24 @@ class NegativeSampling(ScaledTerm):
         super().__init__()
         self.printed, self.mu, self.theta = printed, mu, theta
 
-    def __call__(self, features: Tensor, negatives: Tensor, mask: Tensor, reducer: Reducer = ALONE) -> Tensor:
+    def __call__(
+        self,
+        features: Tensor,
+        negatives: Tensor,
+        mask: Tensor,
+        reducer: Reducer = ALONE,
+        weights: Tensor | None = None,
+    ) -> Tensor:
         distance = euclidean(features[:, None], negatives)
         size = reducer.size(len(features))
         if self.printed:
             total = (distance * mask).sum(dim=1)
             value = torch.log((total + self.theta) / self.theta) * mask.any(dim=1)
-            return self.mu * value.sum() / size
+            return self.mu * weighted(value, weights).sum() / size
         sums = reducer.total(torch.stack([(distance.detach() * mask).sum(), mask.sum().to(distance.dtype)]))
         repelled = mask / (1 + distance / self.scale.update(sums[0], sums[1]))
-        return self.mu * (repelled.sum(dim=1) / mask.sum(dim=1).clamp(min=1)).sum() / size
+        value = repelled.sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+        return self.mu * weighted(value, weights).sum() / size
 
     def of(self, view: View) -> Tensor:
-        return self(view.unit, *view.neighbours(NEGATIVE), view.reducer)
+        return self(view.unit, *view.neighbours(NEGATIVE), view.reducer, view.weights)

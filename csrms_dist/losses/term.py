@@ -46,12 +46,18 @@ class Reducer:
 ALONE = Reducer()
 
 
+def weighted(values: Tensor, weights: Tensor | None) -> Tensor:
+    """(b,) values of the anchors, each times its weight (b,) where there are weights."""
+    return values if weights is None else values * weights
+
+
 @dataclass(frozen=True)
 class View:
     """A batch as its loss terms see it.
 
     features: (b, D) of the encoder. logits: (b, K) by head. smoothed: (b, D), of the graph head. membership: (b, K)
-    float, 0 and 1. draw: an edge type -> features (b, n, D), detached, and mask (b, n) of its neighbours.
+    float, 0 and 1. draw: an edge type -> features (b, n, D) and mask (b, n) of its neighbours; detached where they come
+    from the bank. weights: (b,) of the anchors in the relation terms, mean 1 over the global batch; None: all weigh 1.
     """
 
     features: Tensor
@@ -60,6 +66,7 @@ class View:
     membership: Tensor
     draw: Callable[[str], tuple[Tensor, Tensor]]
     reducer: Reducer = field(default=ALONE)
+    weights: Tensor | None = None
 
     @cached_property
     def unit(self) -> Tensor:

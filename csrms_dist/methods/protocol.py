@@ -6,7 +6,7 @@ Nothing heavy is imported here, so that a command can list stages without loadin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from csrms_dist.basics.lookup import Kind
@@ -162,10 +162,13 @@ class BatchOutcome:
     """terms: this worker's share of each loss term (they add up over workers).
 
     hits: by head, the images whose most probable class is theirs (with several labels: one of theirs, so precision@1).
+    observed: what training is meant to change, by name: a detached sum over this worker's part and its number, of which
+        an epoch reports the mean over all workers; every worker gives the same names.
     """
 
     terms: Mapping[str, Tensor]
     hits: Mapping[str, int]
+    observed: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
 class Method(Protocol):

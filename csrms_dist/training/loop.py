@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from csrms_dist.basics.arrays import I64
 from csrms_dist.basics.collective import Collective
@@ -97,6 +98,7 @@ def fit(
         # Dropout in an encoder of the user's draws from torch's stream: it begins anew with every epoch.
         torch.manual_seed(int(mix(_STREAM, seed, epoch, collective.rank)[0] >> np.uint64(1)))
         totals: dict[str, float] = {}
+        observed: dict[str, Tensor] = {}
         images = 0
         order = global_batches(n_rows, settings.batch_size, n_images, seed, epoch)
         for number, batch in enumerate(_batches(method, data, order, epoch, collective, sampler, placement)):
@@ -112,8 +114,11 @@ def fit(
                 totals[name] = totals.get(name, 0.0) + value * size
             for name, count in outcome.hits.items():
                 totals[f"{name}_accuracy"] = totals.get(f"{name}_accuracy", 0.0) + count
+            for name, (total, number_of) in outcome.observed.items():
+                pair = torch.stack([total, number_of]).to(torch.float64)
+                observed[name] = observed[name] + pair if name in observed else pair
         method.end_epoch(collective)
-        history.append(_report(totals, images, epoch, collective))
+        history.append(_report(totals, images, epoch, collective) | _means(observed, collective))
         refuse_divergence(history[-1]["loss"], epoch + 1)
         refuse_lost_weights(method.module.parameters(), epoch + 1)
         if on_epoch is not None:
@@ -168,6 +173,15 @@ def _batch(
         global_rows=rows,
         subgraph=sampler.sample(local, epoch) if sampler is not None and method.edge_types else None,
     )
+
+
+def _means(observed: dict[str, Tensor], collective: Collective) -> EpochReport:
+    """Sums and numbers (2,) of what was observed -> means over all workers; what nobody saw is left out."""
+    if not observed:
+        return {}
+    names = sorted(observed)
+    summed = collective.all_sum(torch.stack([observed[name].cpu() for name in names])).tolist()
+    return {name: total / number for name, (total, number) in zip(names, summed, strict=True) if number > 0}
 
 
 def _report(totals: dict[str, float], images: int, epoch: int, collective: Collective) -> EpochReport:
