@@ -140,6 +140,7 @@ def assemble(
         seed=recipe.seed,
         label_smoothing=recipe.optimiser(role).label_smoothing,
         labels_per_image=data.membership.nnz / len(data) if several else None,
+        difficulty_threshold=recipe.difficulty_threshold,
         frozen=recipe.encoder.frozen and role != PRETRAIN,
         rank=collective.rank,
         work=work,

@@ -25,6 +25,7 @@ class Recipe:
     method: MethodSettings = field(default_factory=lambda: settings_class()())
     train: TrainSettings = field(default_factory=TrainSettings)
     control: str = "plain"
+    difficulty_threshold: float = 0.9
 
     def optimiser(self, role: str) -> OptimiserSettings:
         """The settings of a role's training."""
