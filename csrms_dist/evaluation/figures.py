@@ -124,6 +124,8 @@ def figures(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any]:
     }
     if leak is not None:
         metrics["leak_check"] = leak
+    if made_anew := run.facts(TRAIN).get("refreshed"):
+        metrics["refreshed"] = made_anew
     if scores.more:
         metrics["more"] = {split: scores.more_of(answers[TRAIN, split], labels[split]) for split in (TEST, VAL)}
     plain = answers[TRAIN, TEST].plain

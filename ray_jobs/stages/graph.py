@@ -129,6 +129,7 @@ def publish_refreshed(context: StageContext, folder: Path) -> list[dict[str, Any
                     vigilance=facts["vigilance"],
                     features_uri="",
                     prototypes_uri=f"{run.uri}/{TRAIN}/{REFRESHED}/{path.name}/{CLUSTER}/prototypes.npy",
+                    created_ms=int(time.time() * 1000),
                     held_out=None,
                     figures=None,
                 )
