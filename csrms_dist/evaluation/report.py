@@ -63,6 +63,7 @@ def accuracy_lines(metrics: Mapping[str, Any]) -> list[str]:
         if head != "plain":
             name = "mean of the two" if head == "mean" and len(test) == 3 else f"{head} head"
             lines.append(f"  {f'method, {name}':<26}{_score(figures)}")
+    lines += _further_lines(metrics)
     lines += [
         f"  constant                  the {head} head answers the same for every image: it has learnt nothing"
         for head in metrics["constant_heads"]
@@ -79,6 +80,20 @@ def accuracy_lines(metrics: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {f'{head} minus plain head':<26}{difference_line(difference)}")
     if "leak_check" in metrics:
         lines.append(f"  leak check                {leak_line(metrics['leak_check'], what)}")
+    return lines
+
+
+def _further_lines(metrics: Mapping[str, Any]) -> list[str]:
+    """Top-5 accuracy where there are more classes than five, and the worst classes, of control and plain head."""
+    found, lines = metrics["more"]["test"], []
+    name = f"{metrics.get('control', {}).get('name', 'plain')} control"
+    named = {name: found["control"]} if "control" in found else {}
+    named |= {"plain head": found["plain"]}
+    worst = "worst class" if metrics["dataset"]["classes"] <= 10 else "worst tenth of classes"
+    for what, metric, of in (("top 5", "top_5", ""), (worst, "worst_classes", ""), (worst, "worst_classes_mAP", "mAP ")):
+        if found["plain"].get(metric) is not None:
+            figures = ", ".join(f"{whose} {of}{percent(values[metric])}" for whose, values in named.items())
+            lines.append(f"  {what:<26}{figures}")
     return lines
 
 
