@@ -11,7 +11,7 @@ import numpy as np
 from csrms_dist.basics.arrays import F32, I64
 from csrms_dist.evaluation.by_pattern import by_pattern, patterns_of_test
 from csrms_dist.evaluation.classifier import Classifier, Predictions
-from csrms_dist.evaluation.leak_check import GRAPH, blank_answers, judged
+from csrms_dist.evaluation.leak_check import GRAPH, blank_answers, judged, leak_figures
 from csrms_dist.evaluation.scores import Scores, cannot_answer
 from csrms_dist.evaluation.settings import EvaluateSettings
 from csrms_dist.hierarchy.difficulty import LEVEL_NAMES, difficulty_levels
@@ -65,15 +65,8 @@ def leak_of(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any] 
         labels, classifier = table.membership[val], Classifier(run.artefact(TRAIN))
         scores = blank_answers(classifier, labels, run.hierarchy, run.bank, asked.sampling, asked.seed)
         check = judged(scores, labels, several, asked.seed)
-    return {
-        "images": len(val),
-        "one_answer": check and check.one_answer,
-        "blank_image_mAP" if several else "blank_image_accuracy": check and check.found.score,
-        "chance": check and check.found.chance,
-        "p_value": check and check.found.p_value,
-        "visible": check and check.found.visible,
-        "graph_head_training_accuracy": run.facts(TRAIN)["history"][-1]["graph_accuracy"],
-    }
+    trained = run.facts(TRAIN)["history"][-1]["graph_accuracy"]
+    return leak_figures(check, several) | {"graph_head_training_accuracy": trained}
 
 
 def figures(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any]:

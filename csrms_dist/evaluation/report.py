@@ -90,7 +90,11 @@ def _further_lines(metrics: Mapping[str, Any]) -> list[str]:
     named = {name: found["control"]} if "control" in found else {}
     named |= {"plain head": found["plain"]}
     worst = "worst class" if metrics["dataset"]["classes"] <= 10 else "worst tenth of classes"
-    for what, metric, of in (("top 5", "top_5", ""), (worst, "worst_classes", ""), (worst, "worst_classes_mAP", "mAP ")):
+    for what, metric, of in (
+        ("top 5", "top_5", ""),
+        (worst, "worst_classes", ""),
+        (worst, "worst_classes_mAP", "mAP "),
+    ):
         if found["plain"].get(metric) is not None:
             figures = ", ".join(f"{whose} {of}{percent(values[metric])}" for whose, values in named.items())
             lines.append(f"  {what:<26}{figures}")
@@ -118,19 +122,14 @@ def leak_line(leak: Mapping[str, Any], what: str) -> str:
     line = f"{right} by the graph head, by chance {percent(chance)}: "
     if leak["p_value"] <= LEVEL:
         luck = f"luck does that at most once in {int(1 / max(leak['p_value'], 1e-4)):,} checks"
-        told = percent(_told(score, chance))
+        told = percent(leak["told"])
         return f"{line}its graph gives the label away ({what}), as if it told {told} of the labels; {luck}"
-    if leak["visible"] is None:
+    if leak["shows_from"] is None:
         return f"{line}cannot tell, for so few images, or so few classes among them, show no leak at all"
-    smallest = percent(_told(leak["visible"], chance))
-    if _told(leak["visible"], chance) > COARSE:
+    smallest = percent(leak["shows_from"])
+    if leak["shows_from"] > COARSE:
         return f"{line}cannot tell, for so few images show a leak only from {smallest} of the labels on"
     return f"{line}no leak to be seen ({what}); one of {smallest} of the labels would be"
-
-
-def _told(score: float, chance: float) -> float:
-    """The share of labels which, if known, lifts a score from chance to `score`."""
-    return (score - chance) / (1 - chance)
 
 
 def _passes(passes: Mapping[str, int]) -> str:

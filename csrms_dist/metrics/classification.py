@@ -1,4 +1,4 @@
-"""One label an image: accuracy, top-5 accuracy and confusion. Scores are (N, K) class probabilities, membership (N, K) 0/1 CSR."""
+"""One label an image: accuracy, top-5, confusion. Scores are (N, K) class probabilities, membership (N, K) 0/1 CSR."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ STEP = 4096
 
 def top_hits(scores: Floats, membership: Membership) -> Bools:
     """(N,) whether the most probable class is the image's, or one of its own; ties go to the lower class."""
+    if not len(scores):
+        return np.zeros(0, np.bool_)  # SciPy does not index nothing
     hits: Bools = np.asarray(membership[np.arange(len(scores)), scores.argmax(axis=1)]).ravel() > 0
     return hits
 

@@ -56,4 +56,4 @@ def label_set_cost(scores: F32, membership: Membership, unseen: I64) -> float:
     for start in range(0, n, step):
         block, labels = scores[start : start + step, seen], membership[start : start + step].toarray()[:, seen] > 0
         total += float(np.where(labels, costs(block), costs_of_absence(block)).sum())
-    return total / n
+    return total / int(n)
