@@ -75,8 +75,13 @@ def hits_above_chance(answers: I64, membership: Membership, level: float) -> Abo
     visible = float(enough[0] / n) if len(enough) else None
     # What a right answer for each image scores when it is dealt: answers that were told have this chance.
     alike = float((shares**2).sum())
-    told = min(max((hits / n - chance) / (1 - alike), 0.0), 1.0)
+    told = _share((hits / n - chance) / (1 - alike))
     return AboveChance(hits / n, chance, best, float(tails[hits]), visible, told, _shows_from(n, chance, alike, level))
+
+
+def _share(value: float) -> float:
+    """In [0, 1], and 0 where only rounding says otherwise."""
+    return min(value, 1.0) if value > 1e-9 else 0.0
 
 
 def _shows_from(n: int, chance: float, alike: float, level: float) -> float | None:
@@ -130,7 +135,7 @@ def mean_precision_above_chance(scores: F32, membership: Membership, level: floa
     chance = float(found.mean())
 
     def share(value: float) -> float:
-        return min(max((value - chance) / (1 - chance), 0.0), 1.0) if chance < 1 else 0.0
+        return _share((value - chance) / (1 - chance)) if chance < 1 else 0.0
 
     shows_from = None if visible is None else share(visible)
     return AboveChance(score, chance, constant, p_value, visible, share(score), shows_from)
