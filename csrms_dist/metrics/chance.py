@@ -137,5 +137,7 @@ def mean_precision_above_chance(scores: F32, membership: Membership, level: floa
     def share(value: float) -> float:
         return _share((value - chance) / (1 - chance)) if chance < 1 else 0.0
 
-    shows_from = None if visible is None else share(visible)
+    # Deals of one ranking for all images are all alike: they do not tell how a leak would stand out.
+    alike = bool((scores == scores[:1]).all())
+    shows_from = None if visible is None or alike else share(visible)
     return AboveChance(score, chance, constant, p_value, visible, share(score), shows_from)

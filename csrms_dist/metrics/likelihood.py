@@ -10,24 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from csrms_dist.basics.arrays import F32, F64, I64
+from csrms_dist.basics.arrays import F32, I64
 from csrms_dist.labels import Membership
 
 LEAST, LEAST_LEFT = float(np.finfo(np.float32).tiny), 2.0**-25
 BLOCK = 1 << 22
 """Scores that are held as float64 at a time."""
-
-
-def costs(probabilities: F32) -> F64:
-    """-log p in nats, elementwise."""
-    found: F64 = -np.log(np.maximum(probabilities.astype(np.float64), LEAST))
-    return found
-
-
-def costs_of_absence(probabilities: F32) -> F64:
-    """-log(1 - p) in nats, elementwise."""
-    found: F64 = -np.log(np.maximum(1 - probabilities.astype(np.float64), LEAST_LEFT))
-    return found
 
 
 def negative_log_likelihood(scores: F32, membership: Membership, unseen: I64) -> float:
@@ -39,7 +27,8 @@ def negative_log_likelihood(scores: F32, membership: Membership, unseen: I64) ->
     judged = ~np.isin(membership.indices, unseen)
     if not judged.any():
         return float("nan")
-    return float(costs(scores[rows[judged], membership.indices[judged]]).mean())
+    own = scores[rows[judged], membership.indices[judged]].astype(np.float64)
+    return float(-np.log(np.maximum(own, LEAST)).mean())
 
 
 def label_set_cost(scores: F32, membership: Membership, unseen: I64) -> float:
@@ -54,6 +43,7 @@ def label_set_cost(scores: F32, membership: Membership, unseen: I64) -> float:
         return float("nan")
     total, step = 0.0, max(1, BLOCK // k)
     for start in range(0, n, step):
-        block, labels = scores[start : start + step, seen], membership[start : start + step].toarray()[:, seen] > 0
-        total += float(np.where(labels, costs(block), costs_of_absence(block)).sum())
+        there = scores[start : start + step, seen].astype(np.float64)
+        labels = membership[start : start + step].toarray()[:, seen] > 0
+        total -= float(np.log(np.where(labels, np.maximum(there, LEAST), np.maximum(1 - there, LEAST_LEFT))).sum())
     return total / int(n)
