@@ -27,7 +27,7 @@ def classification_loss(
     training, above 0: for each row the sum over classes of the binary cross-entropies, whose targets are
     t (1 - s) + s / 2 with smoothing s, divided by that number, so that the loss has the scale of a cross-entropy and
     takes the same learning rates. A row without labels counts too, as an answer of no to every class.
-    loss: `auto`, or `asymmetric` (`asymmetric_loss`) in the place of the binary cross-entropy, with the same targets and
+    loss: `auto`, or `asymmetric` (`asymmetric_loss`) instead of the binary cross-entropy, with the same targets and
     divisor. Raises ConfigError for `asymmetric` with one label an image.
     """
     check_loss(loss, labels_per_image)
@@ -59,7 +59,7 @@ def asymmetric_loss(
 
 
 def check_loss(loss: str, labels_per_image: float | None, setting: str = "train.loss") -> None:
-    """Raise ConfigError, which names the setting, where a classification loss is for several labels and there is one."""
+    """Raise ConfigError, which names the setting, where a loss is for several labels an image and there is one."""
     if loss == "asymmetric" and labels_per_image is None:
         raise ConfigError(
             setting, got="'asymmetric' for images of one label each", expected="images with several labels",

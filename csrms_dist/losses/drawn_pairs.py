@@ -12,7 +12,7 @@ from csrms_dist.losses.term import ALONE, Reducer, Term, View, weighted
 from csrms_dist.sampling.subgraph import NEGATIVE, POSITIVE
 
 ANCHORS_AT_ONCE = 32
-"""The library compares every positive pair that it is given with every negative pair: memory grows with their product."""
+"""The library compares every positive pair that it is given with every negative pair: memory is their product."""
 
 
 class DrawnPairs(Term):
@@ -39,7 +39,8 @@ class DrawnPairs(Term):
         reducer: Reducer = ALONE,
         weights: Tensor | None = None,
     ) -> Tensor:
-        parts = [x.split(ANCHORS_AT_ONCE) for x in (features, positives, has_positive, negatives, has_negative)]
+        given = (features, positives, has_positive, negatives, has_negative)
+        parts = [torch.split(x, ANCHORS_AT_ONCE) for x in given]
         values = torch.cat([self._values(*some) for some in zip(*parts, strict=True)])
         return weighted(values, weights).sum() / reducer.size(len(features))
 
@@ -60,9 +61,10 @@ class DrawnPairs(Term):
         positive = anchor * positives.shape[1] + place
         negative = len(positives.flatten(0, 1)) + other * negatives.shape[1] + place_of_other
         found = self._loss(features, indices_tuple=(anchor, positive, other, negative), ref_emb=around)["loss"]
-        owner = found["indices"][0] == torch.arange(len(features), device=features.device)[:, None]
+        losses: Tensor = found["losses"]
+        owner: Tensor = found["indices"][0] == torch.arange(len(features), device=features.device)[:, None]
         share = owner / owner.sum(dim=1, keepdim=True).clamp(min=1)
-        return zero + share.to(zero.dtype) @ found["losses"]
+        return zero + share.to(zero.dtype) @ losses
 
     def of(self, view: View) -> Tensor:
         positives, negatives = view.neighbours(POSITIVE), view.neighbours(NEGATIVE)

@@ -1,4 +1,4 @@
-"""InfoNCE on the graph: each drawn positive of an anchor against all of its drawn negatives (van den Oord et al., 2018)."""
+"""InfoNCE on the graph (van den Oord et al., 2018): a drawn positive of an anchor against its drawn negatives."""
 
 from __future__ import annotations
 

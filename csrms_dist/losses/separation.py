@@ -42,16 +42,18 @@ class Separation:
         number, self._batches = self._batches, self._batches + 1
         if number % EVERY:
             return {}
+        # Not `view.unit`, which a term that comes later would find without its gradient.
+        unit = normalize(view.features, dim=1)
         found: Observed = {}
         for kind in edge_types:
             neighbours, mask = view.neighbours(kind)
-            found[f"distance_{kind}"] = (euclidean(view.unit[:, None], neighbours) * mask).sum(), mask.sum()
-        found |= class_distances(view.unit, view.membership, view.reducer)
+            found[f"distance_{kind}"] = (euclidean(unit[:, None], neighbours) * mask).sum(), mask.sum()
+        found |= class_distances(unit, view.membership, view.reducer)
         if view.smoothed is not view.features:
             smoothed = class_distances(normalize(view.smoothed, dim=1), view.membership, view.reducer)
             found |= {f"smoothed_{name}": value for name, value in smoothed.items()}
         if number == 0:
-            rank = effective_rank(view.reducer.rows(view.unit.detach())[:AT_MOST])
+            rank = effective_rank(view.reducer.rows(unit)[:AT_MOST])
             found["effective_rank"] = rank, (rank > 0).to(rank.dtype)
         return found
 
@@ -61,8 +63,8 @@ class Separation:
 
 
 def class_distances(unit: Tensor, membership: Tensor, reducer: Reducer) -> Observed:
-    """(b, D) of length 1, (b, K) -> between: over the pairs of class means of the global batch, which every worker gives
-    in full; within: from images to the mean of each class of theirs that has two images in it or more."""
+    """(b, D) of length 1, (b, K) -> between: over the pairs of class means of the global batch, which every worker
+    gives in full; within: from images to the mean of each class of theirs that has two images in it or more."""
     sums = reducer.total(class_sums(unit, membership))
     counts, chosen = sums[:, -1].topk(min(len(sums), AT_MOST))
     means = sums[chosen, :-1] / counts.clamp(min=1)[:, None]
@@ -87,4 +89,6 @@ def effective_rank(rows: Tensor) -> Tensor:
     values = torch.linalg.eigvalsh(gram.nan_to_num()).clamp(min=0).sqrt()
     total = values.sum()
     share = values / total.clamp(min=torch.finfo(total.dtype).tiny)
-    return (-torch.xlogy(share, share).sum()).exp() * (total > 0)
+    entropy: Tensor = -torch.xlogy(share, share).sum()
+    rank: Tensor = entropy.exp() * (total > 0)
+    return rank

@@ -31,9 +31,9 @@ class SupCon(Term):
         if several_labels:
             values = self._weighted_by_jaccard(normalize(features, dim=1), jaccard(membership))
         else:
-            values = self._loss(features, membership.argmax(dim=1))["loss"]["losses"]
-        if not isinstance(values, Tensor):  # the library's zero, where one of the two kinds of pairs is not there
-            return features.sum() * 0
+            found = self._loss(features, membership.argmax(dim=1))["loss"]["losses"]
+            # Where there are no positive pairs, or no negative ones, the library answers with the number 0.
+            values = found if isinstance(found, Tensor) else features.sum(dim=1) * 0
         return weighted(values, weights).sum() / max(len(features), 1)
 
     def _weighted_by_jaccard(self, unit: Tensor, similarity: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The triplet loss on the graph: an anchor is to be nearer to its positives than to its negatives (Schroff et al., 2015)."""
+"""The triplet loss on the graph (Schroff et al., 2015): an anchor is to be nearer to positives than to negatives."""
 
 from __future__ import annotations
 
