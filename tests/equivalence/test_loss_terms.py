@@ -41,8 +41,8 @@ def view(n: int, several: bool, reducer: Reducer, mine: slice) -> tuple[View, li
     inputs, drawn, mask = random(B, INPUTS), random(2, B, N, D), random(2, B, N) > -0.3
     parameters = [random(D, INPUTS).requires_grad_(), random(K, D).requires_grad_(), random(D, D).requires_grad_()]
     membership = one_hot(torch.arange(B) % 3, K).float()
-    # Row 2 has one positive and one negative: alone on its worker it is what the library takes for no pair.
-    mask[:, 2] = torch.tensor([True, False, False])
+    # One positive and one negative: alone on its worker, row 1 is what the library takes for no pair.
+    mask[:, 1] = torch.tensor([True, False, False])
     if several:
         membership[::2, 1] = 1
     weights = torch.linspace(0.1, 1.9, B)[:n]
