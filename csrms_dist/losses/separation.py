@@ -1,4 +1,4 @@
-"""What relation losses are meant to change, reported beside them: distances between features, and their effective rank.
+"""Distances between features, and their effective rank: what relation losses are meant to change, for the history.
 
 A loss in units of its own running mean distance hardly moves whatever it does, so its curve alone says nothing.
 """
@@ -72,9 +72,15 @@ def class_distances(unit: Tensor, membership: Tensor, reducer: Reducer) -> Obser
     pairs = torch.triu(present[:, None] * present, diagonal=1)
     member = membership[:, chosen] * (counts > 1)
     return {
-        "distance_between_classes": ((torch.cdist(means, means) * pairs).sum(), pairs.sum()),
-        "distance_within_classes": ((torch.cdist(unit, means) * member).sum(), member.sum()),
+        "distance_between_classes": ((_distances(means, means) * pairs).sum(), pairs.sum()),
+        "distance_within_classes": ((_distances(unit, means) * member).sum(), member.sum()),
     }
+
+
+def _distances(a: Tensor, b: Tensor) -> Tensor:
+    """(n, D), (m, D) -> (n, m), by a product in float64: in float32, what is nearer than .0003 would be rounding errors,
+    and representations that have collapsed lie that near."""
+    return torch.cdist(a.double(), b.double())
 
 
 def effective_rank(rows: Tensor) -> Tensor:
