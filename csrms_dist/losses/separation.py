@@ -78,8 +78,8 @@ def class_distances(unit: Tensor, membership: Tensor, reducer: Reducer) -> Obser
 
 
 def _distances(a: Tensor, b: Tensor) -> Tensor:
-    """(n, D), (m, D) -> (n, m), by a product in float64: in float32, what is nearer than .0003 would be rounding errors,
-    and representations that have collapsed lie that near."""
+    """(n, D), (m, D) -> (n, m), by a product in float64: in float32, what is nearer than .0003 would be rounding
+    errors, and representations that have collapsed lie that near."""
     return torch.cdist(a.double(), b.double())
 
 

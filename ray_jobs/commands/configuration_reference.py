@@ -56,8 +56,8 @@ RULES = """\
 - `method.prototypes` is of the reading `structural` alone.
 - `pretrain.loss` and `train.loss`: `asymmetric` takes images with several labels. Plain head, graph head and control
   have that of `train`; stage 0 has its own.
-- `method.weight_info_nce`, `weight_sup_con` and `weight_triplet` above 0 need the package pytorch-metric-learning, of the
-  extra `full`.
+- `method.weight_info_nce`, `weight_sup_con` and `weight_triplet` above 0 need the package pytorch-metric-learning, of
+  the extra `full`.
 - The weights of `method` cannot all be 0, and the control needs `method.weight_plain` above 0.
 - `features.path` leaves out everything that needs images: the run has the stages `features`, `cluster` and, if the
   vectors have labels, `graph`.
