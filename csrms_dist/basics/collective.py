@@ -29,6 +29,21 @@ class _AllSum(torch.autograd.Function):
         return gradient
 
 
+class _AllRows(torch.autograd.Function):
+    """All rows of a global batch. The gradient of this rank's own rows is passed through and that of the others is left
+    to them: where every rank computes the same loss of all rows, the summation of gradients over ranks adds the rest.
+    So `backward` sends no message, and a rank whose loss does not look at the rows keeps nobody waiting."""
+
+    @staticmethod
+    def forward(ctx: Any, local: Tensor, total: int, collective: Collective) -> Tensor:
+        ctx.mine = slice(collective.rank, None, collective.world)
+        return collective.gather_rows(local, total)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return gradient[ctx.mine], None, None
+
+
 class Collective:
     """One worker among `world`; with world = 1 every operation is the identity and no process group is needed."""
 
@@ -62,6 +77,16 @@ class Collective:
         parts = [torch.empty_like(padded) for _ in range(self.world)]
         dist.all_gather(parts, padded)
         return torch.stack(parts, dim=1).flatten(0, 1)[:total]
+
+    def all_rows(self, local: Tensor, total: int) -> Tensor:
+        """As `gather_rows`, and differentiable: for a loss that every rank computes in full from all rows (`share`).
+
+        A row's gradient then holds its part as an anchor and its part in the terms of all others, wherever they lie.
+        """
+        if self.world == 1:
+            return local
+        rows: Tensor = _AllRows.apply(local, total, self)
+        return rows
 
     def barrier(self) -> None:
         """Wait until every rank is here."""

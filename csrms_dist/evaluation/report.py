@@ -167,12 +167,12 @@ def pattern_lines(metrics: Mapping[str, Any], look_alikes: Sequence[LookAlike]) 
         f"{hierarchy['dominated_patterns']} dominated by one class, {hierarchy['mixed_patterns']} mixed; "
         f"{counted(hierarchy['outliers'], 'outlier')}"
     ]
-    for anew in metrics.get("refreshed", ()):
-        lines.append(
-            f"  made anew from the features after {counted(anew['epoch'], 'epoch')}: {anew['patterns']} patterns, "
-            f"{anew['kept_patterns']} of them as before, {percent(anew['moved_images'])} of the images in another"
-            + (f"; ask with --param run={anew['run']}" if "run" in anew else "")
-        )
+    lines += [
+        f"  made anew from the features after {counted(anew['epoch'], 'epoch')}: {anew['patterns']} patterns, "
+        f"{anew['kept_patterns']} of them as before, {percent(anew['moved_images'])} of the images in another"
+        + (f"; ask with --param run={anew['run']}" if "run" in anew else "")
+        for anew in metrics.get("refreshed", ())
+    ]
     if not look_alikes:
         return [*lines, "  no two classes share a pattern"]
     if any(pair.lift > 1 for pair in look_alikes):

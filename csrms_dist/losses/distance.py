@@ -1,4 +1,4 @@
-"""Distances between representations, and the running scale that makes them comparable over training."""
+"""Distances between representations, sums over classes, and the running scale that makes distances comparable."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ EPSILON = 1e-12
 def euclidean(a: Tensor, b: Tensor) -> Tensor:
     """||a - b||_2 over the last dimension; its gradient at distance 0 is 0, not NaN."""
     return ((a - b).square().sum(dim=-1) + EPSILON).sqrt()
+
+
+def class_sums(features: Tensor, membership: Tensor) -> Tensor:
+    """(B, D) features, (B, K) membership -> (K, D + 1): the sum of each class and, last, its count (CSRMS eq. 15)."""
+    weight = membership.to(features.dtype)
+    return torch.cat([weight.T @ features, weight.sum(dim=0)[:, None]], dim=1)
 
 
 class RunningScale:

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
-from csrms_dist.losses.distance import euclidean
-from csrms_dist.losses.term import ALONE, Reducer, ScaledTerm, View
-
-
-def class_sums(features: Tensor, membership: Tensor) -> Tensor:
-    """(B, D) features, (B, K) membership -> (K, D + 1): the sum of each class and, last, its count (eq. 15)."""
-    weight = membership.to(features.dtype)
-    return torch.cat([weight.T @ features, weight.sum(dim=0)[:, None]], dim=1)
+from csrms_dist.losses.distance import class_sums, euclidean
+from csrms_dist.losses.term import ALONE, Reducer, ScaledTerm, View, form_of
 
 
 class InterClass(ScaledTerm):
-    """Repelling form (default): mean over the pairs of classes in the batch of mu / (1 + d / s).
+    """mu times a function of the distances d between the class means of the global batch.
 
-    `printed=True` is eq. 16 as printed, the sum over ordered pairs of -log(mu theta / (d + theta)): it *attracts*.
-    Called with features (B, D) and membership (B, K); fewer than two classes give a differentiable zero.
+    Called with features (B, D) and membership (B, K); fewer than two classes give a differentiable zero. FORMS:
+    `repelling` (default), `printed` and `released`. Raises ConfigError for another form.
     """
 
-    def __init__(self, *, printed: bool = False, mu: float = 1.0, theta: float = 1.0) -> None:
+    def __init__(self, *, form: str = "repelling", mu: float = 1.0, theta: float = 1.0) -> None:
         super().__init__()
-        self.printed, self.mu, self.theta = printed, mu, theta
+        self._values = form_of(self.FORMS, form, "inter_class")
+        self.mu, self.theta = mu, theta
 
     def __call__(self, features: Tensor, membership: Tensor, reducer: Reducer = ALONE) -> Tensor:
         return reducer.share(self._between(reducer.total(class_sums(features, membership))))
@@ -37,12 +35,27 @@ class InterClass(ScaledTerm):
         if n < 2:
             return sums.sum() * 0
         first, second = torch.triu_indices(n, n, offset=1, device=sums.device)
-        distance = euclidean(means[first], means[second])
-        if self.printed:
-            return 2 * self.mu * torch.log((distance + self.theta) / self.theta).sum()
+        return self._values(self, euclidean(means[first], means[second]))
+
+    def _repelling(self, distance: Tensor) -> Tensor:
+        """Mean over pairs of mu / (1 + d / s), s the running mean distance."""
         count = distance.new_tensor(float(len(distance)))
         scale = self.scale.update(distance.detach().sum(), count)
         return self.mu * (1 / (1 + distance / scale)).mean()
+
+    def _printed(self, distance: Tensor) -> Tensor:
+        """Eq. 16 as printed, the sum over ordered pairs of -mu log(theta / (d + theta)): it *attracts*."""
+        return 2 * self.mu * torch.log((distance + self.theta) / self.theta).sum()
+
+    def _released(self, distance: Tensor) -> Tensor:
+        """The code released with the paper: as printed, on detached arrays. A number that nothing learns from."""
+        return self._printed(distance.detach()) + distance.sum() * 0
+
+    FORMS: ClassVar[Mapping[str, Callable[[InterClass, Tensor], Tensor]]] = {
+        "repelling": _repelling,
+        "printed": _printed,
+        "released": _released,
+    }
 
     def of(self, view: View) -> Tensor:
         return self(view.smoothed, view.membership, view.reducer)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from csrms_dist.basics.collective import Collective
 from csrms_dist.basics.lookup import Kind, takes
+from csrms_dist.errors import ConfigError
 from csrms_dist.losses.distance import RunningScale
+
+T = TypeVar("T")
 
 
 class Reducer:
@@ -38,8 +41,15 @@ class Reducer:
         """Differentiable sum over workers of a tensor of equal shape."""
         return self._collective.all_sum(tensor)
 
+    def rows(self, local: Tensor) -> Tensor:
+        """The rows (b, ...) of this worker -> those of the global batch, in its order; differentiable.
+
+        For a loss that every worker computes in full: see `share`.
+        """
+        return self._collective.all_rows(local, len(local) if self._size is None else self._size)
+
     def share(self, value: Tensor) -> Tensor:
-        """A loss that every worker computes in full from summed statistics -> this worker's share of it."""
+        """A loss that every worker computes in full from summed statistics or from all rows -> this worker's share."""
         return self._collective.share(value)
 
 
@@ -51,6 +61,17 @@ def weighted(values: Tensor, weights: Tensor | None) -> Tensor:
     return values if weights is None else values * weights
 
 
+def form_of(forms: Mapping[str, T], form: str, term: str) -> T:
+    """The form of a term. Raises ConfigError for a name that it does not have."""
+    if form not in forms:
+        raise ConfigError(f"the form of the loss term {term}", got=repr(form), expected=f"one of {', '.join(forms)}")
+    return forms[form]
+
+
+def _no_head(features: Tensor) -> Tensor:
+    raise ValueError("a loss term classifies features, but this view of a batch was made without `classify`")
+
+
 @dataclass(frozen=True)
 class View:
     """A batch as its loss terms see it.
@@ -59,6 +80,8 @@ class View:
     float, 0 and 1. draw: an edge type -> features (b, n, D) and mask (b, n) of its neighbours; detached where they come
     from the bank. weights: (b,) of the anchors in the relation terms, mean 1 over the global batch; None: all weigh 1.
     everything: they weigh the classification losses too.
+    labels_per_image: their mean number in training, None where each image has one. classify: the plain head, features
+    (..., D) -> logits (..., K).
     """
 
     features: Tensor
@@ -69,6 +92,8 @@ class View:
     reducer: Reducer = field(default=ALONE)
     weights: Tensor | None = None
     everything: bool = False
+    labels_per_image: float | None = None
+    classify: Callable[[Tensor], Tensor] = _no_head
 
     @cached_property
     def unit(self) -> Tensor:
@@ -86,9 +111,11 @@ class Term:
 
     A subclass is made without arguments, is called with what its formula needs, and says in `of` where a batch has it.
     edge_types: the edges that it looks at; what no term and no reading looks at is not made.
+    packages: modules of the extra `full` that it needs.
     """
 
     edge_types: ClassVar[tuple[str, ...]] = ()
+    packages: ClassVar[tuple[str, ...]] = ()
 
     def of(self, view: View) -> Tensor:
         """This worker's share of the loss of a batch."""

@@ -9,12 +9,17 @@ from torch import Tensor
 
 from csrms_dist.basics.collective import Collective
 from csrms_dist.encoders.encoder import Encoder
-from csrms_dist.losses.classification import classification_loss, top_hits
+from csrms_dist.losses.classification import check_loss, classification_loss, top_hits
 from csrms_dist.losses.objective import Objective
-from csrms_dist.losses.term import Reducer
+from csrms_dist.losses.separation import Separation
+from csrms_dist.losses.term import Reducer, View
 from csrms_dist.methods.model import PlainModel
 from csrms_dist.methods.protocol import Batch, BatchOutcome, Built, MethodSpec, Structure, Task
 from csrms_dist.methods.saved_model import ModelCard
+
+
+def _no_edges(edge_type: str) -> tuple[Tensor, Tensor]:
+    raise ValueError(f"the plain classifier looks at no {edge_type} edges")
 
 
 class PlainMethod:
@@ -29,11 +34,14 @@ class PlainMethod:
         weight: float = 1.0,
         label_smoothing: float = 0.0,
         labels_per_image: float | None = None,
+        loss: str = "auto",
     ) -> None:
+        check_loss(loss, labels_per_image)
         self.module = model
         self.labels_per_image = labels_per_image
         self.objective = Objective({"plain": weight})
-        self.label_smoothing = label_smoothing
+        self.label_smoothing, self.loss = label_smoothing, loss
+        self.separation = Separation()
 
     def begin_epoch(self, history: Sequence[Mapping[str, float]], epochs: int, collective: Collective) -> None:
         """Every epoch is like the others."""
@@ -47,17 +55,20 @@ class PlainMethod:
             batch.membership,
             self.label_smoothing,
             labels_per_image=self.labels_per_image,
+            loss=self.loss,
             reducer=reducer,
         )
         terms = {"plain": loss, **self.more_terms(features, batch, reducer)}
-        return BatchOutcome(terms, {"plain": top_hits(logits, batch.membership)})
+        view = View(features, {"plain": logits}, features, batch.membership, _no_edges, reducer)
+        observed = self.separation.of(view)
+        return BatchOutcome(terms, {"plain": top_hits(logits, batch.membership)}, observed)
 
     def more_terms(self, features: Tensor, batch: Batch, reducer: Reducer) -> dict[str, Tensor]:
         """Terms that a method on top of this one adds: (b, D) features of the batch -> this worker's shares."""
         return {}
 
     def end_epoch(self, collective: Collective) -> None:
-        """Nothing is kept between epochs."""
+        self.separation.end_epoch()
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -74,9 +85,14 @@ def make(card: ModelCard, encoder: Encoder) -> PlainModel:
 def build(model: PlainModel, structure: Structure, task: Task) -> Built:
     """The plain classifier for stage 0, where its loss weighs 1, or as a control."""
     weight = 1.0 if task.role == "pretrain" else task.settings.control_weight()
-    return Built(
-        PlainMethod(model, weight=weight, label_smoothing=task.label_smoothing, labels_per_image=task.labels_per_image)
+    method = PlainMethod(
+        model,
+        weight=weight,
+        label_smoothing=task.label_smoothing,
+        labels_per_image=task.labels_per_image,
+        loss=task.loss,
     )
+    return Built(method)
 
 
 CONTROL = MethodSpec(model="csrms_dist.methods.plain:make", build="csrms_dist.methods.plain:build")

@@ -124,6 +124,7 @@ class Task:
     work: a folder for generations of the feature bank, equal for all workers; None keeps them in memory.
     device: where tensors go.
     sampler_type: makes the sampler of (candidates, sizes, seed).
+    loss: the classification loss of every head, as `train.loss` names it.
     """
 
     role: str
@@ -139,6 +140,7 @@ class Task:
     work: Path | None
     device: torch.device
     sampler_type: Callable[[Mapping[str, Candidates], Mapping[str, int], int], Sampler]
+    loss: str = "auto"
 
 
 @dataclass(frozen=True)

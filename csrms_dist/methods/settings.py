@@ -40,6 +40,10 @@ class MethodSettings(Settings):
         """The edge types that a batch's sub-graph must have."""
         return ()
 
+    def packages(self) -> tuple[str, ...]:
+        """Modules of the extra `full` that a training by these settings needs."""
+        return ()
+
     def model_options(self, sampling: SamplingSettings) -> dict[str, Any]:
         """The options of the model's card, beside the encoder and the classes."""
         return {}

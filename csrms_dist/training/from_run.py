@@ -18,7 +18,7 @@ from csrms_dist.basics.collective import Collective
 from csrms_dist.encoders import Encoder, Normaliser, load_initial_weights, normalisation
 from csrms_dist.encoders.given import GivenFeatures
 from csrms_dist.labels import Membership
-from csrms_dist.losses.classification import prior_logits
+from csrms_dist.losses.classification import check_loss, prior_logits
 from csrms_dist.methods.known import part
 from csrms_dist.methods.model import PlainModel
 from csrms_dist.methods.protocol import Method, Task
@@ -134,9 +134,11 @@ def assemble(
 
     work: a folder for the feature bank's generations, equal for all workers; None keeps the bank in memory.
     """
+    several = run.train_images.label_space.multi_label
+    for section in (PRETRAIN, TRAIN):  # of both, so that stage 0 already says what a later stage would
+        check_loss(recipe.optimiser(section).loss, 1.0 if several else None, f"{section}.loss")
     data = training_data(run, recipe, role)
     model = initial_model(run, recipe) if role == PRETRAIN else trained_model(run, recipe, role)
-    several = run.train_images.label_space.multi_label
     task = Task(
         role=role,
         settings=recipe.method,
@@ -151,6 +153,7 @@ def assemble(
         work=work,
         device=placement.device,
         sampler_type=sampler_type,
+        loss=recipe.optimiser(role).loss,
     )
     built = part(recipe.spec(role)[1].build)(model.to(placement.device), run, task)
     order = order_of(role, run, recipe, data.membership, sampler_type)

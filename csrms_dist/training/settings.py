@@ -19,6 +19,7 @@ class OptimiserSettings(Settings):
     weight_decay: float = setting(5e-4, "[0, 1]", doc="L2 penalty")
     warmup_epochs: float = setting(1.0, "[0, 1000]", doc="epochs of linear warm-up")
     label_smoothing: float = setting(0.0, "[0, 1)", doc="uniform label smoothing")
+    loss: str = setting("auto", words=("auto", "asymmetric"), doc="of each head; asymmetric (ASL): for several labels")
     augmentation: str = setting("none", words=("none", "crop_flip"), doc="crop_flip suits natural images, not digits")
 
 

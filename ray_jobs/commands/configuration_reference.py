@@ -54,6 +54,10 @@ RULES = """\
 - `cluster.min_size` is of Fuzzy ART only where `cluster.recentre` is above 0, which gives up that boxes cover rows.
 - `cluster.algorithm: kmeans` takes `cluster.n_patterns`, not `cluster.vigilance`; `cluster.kmeans_start` is its own.
 - `method.prototypes` is of the reading `structural` alone.
+- `pretrain.loss` and `train.loss`: `asymmetric` takes images with several labels. Plain head, graph head and control
+  have that of `train`; stage 0 has its own.
+- `method.weight_info_nce`, `weight_sup_con` and `weight_triplet` above 0 need the package pytorch-metric-learning, of
+  the extra `full`.
 - The weights of `method` cannot all be 0, and the control needs `method.weight_plain` above 0.
 - `features.path` leaves out everything that needs images: the run has the stages `features`, `cluster` and, if the
   vectors have labels, `graph`.

@@ -41,3 +41,5 @@ def _packages(stage: str, settings: RunSettings) -> Iterator[str]:
         yield "neo4j" if os.environ.get("NEO4J_URI") else "ladybug"
     if stage == TRAIN.name and settings.recipe.edge_types:
         yield from ("dgl", "packaging", "pandas")
+    if stage == TRAIN.name:
+        yield from settings.method.packages()

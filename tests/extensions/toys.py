@@ -79,7 +79,9 @@ class Pulled(PlainMethod):
     """The plain classifier, whose features are pulled to the centres that the stage `centres` found."""
 
     def __init__(self, model: Any, centres: Tensor, task: Any) -> None:
-        super().__init__(model, label_smoothing=task.label_smoothing, labels_per_image=task.labels_per_image)
+        super().__init__(
+            model, label_smoothing=task.label_smoothing, labels_per_image=task.labels_per_image, loss=task.loss
+        )
         self.centres, self.objective = centres, Objective({"plain": 1.0, "pull": task.settings.pull})
 
     def more_terms(self, features: Tensor, batch: Batch, reducer: Reducer) -> dict[str, Tensor]:

@@ -36,4 +36,5 @@ def csrms_on(
     labels = graph.membership.nnz / graph.n_rows if graph.multi_label else None
     sizes = {"positive": sampling.n_positives, "negative": sampling.n_negatives}
     used = {kind: sizes[kind] for kind in settings.edge_types()}
-    return CSRMS(model, relations, make_terms(settings, model.reading, 0.0, labels), settings.weights(), used)
+    terms = make_terms(settings, model.reading, 0.0, labels)
+    return CSRMS(model, relations, terms, settings.weights(), used, labels)

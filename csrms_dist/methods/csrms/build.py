@@ -39,11 +39,11 @@ def build(model: PlainModel, structure: Structure, task: Task) -> Built:
     bank = FeatureBank(structure.vectors, task.work, rank=task.rank, fixed=task.frozen, device=task.device)
     sizes = {POSITIVE: sampling.n_positives, NEGATIVE: sampling.n_negatives}
     used = {kind: sizes[kind] for kind in settings.edge_types()}
-    terms = make_terms(settings, model.reading, task.label_smoothing, task.labels_per_image)
+    terms = make_terms(settings, model.reading, task.label_smoothing, task.labels_per_image, task.loss)
     relations = model.reading.relations(structure.hierarchy, bank)
     anchors = anchor_weights(settings, structure.hierarchy, task.graph.difficulty_threshold)
     everything = settings.curriculum_on == "everything"
-    method = CSRMS(model, relations, terms, settings.weights(), used, anchors, everything)
+    method = CSRMS(model, relations, terms, settings.weights(), used, task.labels_per_image, anchors, everything)
     sampler = task.sampler_type(structure.candidates(tuple(used)), used, task.seed) if used else None
     if not settings.refresh:
         return Built(method, sampler)
@@ -78,14 +78,21 @@ def anchor_weights(
 
 
 def make_terms(
-    settings: CSRMSSettings, reading: Reading, label_smoothing: float, labels_per_image: float | None
+    settings: CSRMSSettings,
+    reading: Reading,
+    label_smoothing: float,
+    labels_per_image: float | None,
+    loss: str = "auto",
 ) -> dict[str, Term]:
-    """The loss terms whose weight is above 0, in the reading's forms."""
+    """The loss terms whose weight is above 0, in the forms that were chosen, else in the reading's."""
     made: dict[str, Term] = {}
+    chosen_forms = settings.forms()
     for name, kind in settings.term_classes().items():
         options = dict(reading.forms.get(name, {}))
+        if name in chosen_forms:
+            options["form"] = chosen_forms[name]
         if issubclass(kind, Classification):
-            options |= {"label_smoothing": label_smoothing, "labels_per_image": labels_per_image}
+            options |= {"label_smoothing": label_smoothing, "labels_per_image": labels_per_image, "loss": loss}
         made[name] = kind(**options)
     return made
 

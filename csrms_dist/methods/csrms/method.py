@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from torch import Tensor
@@ -11,6 +12,7 @@ from csrms_dist.basics.collective import Collective
 from csrms_dist.errors import ConfigError
 from csrms_dist.losses.classification import top_hits
 from csrms_dist.losses.objective import Objective
+from csrms_dist.losses.separation import Separation
 from csrms_dist.losses.term import Reducer, Term, View
 from csrms_dist.methods.csrms.curriculum.weights import AnchorWeights
 from csrms_dist.methods.csrms.model import CSRMSModel
@@ -38,6 +40,7 @@ class CSRMS:
     relations: what the reading looks up.
     terms, weights: loss terms and their weights, by name.
     sizes: how many neighbours of each edge type an anchor has at most; the types that are sampled.
+    labels_per_image: the mean number of labels of a training image, None where each has one.
     anchors: how much each anchor weighs in the relation terms; None: all alike. everything: in all terms.
     """
 
@@ -48,10 +51,13 @@ class CSRMS:
         terms: Mapping[str, Term],
         weights: Mapping[str, float],
         sizes: Mapping[str, int],
+        labels_per_image: float | None = None,
         anchors: AnchorWeights | None = None,
         everything: bool = False,
     ) -> None:
         self.module, self.relations, self.terms, self.sizes = model, relations, terms, sizes
+        self.labels_per_image = labels_per_image
+        self.separation = Separation()
         self.objective = Objective(weights)
         self.edge_types = tuple(sizes)
         self.anchors, self.everything = anchors, everything
@@ -69,6 +75,7 @@ class CSRMS:
         plain = model.plain_head(features)
         graph, smoothed = model.graph_head(features, model.reading.context(features, batch, self.relations))
 
+        @cache
         def draw(edge_type: str) -> tuple[Tensor, Tensor]:
             return neighbours(batch.subgraph, edge_type, self.sizes[edge_type], self.relations.bank)
 
@@ -78,14 +85,24 @@ class CSRMS:
             weights = self.anchors.of(batch.rows, batch.global_rows).to(features.device)
             observed = self.anchors.observed(batch.rows, weights)
         view = View(
-            features, heads, smoothed, batch.membership, draw, Reducer(size, collective), weights, self.everything
+            features,
+            heads,
+            smoothed,
+            batch.membership,
+            draw,
+            Reducer(size, collective),
+            weights,
+            self.everything,
+            self.labels_per_image,
+            model.plain_head,
         )
         terms = {name: _number(name, term.of(view)) for name, term in self.terms.items()}
         self.relations.bank.write(batch.global_rows, collective.gather_rows(features, size))
         hits = {name: top_hits(logits, batch.membership) for name, logits in heads.items()}
-        return BatchOutcome(terms, hits, observed)
+        return BatchOutcome(terms, hits, observed | self.separation.of(view, self.edge_types))
 
     def end_epoch(self, collective: Collective) -> None:
+        self.separation.end_epoch()
         self.relations.bank.turn(collective)
         self.relations.refresh()
 

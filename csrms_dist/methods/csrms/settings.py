@@ -83,6 +83,14 @@ class _BesideWeights(MethodSettings):
         """The classes of the terms whose weight is above 0, by name."""
         return {name: chosen(PLACES, name, "method.terms") for name, weight in self.weights().items() if weight > 0}
 
+    def forms(self) -> dict[str, str]:
+        """The form of each loss term for which one was chosen; the others have the reading's."""
+        chosen_forms = {name: str(getattr(self, f"form_{name}")) for name, entry in TERMS.items() if entry.forms}
+        return {name: form for name, form in chosen_forms.items() if form != "auto"}
+
+    def packages(self) -> tuple[str, ...]:
+        return tuple(sorted({name for term in self.term_classes().values() for name in term.packages}))
+
     def edge_types(self) -> tuple[str, ...]:
         from csrms_dist.sampling.subgraph import NEGATIVE, POSITIVE
 
@@ -109,8 +117,10 @@ class _BesideWeights(MethodSettings):
         return self.weights()["plain"]
 
     def plain_head_alone(self, frozen: bool) -> bool:
-        # On features that stay as they are our other terms move the graph head alone; a user's own may do anything.
-        return frozen and self.control_weight() > 0 and not any(self.terms.values())
+        # On features that stay as they are most of our terms move the graph head alone; a user's own may do anything.
+        beside = [name for name, entry in TERMS.items() if entry.moves_plain_head and name != "plain"]
+        others = [*self.terms.values(), *(self.weights()[name] for name in beside)]
+        return frozen and self.control_weight() > 0 and not any(others)
 
     def check_control(self) -> None:
         if self.control_weight() == 0:
@@ -139,6 +149,15 @@ else:
         [
             (f"weight_{name}", "float", setting(entry.weight, "[0, 100]", doc=f"weight of {entry.doc}"))
             for name, entry in TERMS.items()
+        ]
+        + [
+            (
+                f"form_{name}",
+                "str",
+                setting("auto", words=("auto", *entry.forms), doc=f"of {entry.doc}; auto: the reading's"),
+            )
+            for name, entry in TERMS.items()
+            if entry.forms
         ],
         bases=(_BesideWeights,),
         frozen=True,

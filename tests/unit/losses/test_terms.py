@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -12,11 +13,12 @@ from torch import Tensor
 from csrms_dist.errors import ConfigError
 from csrms_dist.losses.attraction import Attraction
 from csrms_dist.losses.classification import classification_loss, prior_logits, top_hits
-from csrms_dist.losses.distance import RunningScale, euclidean
-from csrms_dist.losses.inter_class import InterClass, class_sums
+from csrms_dist.losses.distance import RunningScale, class_sums, euclidean
+from csrms_dist.losses.inter_class import InterClass
 from csrms_dist.losses.negative_sampling import NegativeSampling
 from csrms_dist.losses.objective import Objective
 from csrms_dist.losses.term import Reducer
+from csrms_dist.losses.terms import TERMS
 
 B, M, D, K = 6, 4, 5, 3
 
@@ -54,7 +56,38 @@ def test_negative_sampling_is_the_mean_of_mu_over_one_plus_d_over_s() -> None:
 def test_negative_sampling_as_printed_is_eq_14() -> None:
     sample = made()
     expected = sum(-math.log(3.0 / (sum(some) + 3.0)) for some in distances(*sample) if some) / B
-    found = NegativeSampling(printed=True, theta=3.0)(*sample)
+    found = NegativeSampling(form="printed", theta=3.0)(*sample)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+def test_negative_sampling_as_released_has_the_sum_inside() -> None:
+    sample = made()
+    expected = sum(2.0 / (1 + math.log(1 + sum(some))) for some in distances(*sample) if some) / B
+    assert float(NegativeSampling(form="released", mu=2.0)(*sample)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("term", "name"), [(NegativeSampling, "negative"), (InterClass, "inter_class")])
+def test_a_form_that_is_not_there_is_refused_and_the_others_are_what_the_settings_offer(term: Any, name: str) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"the loss term {name}: got 'other', expected one of repelling, printed, rel"
+    ):
+        term(form="other")
+    assert tuple(term.FORMS) == TERMS[name].forms
+
+
+@pytest.mark.parametrize("form", NegativeSampling.FORMS)
+def test_weights_of_the_anchors_weigh_every_form_of_negative_sampling(form: str) -> None:
+    features, negatives, mask = made()
+    weights = torch.linspace(0.1, 1.9, B)
+    found = NegativeSampling(form=form)(features, negatives, mask, weights=weights)
+    # One anchor of a batch of B at a time, the others without negatives, at the scale of the whole batch.
+    expected = 0.0
+    for b in range(B):
+        term = NegativeSampling(form=form)
+        term(features, negatives, mask)
+        term.scale.momentum = 1.0
+        alone = mask & (torch.arange(B) == b)[:, None]
+        expected += float(weights[b]) * float(term(features, negatives, alone))
     assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
@@ -101,8 +134,9 @@ def test_inter_class_is_the_mean_over_pairs_and_as_printed_eq_16(labels: list[in
     found = InterClass(mu=0.5)(features, classes(labels))
     assert float(found) == pytest.approx(0.5 * sum(1 / (1 + d / scale) for d in pairs) / len(pairs), rel=1e-5)
     ordered = [math.dist(means[i], means[j]) for i in range(n) for j in range(n) if i != j]
-    printed = InterClass(printed=True, theta=2.0)(features, classes(labels))
-    assert float(printed) == pytest.approx(sum(-math.log(2.0 / (d + 2.0)) for d in ordered), rel=1e-5)
+    for form in ("printed", "released"):
+        printed = InterClass(form=form, theta=2.0)(features, classes(labels))
+        assert float(printed) == pytest.approx(sum(-math.log(2.0 / (d + 2.0)) for d in ordered), rel=1e-5)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -201,10 +235,10 @@ def after_steps(start: Tensor, loss: Callable[[Tensor], Tensor], steps: int = 50
     return features.detach()
 
 
-@pytest.mark.parametrize(("printed", "moves"), [(True, "together"), (False, "apart")])
-def test_eq_14_as_printed_attracts_negatives_and_ours_repels(printed: bool, moves: str) -> None:
+@pytest.mark.parametrize(("form", "moves"), [("printed", "together"), ("repelling", "apart"), ("released", "apart")])
+def test_eq_14_as_printed_attracts_negatives_and_the_others_repel(form: str, moves: str) -> None:
     features, negatives, mask = made()
-    term = NegativeSampling(printed=printed)
+    term = NegativeSampling(form=form)
     moved = after_steps(features, lambda x: term(x, negatives, mask))
     before, after = distances(features, negatives, mask), distances(moved, negatives, mask)
     for b in range(1, B):
@@ -212,14 +246,17 @@ def test_eq_14_as_printed_attracts_negatives_and_ours_repels(printed: bool, move
     assert torch.equal(moved[0], features[0])  # no negatives, no move
 
 
-@pytest.mark.parametrize(("printed", "moves"), [(True, "together"), (False, "apart")])
-def test_eq_16_as_printed_attracts_classes_and_ours_repels(printed: bool, moves: str) -> None:
+@pytest.mark.parametrize(("form", "moves"), [("printed", "together"), ("repelling", "apart"), ("released", "nowhere")])
+def test_eq_16_as_printed_attracts_classes_ours_repels_and_the_released_code_does_nothing(
+    form: str, moves: str
+) -> None:
     features, _, _ = made()
-    term = InterClass(printed=printed)
+    term = InterClass(form=form)
     moved = after_steps(features, lambda x: term(x, classes(LABELS)))
     before, after = (class_means(x.tolist(), LABELS) for x in (features, moved))
     total = [sum(math.dist(a, b) for a in means for b in means) for means in (before, after)]
     assert (total[1] > total[0]) is (moves == "apart")
+    assert torch.equal(moved, features) is (moves == "nowhere")
 
 
 def test_attraction_brings_positives_nearer() -> None:
@@ -234,8 +271,8 @@ def test_attraction_brings_positives_nearer() -> None:
 
 @pytest.mark.parametrize(
     "term",
-    [NegativeSampling(), NegativeSampling(printed=True), Attraction()],
-    ids=["ours", "printed", "attraction"],
+    [*(NegativeSampling(form=form) for form in NegativeSampling.FORMS), Attraction()],
+    ids=[*NegativeSampling.FORMS, "attraction"],
 )
 @pytest.mark.parametrize("at_zero", [False, True])
 def test_without_neighbours_the_term_is_a_differentiable_zero(
@@ -254,11 +291,11 @@ def test_without_neighbours_the_term_is_a_differentiable_zero(
     assert float(empty.detach()) == 0
 
 
-@pytest.mark.parametrize("printed", [False, True])
+@pytest.mark.parametrize("form", InterClass.FORMS)
 @pytest.mark.parametrize("n", [0, B])
-def test_with_one_class_or_none_the_term_is_a_differentiable_zero(printed: bool, n: int) -> None:
+def test_with_one_class_or_none_the_term_is_a_differentiable_zero(form: str, n: int) -> None:
     features = made()[0].requires_grad_()
-    value = InterClass(printed=printed)(features[:n], classes([1] * B)[:n])
+    value = InterClass(form=form)(features[:n], classes([1] * B)[:n])
     assert float(value.detach()) == 0
     value.backward()
     assert features.grad is not None

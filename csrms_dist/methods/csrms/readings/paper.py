@@ -75,7 +75,10 @@ class PaperReading(Reading):
         },
     }
     edge_types = (POSITIVE,)
-    forms: ClassVar[Mapping[str, Mapping[str, Any]]] = {"negative": {"printed": True}, "inter_class": {"printed": True}}
+    forms: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "negative": {"form": "printed"},
+        "inter_class": {"form": "printed"},
+    }
     smoother = "knn"
 
     def relations(self, graph: HierarchyGraph, bank: FeatureBank) -> LabelRelations:
