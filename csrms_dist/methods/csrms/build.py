@@ -12,7 +12,7 @@ import numpy as np
 from csrms_dist.losses.classification import Classification
 from csrms_dist.losses.term import Term
 from csrms_dist.methods.csrms.method import CSRMS
-from csrms_dist.methods.csrms.model import PROTOTYPES, CSRMSModel
+from csrms_dist.methods.csrms.model import CLASS_PROTOTYPES, PROTOTYPES, CSRMSModel
 from csrms_dist.methods.csrms.readings.reading import Reading
 from csrms_dist.methods.csrms.settings import CSRMSSettings
 from csrms_dist.methods.model import PlainModel
@@ -30,7 +30,7 @@ def build(model: PlainModel, structure: Structure, task: Task) -> Built:
     sizes = {POSITIVE: sampling.n_positives, NEGATIVE: sampling.n_negatives}
     used = {kind: sizes[kind] for kind in settings.edge_types()}
     terms = make_terms(settings, model.reading, task.label_smoothing, task.labels_per_image)
-    relations = model.reading.relations(structure.hierarchy, bank)
+    relations = model.relations(structure.hierarchy, bank)
     method = CSRMS(model, relations, terms, settings.weights(), used)
     if not used:
         return Built(method)
@@ -51,11 +51,14 @@ def make_terms(
 
 
 def keep(folder: Path, state: dict[str, Any], work: Path) -> None:
-    """Write prototypes.npy (J, D) of a trained state and the feature bank (N, D) that they are means of.
+    """Write prototypes.npy (J, D) of a trained state and the feature bank (N, D) that they are means of; of an
+    alignment that looks up something beside them, class_prototypes.npy (J, D) too.
 
     A bank that was never written to is the feature table, and no copy of it is made.
     """
     np.save(folder / PROTOTYPES, state["prototypes"].cpu().numpy())
+    if state["kept"] is not None:
+        np.save(folder / CLASS_PROTOTYPES, state["kept"].cpu().numpy())
     bank = generation_file(work, state["bank"]["generation"])
     if bank.exists():
         _link(bank, folder / BANK)

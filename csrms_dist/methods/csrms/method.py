@@ -54,7 +54,7 @@ class CSRMS:
         model, size = self.module, len(batch.global_rows)
         features = model.encoder(batch.inputs)
         plain = model.plain_head(features)
-        graph, smoothed = model.graph_head(features, model.reading.context(features, batch, self.relations))
+        graph, smoothed = model.graph_head(features, model.context(features, batch, self.relations))
 
         def draw(edge_type: str) -> tuple[Tensor, Tensor]:
             return neighbours(batch.subgraph, edge_type, self.sizes[edge_type], self.relations.bank)
@@ -73,6 +73,7 @@ class CSRMS:
         return {
             "bank": self.relations.bank.state_dict(),
             "prototypes": self.relations.patterns.means,
+            "kept": None if self.relations.grounds is None else self.relations.grounds.kept(),
             "terms": {name: term.state_dict() for name, term in self.terms.items()},
         }
 
