@@ -20,8 +20,8 @@ Own: TypeAlias = tuple[Tensor, Tensor, Tensor]
 
 
 class Nearest(NamedTuple):
-    """The k patterns nearest to each of B features: their index (B, k), cosine (B, k), means (B, k, D), and mask (B, k),
-    false where there are fewer; own: of training rows, which are left out of their own mean."""
+    """The k patterns nearest to each of B features: index (B, k), cosine (B, k), means (B, k, D), and mask (B, k), false
+    where there are fewer; own: of training rows, which are left out of their own mean."""
 
     index: Tensor
     similarity: Tensor
@@ -83,9 +83,7 @@ class PatternPrototypes:
         return pattern, mean.to(torch.float32), rest == 0
 
 
-def nearest_rows(
-    features: Tensor, means: Tensor, k: int, own: Own | None
-) -> tuple[Tensor, Tensor]:
+def nearest_rows(features: Tensor, means: Tensor, k: int, own: Own | None) -> tuple[Tensor, Tensor]:
     """(B, D) features, (J, D) means -> (B, k, D), (B, k) mask; `own` replaces one mean for each feature."""
     found = nearest_found(features, means, k, own)
     return found.means, found.mask

@@ -53,7 +53,7 @@ class CSRMSModel(PlainModel):
         encoder: Encoder,
         n_classes: int,
         reading: Reading,
-        words: HeadWords = HeadWords(),  # noqa: B008 - frozen
+        words: HeadWords = HeadWords(),
         *,
         several: bool = False,
     ) -> None:

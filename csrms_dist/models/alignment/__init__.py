@@ -1,4 +1,4 @@
-"""Cluster- and class-level alignment (CSRMS eq. 11-12) by name: move a representation towards prototypes. One file each.
+"""Cluster- and class-level alignment (CSRMS eq. 11-12) by name: move a representation towards prototypes. A file each.
 
 Where labels choose the prototypes, the head that predicts is told the label in training: the leak check shows it.
 """

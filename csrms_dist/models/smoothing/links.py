@@ -1,7 +1,7 @@
 """Who is linked to whom in the graphs of a batch of anchors, and what passes along the edges.
 
-Assumptions: links go both ways; absent neighbours have none. Node 0, the anchor, is kept apart from the n others: of the
-result only its row is wanted, and where the others are linked to it alone nothing of shape (1 + n, 1 + n) is needed.
+Assumptions: links go both ways; absent neighbours have none. Node 0, the anchor, is kept apart from the n others: of
+the result only its row is wanted, and where the others are linked to it alone no (1 + n, 1 + n) is needed.
 """
 
 from __future__ import annotations

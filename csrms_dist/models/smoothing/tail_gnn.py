@@ -19,8 +19,8 @@ class MissingNeighbour(nn.Module):
     """m = h + r_h - h_N: what an anchor's neighbourhood lacks of the one that it ought to have.
 
     The translation from a node to its neighbourhood is one vector r for all, made the anchor's own by
-    r_h = (1 + gamma) r + beta, gamma = LeakyReLU(h W_1 + h_N W_2), beta likewise. forward: h (B, D), the mean h_N (B, D)
-    of its neighbours, zero where there are none -> m (B, D).
+    r_h = (1 + gamma) r + beta, gamma = LeakyReLU(h W_1 + h_N W_2), beta likewise. forward: h (B, D), the mean of its
+    neighbours h_N (B, D), zero where there are none -> m (B, D).
     """
 
     def __init__(self, dimension: int) -> None:

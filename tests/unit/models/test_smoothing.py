@@ -88,7 +88,11 @@ def expected_of(smoother: Smoother, nodes: Matrix, linked: Matrix, tail: bool) -
     if isinstance(smoother, Identity):
         return nodes[0]
     state = {name: value.tolist() for name, value in smoother.state_dict().items()}
-    weights = {name: [list(part) for part in zip(*value, strict=True)] for name, value in state.items() if name.endswith("weight")}
+    weights = {
+        name: [list(part) for part in zip(*value, strict=True)]
+        for name, value in state.items()
+        if name.endswith("weight")
+    }
     if isinstance(smoother, GNN):
         bare = loop_weighted(linked, how, False)
         for layer, bent in (("inner", True), ("outer", False)):
@@ -118,9 +122,7 @@ def expected_of(smoother: Smoother, nodes: Matrix, linked: Matrix, tail: bool) -
 @pytest.mark.parametrize("name", SMOOTHERS)
 @pytest.mark.parametrize(("adjacency", "normalisation"), CROSSED)
 @pytest.mark.parametrize("moved", [False, True])
-def test_a_smoother_is_its_formula_for_every_anchor(
-    name: str, adjacency: str, normalisation: str, moved: bool
-) -> None:
+def test_a_smoother_is_its_formula_for_every_anchor(name: str, adjacency: str, normalisation: str, moved: bool) -> None:
     """moved: the anchors have a gradient, as under an encoder that is trained."""
     torch.manual_seed(1)
     nodes, mask = made()
@@ -161,11 +163,11 @@ def test_an_absent_neighbour_changes_nothing(name: str, adjacency: str) -> None:
 def test_without_neighbours_there_are_numbers_and_gradients(name: str, adjacency: str, normalisation: str) -> None:
     """All masked, none at all, no anchor at all."""
     torch.manual_seed(0)
-    smoother = make_smoother(name, D, Form(adjacency, normalisation))
+    smoother = make_smoother(name, 16, Form(adjacency, normalisation))
     for batch, n in ((3, N), (3, 0), (0, N)):
-        nodes = torch.randn(batch, 1 + n, D, requires_grad=True)
+        nodes = torch.randn(batch, 1 + n, 16, requires_grad=True)
         found = smoother(nodes, torch.zeros(batch, n, dtype=torch.bool))
-        assert found.shape == (batch, D)
+        assert found.shape == (batch, 16)
         found.square().sum().backward()
         assert nodes.grad is not None
         assert torch.isfinite(nodes.grad).all()
