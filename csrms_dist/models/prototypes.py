@@ -20,10 +20,10 @@ Own: TypeAlias = tuple[Tensor, Tensor, Tensor]
 
 
 class Nearest(NamedTuple):
-    """The k patterns nearest to each of B features: index (B, k), cosine (B, k), means (B, k, D), and mask (B, k), false
-    where there are fewer; own: of training rows, which are left out of their own mean."""
+    """The k patterns nearest to each of B features: which (B, k), cosine (B, k), means (B, k, D), mask (B, k), which is
+    false where there are fewer; own: of training rows, which are left out of their own mean."""
 
-    index: Tensor
+    which: Tensor
     similarity: Tensor
     means: Tensor
     mask: Tensor

@@ -54,11 +54,11 @@ class SoftGrounds(Grounds):
         found = self.patterns.nearest_found(features, rows, self.k)
         weight = memberships(found, self.several)
         cluster = (weight[:, :, None] * found.means).sum(dim=1)
-        counts = self.counts[found.index]
+        counts = self.counts[found.which]
         sums, sizes = self.sums, self.class_sizes.expand(len(features), -1)
         if found.own is not None:
             pattern, mean, _ = found.own
-            its_own = found.index == pattern[:, None]
+            its_own = found.which == pattern[:, None]
             counts = counts - its_own[:, :, None] * membership[:, None]
             sizes = sizes - membership
         share = (weight[:, :, None] * _shares(counts)).sum(dim=1)
@@ -93,5 +93,5 @@ class SoftAlignment(Alignment):
             raise ValueError("the soft alignment looks up the class prototypes that training kept, and there are none")
         found = nearest_found(features, prototypes, min(self.k, len(prototypes)), None)
         weight = memberships(found, self.several)[:, :, None]
-        cluster, label = ((weight * some[found.index]).sum(dim=1) for some in (prototypes, kept))
+        cluster, label = ((weight * some[found.which]).sum(dim=1) for some in (prototypes, kept))
         return cluster, label

@@ -34,7 +34,7 @@ class ReferenceReading(PositivesReading):
             "weight_inter_class": 1 / 6,
         },
     }
-    # Released: {"negative": {"form": "released"}, "inter_class": {"form": "released"}}, where the terms have these forms.
+    # Released: {"negative": {"form": "released"}, "inter_class": {"form": "released"}}, where terms have that form.
     forms: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     smoother: ClassVar[str] = "released_gcn"
     form: ClassVar[Form] = Form("star", "row_l2", framed=False)
