@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple, TypeAlias
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,6 +13,21 @@ from csrms_dist.basics.arrays import F32, I64
 
 ROWS = 1 << 13
 """Rows that are summed at a time: the features may be a memory map that is larger than memory."""
+
+
+Own: TypeAlias = tuple[Tensor, Tensor, Tensor]
+"""Of training rows: their pattern (B,), its mean without them (B, D), and whether nothing is left of it (B,)."""
+
+
+class Nearest(NamedTuple):
+    """The k patterns nearest to each of B features: which (B, k), cosine (B, k), means (B, k, D), mask (B, k), which is
+    false where there are fewer; own: of training rows, which are left out of their own mean."""
+
+    which: Tensor
+    similarity: Tensor
+    means: Tensor
+    mask: Tensor
+    own: Own | None
 
 
 def group_sums(features: F32, group: I64, n_groups: int) -> Tensor:
@@ -48,11 +65,15 @@ class PatternPrototypes:
         pattern of one image is skipped for that image (its mean would be the image, and its class shares the label).
         None: unseen images. Returns prototypes (B, k, D) and mask (B, k), false where fewer than k patterns remain.
         """
-        means = self.means
-        found = nearest_rows(features, means, min(k, len(means)), self._own(rows))
-        return _pad(*found, k)
+        found = self.nearest_found(features, rows, k)
+        return _pad(found.means, found.mask, k)
 
-    def _own(self, rows: I64 | None) -> tuple[Tensor, Tensor, Tensor] | None:
+    def nearest_found(self, features: Tensor, rows: I64 | None, k: int) -> Nearest:
+        """The same with where they are and how near, at most as many as there are patterns."""
+        means = self.means
+        return nearest_found(features, means, min(k, len(means)), self._own(rows))
+
+    def _own(self, rows: I64 | None) -> Own | None:
         if rows is None:
             return None
         pattern = torch.from_numpy(self.pattern[rows]).to(self.device)
@@ -62,10 +83,14 @@ class PatternPrototypes:
         return pattern, mean.to(torch.float32), rest == 0
 
 
-def nearest_rows(
-    features: Tensor, means: Tensor, k: int, own: tuple[Tensor, Tensor, Tensor] | None
-) -> tuple[Tensor, Tensor]:
+def nearest_rows(features: Tensor, means: Tensor, k: int, own: Own | None) -> tuple[Tensor, Tensor]:
     """(B, D) features, (J, D) means -> (B, k, D), (B, k) mask; `own` replaces one mean for each feature."""
+    found = nearest_found(features, means, k, own)
+    return found.means, found.mask
+
+
+def nearest_found(features: Tensor, means: Tensor, k: int, own: Own | None) -> Nearest:
+    """The same with where they are and how near."""
     unit = normalize(features.detach(), dim=1)
     similarity = unit @ normalize(means, dim=1).T
     if own is not None:
@@ -76,7 +101,7 @@ def nearest_rows(
     found = means[index]
     if own is not None:
         found = torch.where((index == own[0][:, None])[:, :, None], own[1][:, None], found)
-    return found, value > -torch.inf
+    return Nearest(index, value, found, value > -torch.inf, own)
 
 
 def _pad(found: Tensor, mask: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -53,7 +53,9 @@ RULES = """\
   and `cluster.scaling` are of Fuzzy ART alone, which tightens by .35 in the shards and by .1 in the merge.
 - `cluster.min_size` is of Fuzzy ART only where `cluster.recentre` is above 0, which gives up that boxes cover rows.
 - `cluster.algorithm: kmeans` takes `cluster.n_patterns`, not `cluster.vigilance`; `cluster.kmeans_start` is its own.
-- `method.prototypes` is of the reading `structural` alone.
+- `method.prototypes` is of the reading `structural` and of `method.alignment: soft` alone.
+- `method.adjacency` and `method.normalisation` are of our smoothers: `identity` looks at no neighbour, and one of your
+  own decides its links itself. `method.alignment: paper` and `reference` tell the graph head the label in training.
 - `pretrain.loss` and `train.loss`: `asymmetric` takes images with several labels. Plain head, graph head and control
   have that of `train`; stage 0 has its own.
 - `method.weight_info_nce`, `weight_sup_con` and `weight_triplet` above 0 need the package pytorch-metric-learning, of

@@ -15,7 +15,8 @@ import pytest
 from csrms_dist.losses.terms import TERMS
 from csrms_dist.methods.csrms.readings import READINGS
 from csrms_dist.methods.known import CONTROLS, METHODS
-from csrms_dist.models.smoothing import SMOOTHERS
+from csrms_dist.models.alignment import ALIGNMENTS
+from csrms_dist.models.smoothing import ADJACENCIES, SMOOTHERS
 from csrms_dist.sampling.strategies import NEGATIVES, POSITIVES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,6 +74,8 @@ def test_the_import_contracts_hold() -> None:
         ("losses", [entry.place for entry in TERMS.values()]),
         ("readings", READINGS.values()),
         ("smoothers", SMOOTHERS.values()),
+        ("adjacencies", ADJACENCIES.values()),
+        ("alignments", [place for name, place in ALIGNMENTS.items() if name != "none"]),
         ("strategies", [*POSITIVES.values(), *NEGATIVES.values()]),
     ],
 )

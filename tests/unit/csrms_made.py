@@ -10,7 +10,7 @@ from csrms_dist.basics.lookup import resolve
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.methods.csrms.build import make_terms
 from csrms_dist.methods.csrms.method import CSRMS
-from csrms_dist.methods.csrms.model import CSRMSModel
+from csrms_dist.methods.csrms.model import CSRMSModel, HeadWords
 from csrms_dist.methods.csrms.readings import READINGS
 from csrms_dist.methods.csrms.settings import CSRMSSettings
 from csrms_dist.models.feature_bank import FeatureBank
@@ -24,6 +24,11 @@ def settings_of(reading: str, **settings: Any) -> tuple[CSRMSSettings, SamplingS
     return chosen, SamplingSettings(**recipe.get("sampling", {}))
 
 
+def words_of(settings: CSRMSSettings) -> HeadWords:
+    """What the settings say of the graph head."""
+    return HeadWords(settings.smoother, settings.adjacency, settings.normalisation, settings.alignment)
+
+
 def csrms_on(
     model: CSRMSModel,
     graph: HierarchyGraph,
@@ -32,7 +37,7 @@ def csrms_on(
     sampling: SamplingSettings,
 ) -> CSRMS:
     """The method as `build` makes it, its bank in memory."""
-    relations = model.reading.relations(graph, FeatureBank(features))
+    relations = model.relations(graph, FeatureBank(features))
     labels = graph.membership.nnz / graph.n_rows if graph.multi_label else None
     sizes = {"positive": sampling.n_positives, "negative": sampling.n_negatives}
     used = {kind: sizes[kind] for kind in settings.edge_types()}

@@ -40,7 +40,7 @@ def build(model: PlainModel, structure: Structure, task: Task) -> Built:
     sizes = {POSITIVE: sampling.n_positives, NEGATIVE: sampling.n_negatives}
     used = {kind: sizes[kind] for kind in settings.edge_types()}
     terms = make_terms(settings, model.reading, task.label_smoothing, task.labels_per_image, task.loss)
-    relations = model.reading.relations(structure.hierarchy, bank)
+    relations = model.relations(structure.hierarchy, bank)
     anchors = anchor_weights(settings, structure.hierarchy, task.graph.difficulty_threshold)
     everything = settings.curriculum_on == "everything"
     method = CSRMS(model, relations, terms, settings.weights(), used, task.labels_per_image, anchors, everything)
@@ -58,7 +58,7 @@ def build(model: PlainModel, structure: Structure, task: Task) -> Built:
     )
 
     def renew(graph: HierarchyGraph, candidates: Mapping[str, Candidates]) -> None:
-        method.relations = model.reading.relations(graph, bank)
+        method.relations = model.relations(graph, bank)
         method.anchors = anchor_weights(settings, graph, task.graph.difficulty_threshold)
         if renewed is not None:
             renewed.current = task.sampler_type(candidates, used, task.seed)
@@ -98,11 +98,14 @@ def make_terms(
 
 
 def keep(folder: Path, state: dict[str, Any], work: Path) -> None:
-    """Write prototypes.npy (J, D) of a trained state and the feature bank (N, D) that they are means of.
+    """Write prototypes.npy (J, D) of a trained state and the feature bank (N, D) that they are means of; of an
+    alignment that looks up something beside them, that too (`CSRMSModel.load_beside`).
 
     A bank that was never written to is the feature table, and no copy of it is made.
     """
     np.save(folder / PROTOTYPES, state["prototypes"].cpu().numpy())
+    for name, values in state["beside"].items():
+        np.save(folder / f"{name}.npy", values.cpu().numpy())
     bank = generation_file(work, state["bank"]["generation"])
     if bank.exists():
         _link(bank, folder / BANK)

@@ -73,7 +73,7 @@ class CSRMS:
         model, size = self.module, len(batch.global_rows)
         features = model.encoder(batch.inputs)
         plain = model.plain_head(features)
-        graph, smoothed = model.graph_head(features, model.reading.context(features, batch, self.relations))
+        graph, smoothed = model.graph_head(features, model.context(features, batch, self.relations))
 
         @cache
         def draw(edge_type: str) -> tuple[Tensor, Tensor]:
@@ -107,9 +107,12 @@ class CSRMS:
         self.relations.refresh()
 
     def state_dict(self) -> dict[str, Any]:
+        grounds = self.relations.grounds
+        kept = None if grounds is None else grounds.kept()
         return {
             "bank": self.relations.bank.state_dict(),
             "prototypes": self.relations.patterns.means,
+            "beside": {} if kept is None else {"class_prototypes": kept},
             "terms": {name: term.state_dict() for name, term in self.terms.items()},
         }
 

@@ -7,13 +7,19 @@ import torch
 from torch import Tensor
 
 from csrms_dist.hierarchy.graph import HierarchyGraph
+from csrms_dist.models.alignment.alignment import Grounds
 from csrms_dist.models.feature_bank import FeatureBank
 from csrms_dist.models.prototypes import PatternPrototypes
 from csrms_dist.sampling.subgraph import BatchSubgraph
 
 
 class Relations:
-    """The bank and the patterns' prototypes, made anew from it after every epoch; no label is looked at."""
+    """The bank and the patterns' prototypes, made anew from it after every epoch; no label is looked at.
+
+    grounds: what an alignment looks up beside them, made anew with them; labels may choose it.
+    """
+
+    grounds: Grounds | None = None
 
     def __init__(self, graph: HierarchyGraph, bank: FeatureBank) -> None:
         self.bank = bank
@@ -24,6 +30,14 @@ class Relations:
     def refresh(self) -> None:
         """Make the prototypes anew from the bank's current generation."""
         self.patterns = PatternPrototypes(self.bank.current, self.pattern, self.n_patterns, self.bank.device)
+        if self.grounds is not None:
+            self.grounds.refresh(self.patterns)
+
+    def align(self, grounds: Grounds | None) -> None:
+        """Keep these from now on."""
+        self.grounds = grounds
+        if grounds is not None:
+            grounds.refresh(self.patterns)
 
 
 def neighbours(subgraph: BatchSubgraph | None, edge_type: str, width: int, bank: FeatureBank) -> tuple[Tensor, Tensor]:

@@ -14,14 +14,18 @@ from csrms_dist.losses.terms import PLACES, TERMS
 from csrms_dist.methods.csrms.curriculum import CURRICULA
 from csrms_dist.methods.csrms.readings import READINGS
 from csrms_dist.methods.settings import MethodSettings
-from csrms_dist.models.smoothing import SMOOTHERS
+from csrms_dist.models.alignment import ALIGNMENTS
+from csrms_dist.models.smoothing import ADJACENCIES, NORMALISATIONS, SMOOTHERS
 from csrms_dist.sampling.settings import SamplingSettings
 
 if TYPE_CHECKING:
     from csrms_dist.losses.term import Term
 
 
-GRAPH_HEAD = 2
+AUTO = "auto"
+"""As the reading does."""
+
+GRAPH_HEAD = 3
 """Raised when a graph head answers otherwise from the same weights: models of an older one are refused."""
 
 
@@ -33,14 +37,23 @@ class _BesideWeights(MethodSettings):
         "structural",
         words=READINGS,
         own="csrms_dist.methods.csrms.readings.reading:KIND",
-        doc="structural is leak-free; paper: verbatim",
+        doc="structural is leak-free; paper: verbatim; reference: the released code",
     )
     prototypes: int = setting(8, "[1, 1000]", doc="nearest pattern prototypes that enter the graph head (structural)")
     smoother: str = setting(
-        "auto",
-        words=("auto", *SMOOTHERS),
-        own="csrms_dist.models.smoothing.gcn:KIND",
+        AUTO,
+        words=(AUTO, *SMOOTHERS),
+        own="csrms_dist.models.smoothing.smoother:KIND",
         doc="how the graph head smooths; auto: as the reading does",
+    )
+    adjacency: str = setting(AUTO, words=(AUTO, *ADJACENCIES), doc="who is linked to whom in an anchor's graph")
+    normalisation: str = setting(
+        AUTO, words=(AUTO, *NORMALISATIONS), doc="weights of the links: D^-1 A, D^-1/2 A D^-1/2, or rows of length 1"
+    )
+    alignment: str = setting(
+        AUTO,
+        words=(AUTO, *ALIGNMENTS),
+        doc="alignment with prototypes (eq. 11-12); paper and reference choose them by the label, which leaks",
     )
     refresh: int = setting(
         0, "[0, 100000]", doc="after so many epochs, patterns and candidates anew from the trained features; 0 never"
@@ -110,6 +123,9 @@ class _BesideWeights(MethodSettings):
             "reading": self.reading,
             "prototypes": self.prototypes,
             "smoother": self.smoother,
+            "adjacency": self.adjacency,
+            "normalisation": self.normalisation,
+            "alignment": self.alignment,
             "n_positives": sampling.n_positives,
         }
 

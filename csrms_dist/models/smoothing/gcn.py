@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from csrms_dist.basics.lookup import Kind, takes
+from csrms_dist.models.smoothing.form import Form
+from csrms_dist.models.smoothing.smoother import Smoother, hidden_layer
 
 
-class GCN(nn.Module):
-    """Two graph convolutions, d -> h -> d: A ReLU(A X W1) W0 (eq. 10).
+class GCN(Smoother):
+    """Two graph convolutions, d -> h -> d: A ReLU(A X W1) W0 (eq. 10), the anchor's row.
 
-    `softmax` applies the softmax that eq. 10 prints, over the features; the default leaves it out, because a
-    representation on the simplex loses its scale. A subclass makes the adjacency A.
+    The form's `softmax` applies the softmax that eq. 10 prints, over the features; the default leaves it out, because a
+    representation on the simplex loses its scale.
     """
 
-    def __init__(self, dimension: int, hidden: int | None = None, *, softmax: bool = False) -> None:
-        super().__init__()
+    def __init__(self, dimension: int, form: Form | None = None, hidden: int | None = None) -> None:
+        super().__init__(dimension, form)
         self.inner = nn.Linear(dimension, hidden or dimension)
         self.outer = nn.Linear(hidden or dimension, dimension)
-        self.softmax = softmax
 
-    def convolve(self, nodes: Tensor, adjacency: Tensor) -> Tensor:
-        """Nodes (B, 1 + n, D), adjacency (B, 1 + n, 1 + n) -> (B, D), the anchor's row."""
-        hidden = torch.relu(self.inner(adjacency @ nodes))
-        smoothed: Tensor = self.outer((adjacency[:, :1] @ hidden).squeeze(1))
-        return smoothed.softmax(dim=1) if self.softmax else smoothed
-
-
-KIND = Kind(
-    "a torch.nn.Module of {} that is made with the dimension alone",
-    lambda value: isinstance(value, type) and issubclass(value, nn.Module) and takes(value, 1),
-)
-"""A smoother of a user's own."""
+    def smooth(self, own: Tensor, others: Tensor, mask: Tensor) -> Tensor:
+        edges = self.edges(own, others, mask)
+        smoothed: Tensor = self.outer(edges.gather(*hidden_layer(self.inner, edges, own, others)))
+        return smoothed.softmax(dim=1) if self.form.softmax else smoothed

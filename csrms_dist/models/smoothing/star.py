@@ -1,39 +1,57 @@
-"""Smoothing on a star: the anchor averages itself and its neighbours."""
+"""The star: the anchor is linked to its neighbours, and they to it alone."""
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
-from csrms_dist.models.smoothing.gcn import GCN
+from csrms_dist.models.smoothing.links import Normalisation
 
 
-def star_adjacency(mask: Tensor) -> Tensor:
-    """Row-stochastic star with self-loops. mask (B, n) bool, which neighbours exist -> (B, 1 + n, 1 + n).
+@dataclass(frozen=True, init=False)
+class Star:
+    """Links of a star. mask: (B, n) bool, which neighbours exist. Without any, the anchor is alone with its self-loop,
+    so smoothing it is a plain MLP."""
 
-    The anchor averages itself and its neighbours, a neighbour averages itself and the anchor; without neighbours the
-    anchor's row is the identity, so smoothing a lonely image is a plain MLP.
+    mask: Tensor
+
+    def __init__(self, own: Tensor, others: Tensor, mask: Tensor) -> None:
+        object.__setattr__(self, "mask", mask)
+
+    def weighted(self, normalisation: Normalisation, *, self_loops: bool = True) -> StarEdges:
+        there = self.mask.to(torch.float32)
+        loop = float(self_loops)
+        anchor = (loop + there.sum(dim=1, keepdim=True)).clamp(min=1)
+        leaf = (loop + there).clamp(min=1)
+        return StarEdges(
+            loop * normalisation(anchor, anchor),
+            there * normalisation(anchor, leaf),
+            loop * normalisation(leaf, leaf),
+            there * normalisation(leaf, anchor),
+        )
+
+    def with_leaf(self, there: Tensor) -> Star:
+        return Star(there, there, torch.cat([self.mask, there[:, None]], dim=1))
+
+
+@dataclass(frozen=True)
+class StarEdges:
+    """The adjacency of a star by its four kinds of entries, so that no (1 + n, 1 + n) is made.
+
+    own_own (B, 1): the anchor's self-loop. own_other (B, n): from neighbours to the anchor. other_other (B, n): their
+    self-loops. other_own (B, n): from the anchor to them.
     """
-    batch, n = mask.shape
-    linked = torch.eye(1 + n, device=mask.device).expand(batch, -1, -1).clone()
-    linked[:, 0, 1:] = mask.to(linked.dtype)
-    linked[:, 1:, 0] = mask.to(linked.dtype)
-    return linked / linked.sum(dim=2, keepdim=True)
 
+    own_own: Tensor
+    own_other: Tensor
+    other_other: Tensor
+    other_own: Tensor
 
-class StarGCN(GCN):
-    """The GCN on the star beside the anchor's own node. forward: nodes (B, 1 + n, D), mask (B, n) -> (B, D).
+    def spread(self, own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+        from_own = self.other_own[:, :, None] * own[:, None]
+        return self.gather(own, others), torch.addcmul(from_own, self.other_other[:, :, None], others)
 
-    Nodes are scaled to norm sqrt(D): without it a fresh head on the long features of a trained encoder has a curvature
-    that the encoder's learning rate cannot take, and training may diverge. The anchor's node is added to what the
-    convolution finds (Kipf and Welling, 2017, appendix B), for a mean of neighbours hardly varies between images, so
-    that a layer on top learns nothing in the time in which the plain head does. No gradient goes through that node: the
-    encoder has this one of the plain head already, and twice of it some trainings do not survive.
-    """
-
-    def forward(self, nodes: Tensor, mask: Tensor) -> Tensor:
-        scaled = normalize(nodes, dim=2) * math.sqrt(nodes.shape[2])
-        return scaled[:, 0].detach() + self.convolve(scaled, star_adjacency(mask))
+    def gather(self, own: Tensor, others: Tensor) -> Tensor:
+        return torch.addcmul((self.own_other[:, None] @ others).squeeze(1), self.own_own, own)

@@ -15,7 +15,7 @@ from torch import Tensor
 from csrms_dist.basics.collective import Collective
 from csrms_dist.errors import RunDirectoryError
 from csrms_dist.models import prototypes as module
-from csrms_dist.models.alignment import align
+from csrms_dist.models.alignment.alignment import towards
 from csrms_dist.models.feature_bank import FeatureBank, generation_file
 from csrms_dist.models.prototypes import PatternPrototypes, group_means, nearest_rows
 
@@ -109,13 +109,13 @@ def test_group_means(group: list[int], seed: int) -> None:
 
 def test_align_is_eq_11_and_12() -> None:
     smoothed, cluster, label = torch.randn(4, D), torch.randn(4, D), torch.randn(4, D)
-    found = align(align(smoothed, cluster), label)
+    found = towards(towards(smoothed, cluster), label)
     for b in range(4):
         expected = [
             0.5 * (0.5 * f + 0.5 * w) + 0.5 * p for f, w, p in zip(smoothed[b], cluster[b], label[b], strict=True)
         ]
         torch.testing.assert_close(found[b], torch.stack(expected))
-    assert torch.equal(align(smoothed, cluster, share=1.0), smoothed)
+    assert torch.equal(towards(smoothed, cluster, share=1.0), smoothed)
 
 
 def test_sums_do_not_depend_on_the_blocks_that_they_are_made_in(monkeypatch: pytest.MonkeyPatch) -> None:

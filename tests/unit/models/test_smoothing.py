@@ -1,4 +1,4 @@
-"""Adjacencies and the GCN against eq. 9-10 written as loops."""
+"""Adjacencies and smoothers against their equations written as loops."""
 
 from __future__ import annotations
 
@@ -8,101 +8,219 @@ import pytest
 import torch
 from torch import Tensor
 
+from csrms_dist.basics.lookup import resolve
+from csrms_dist.models.smoothing import ADJACENCIES, NORMALISATIONS, SMOOTHERS
+from csrms_dist.models.smoothing.form import Form
 from csrms_dist.models.smoothing.gcn import GCN
-from csrms_dist.models.smoothing.knn import knn_adjacency
-from csrms_dist.models.smoothing.star import star_adjacency
+from csrms_dist.models.smoothing.gnn import GNN
+from csrms_dist.models.smoothing.identity import Identity
+from csrms_dist.models.smoothing.knn import nearest_links
+from csrms_dist.models.smoothing.links import Edges, Links
+from csrms_dist.models.smoothing.normalisation import row
+from csrms_dist.models.smoothing.released_gcn import ReleasedGCN
+from csrms_dist.models.smoothing.smoother import Smoother, make_smoother
+from csrms_dist.models.smoothing.star import Star
+from csrms_dist.models.smoothing.tail_gnn import MissingNeighbour, TailGNN
+from tests.unit.models.plain_smoothing import (
+    Matrix,
+    loop_linked,
+    loop_missing,
+    loop_weighted,
+    made,
+    plus,
+    product,
+    relu,
+)
 
-Matrix = list[list[float]]
-
-
-def made(batch: int = 5, n: int = 6, dimension: int = 4, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Nodes (B, 1 + n, D) and a mask (B, n); the first anchor has no neighbour, the second all."""
-    generator = torch.Generator().manual_seed(seed)
-    mask = torch.rand(batch, n, generator=generator) < 0.6
-    mask[0], mask[1] = False, True
-    return torch.randn(batch, 1 + n, dimension, generator=generator), mask
-
-
-def product(a: Matrix, b: Matrix) -> Matrix:
-    return [
-        [math.fsum(x * y for x, y in zip(row, column, strict=True)) for column in zip(*b, strict=True)] for row in a
-    ]
-
-
-def loop_star(mask: list[bool]) -> Matrix:
-    size = 1 + len(mask)
-    linked = [[1.0 if i == j else 0.0 for j in range(size)] for i in range(size)]
-    for neighbour, there in enumerate(mask, start=1):
-        if there:
-            linked[0][neighbour] = linked[neighbour][0] = 1.0
-    return [[x / sum(row) for x in row] for row in linked]
+CROSSED = [(a, n) for a in ADJACENCIES for n in NORMALISATIONS]
+D, N = 4, 6
 
 
-def loop_knn(nodes: Matrix, mask: list[bool], k: int) -> Matrix:
-    size = len(nodes)
-    there = [True, *mask]
-    unit = [[x / math.hypot(*row) for x in row] for row in nodes]
-    near: list[list[int]] = []
-    for i in range(size):
-        others = [j for j in range(size) if j != i and there[j]] if there[i] else []
-        near.append(sorted(others, key=lambda j, i=i: math.dist(unit[i], unit[j]))[:k])  # type: ignore[misc]
-    linked = [[float(i == j or j in near[i] or i in near[j]) for j in range(size)] for i in range(size)]
-    degree = [sum(row) for row in linked]
-    return [[linked[i][j] / math.sqrt(degree[i] * degree[j]) for j in range(size)] for i in range(size)]
+def dense(edges: Edges, n: int, batch: int) -> Tensor:
+    """The anchor's row and those of the others of an adjacency, found by passing unit vectors through it."""
+    unit = torch.eye(1 + n).expand(batch, -1, -1)
+    own, others = edges.spread(unit[:, 0], unit[:, 1:])
+    torch.testing.assert_close(edges.gather(unit[:, 0], unit[:, 1:]), own)
+    return torch.cat([own[:, None], others], dim=1)
 
 
-def test_the_star_is_row_stochastic_and_a_lonely_anchor_is_the_identity() -> None:
-    _, mask = made()
-    found = star_adjacency(mask)
-    for b in range(len(mask)):
-        torch.testing.assert_close(found[b], torch.tensor(loop_star(mask[b].tolist())))
-    assert torch.allclose(found.sum(dim=2), torch.ones(found.shape[:2]))
-    assert torch.equal(found[0], torch.eye(7))
-    assert torch.equal(found[1, 0], torch.full((7,), 1 / 7))
+def links_of(adjacency: str, nodes: Tensor, mask: Tensor) -> Links:
+    found: Links = resolve(ADJACENCIES[adjacency])(nodes[:, 0], nodes[:, 1:], mask)
+    return found
+
+
+@pytest.mark.parametrize(("adjacency", "normalisation"), CROSSED)
+@pytest.mark.parametrize("self_loops", [True, False])
+@pytest.mark.parametrize("leaf", [False, True])
+def test_edges_are_the_adjacency_written_as_loops(
+    adjacency: str, normalisation: str, self_loops: bool, leaf: bool
+) -> None:
+    nodes, mask = made()
+    links, linked = links_of(adjacency, nodes, mask), loop_linked(adjacency, nodes, mask)
+    if leaf:
+        there = torch.tensor([True, False, True, False, True])
+        links = links.with_leaf(there)
+        for b, some in enumerate(linked):
+            grown = [[*part, 0.0] for part in some] + [[0.0] * (len(some) + 1)]
+            grown[0][-1] = grown[-1][0] = float(there[b])
+            linked[b] = grown
+    found = dense(links.weighted(resolve(NORMALISATIONS[normalisation]), self_loops=self_loops), N + leaf, len(mask))
+    for b, some in enumerate(linked):
+        torch.testing.assert_close(found[b], torch.tensor(loop_weighted(some, normalisation, self_loops)))
+    if normalisation == "symmetric":
+        torch.testing.assert_close(found, found.transpose(1, 2))
+    if normalisation == "row" and self_loops:
+        torch.testing.assert_close(found.sum(dim=2), torch.ones(found.shape[:2]))
 
 
 @pytest.mark.parametrize("k", [1, 3, 5, 20])
-def test_the_knn_graph_is_symmetric_and_normalised_on_both_sides(k: int) -> None:
+def test_the_knn_graph_links_what_is_near_to_either(k: int) -> None:
     nodes, mask = made()
-    found = knn_adjacency(nodes, mask, k)
+    found = nearest_links(nodes[:, 0], nodes[:, 1:], mask, k).linked
+    expected = loop_linked("knn", nodes, mask, k)
+    assert found.float().tolist() == expected
+    assert not found[0].any()
+
+
+def expected_of(smoother: Smoother, nodes: Matrix, linked: Matrix, tail: bool) -> list[float]:
+    """The anchor's row by the formula of a smoother."""
+    how = smoother.form.normalisation
+    if isinstance(smoother, Identity):
+        return nodes[0]
+    state = {name: value.tolist() for name, value in smoother.state_dict().items()}
+    weights = {
+        name: [list(part) for part in zip(*value, strict=True)]
+        for name, value in state.items()
+        if name.endswith("weight")
+    }
+    if isinstance(smoother, GNN):
+        bare = loop_weighted(linked, how, False)
+        for layer, bent in (("inner", True), ("outer", False)):
+            own = plus(product(nodes, weights[f"{layer}_own.weight"]), state[f"{layer}_own.bias"])
+            around = product(product(bare, nodes), weights[f"{layer}_around.weight"])
+            nodes = [[x + y for x, y in zip(*both, strict=True)] for both in zip(own, around, strict=True)]
+            nodes = relu(nodes) if bent else nodes
+        return nodes[0]
+    if isinstance(smoother, TailGNN):
+        mean = loop_weighted(linked, "row", False)[0]
+        size = len(nodes)
+        linked = [[*part, 0.0] for part in linked] + [[0.0] * (size + 1)]
+        linked[0][-1] = linked[-1][0] = float(tail)
+        whole = loop_weighted(linked, how, True)
+        nodes = [*nodes, loop_missing(nodes, mean, "missing", state, weights)]
+        hidden = relu(plus(product(product(whole, nodes), weights["inner.weight"]), state["inner.bias"]))[:size]
+        hidden.append(loop_missing(hidden, mean, "missing_hidden", state, weights))
+        return plus(product(product(whole, hidden), weights["outer.weight"]), state["outer.bias"])[0]
+    whole = loop_weighted(linked, how, True)
+    hidden = relu(plus(product(product(whole, nodes), weights["inner.weight"]), state["inner.bias"]))
+    if isinstance(smoother, ReleasedGCN):
+        return product(whole, hidden)[0]
+    last = plus(product(product(whole, hidden), weights["outer.weight"]), state["outer.bias"])[0]
+    return [math.exp(x) / math.fsum(map(math.exp, last)) for x in last] if smoother.form.softmax else last
+
+
+@pytest.mark.parametrize("name", SMOOTHERS)
+@pytest.mark.parametrize(("adjacency", "normalisation"), CROSSED)
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_smoother_is_its_formula_for_every_anchor(name: str, adjacency: str, normalisation: str, moved: bool) -> None:
+    """moved: the anchors have a gradient, as under an encoder that is trained."""
+    torch.manual_seed(1)
+    nodes, mask = made()
+    nodes.requires_grad_(moved)
+    smoother = make_smoother(name, D, Form(adjacency, normalisation))
+    assert isinstance(smoother, Smoother)
+    found = smoother(nodes, mask)
+    plain, linked = nodes.detach(), loop_linked(adjacency, nodes.detach(), mask)
     for b in range(len(mask)):
-        torch.testing.assert_close(found[b], torch.tensor(loop_knn(nodes[b].tolist(), mask[b].tolist(), k)))
-    assert torch.equal(found, found.transpose(1, 2))
-    assert torch.equal(found[0], torch.eye(7))
+        tail = int(mask[b].sum()) < N / 2
+        expected = torch.tensor(expected_of(smoother, plain[b].tolist(), linked[b], tail))
+        torch.testing.assert_close(found[b], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_an_absent_neighbour_changes_nothing() -> None:
+def test_the_softmax_of_eq_10_is_of_the_gcn() -> None:
+    nodes, mask = made()
+    torch.manual_seed(1)
+    smoother = GCN(D, Form("knn", "symmetric", softmax=True), hidden=3)
+    found, linked = smoother(nodes, mask), loop_linked("knn", nodes, mask)
+    for b in range(len(mask)):
+        torch.testing.assert_close(found[b], torch.tensor(expected_of(smoother, nodes[b].tolist(), linked[b], False)))
+    torch.testing.assert_close(found.sum(dim=1), torch.ones(len(mask)))
+
+
+@pytest.mark.parametrize("name", SMOOTHERS)
+@pytest.mark.parametrize("adjacency", ADJACENCIES)
+def test_an_absent_neighbour_changes_nothing(name: str, adjacency: str) -> None:
     nodes, mask = made()
     other = nodes.clone()
     other[:, 1:][~mask] = 100.0
     torch.manual_seed(0)
-    gcn = GCN(4, 3)
-    for adjacency in (lambda x: knn_adjacency(x, mask, 3), lambda x: star_adjacency(mask)):
-        assert torch.equal(adjacency(nodes), adjacency(other))
-        torch.testing.assert_close(gcn.convolve(nodes, adjacency(nodes)), gcn.convolve(other, adjacency(other)))
+    smoother = make_smoother(name, D, Form(adjacency))
+    torch.testing.assert_close(smoother(nodes, mask), smoother(other, mask))
 
 
-@pytest.mark.parametrize("softmax", [False, True])
-def test_gcn_is_eq_10_for_the_anchor(softmax: bool) -> None:
-    nodes, mask = made()
-    torch.manual_seed(1)
-    gcn = GCN(4, 3, softmax=softmax)
-    adjacency = knn_adjacency(nodes, mask, 2)
-    found = gcn.convolve(nodes, adjacency)
-    inner, outer = gcn.inner.weight.T.tolist(), gcn.outer.weight.T.tolist()
-    for b in range(len(mask)):
-        a = adjacency[b].tolist()
-        first = product(product(a, nodes[b].tolist()), inner)
-        hidden = [[max(0.0, x + c) for x, c in zip(row, gcn.inner.bias.tolist(), strict=True)] for row in first]
-        last = [x + c for x, c in zip(product(product(a, hidden), outer)[0], gcn.outer.bias.tolist(), strict=True)]
-        if softmax:
-            last = [math.exp(x) / math.fsum(map(math.exp, last)) for x in last]
-        torch.testing.assert_close(found[b], torch.tensor(last))
+@pytest.mark.parametrize("name", SMOOTHERS)
+@pytest.mark.parametrize(("adjacency", "normalisation"), CROSSED)
+def test_without_neighbours_there_are_numbers_and_gradients(name: str, adjacency: str, normalisation: str) -> None:
+    """All masked, none at all, no anchor at all."""
+    torch.manual_seed(0)
+    smoother = make_smoother(name, 16, Form(adjacency, normalisation))
+    for batch, n in ((3, N), (3, 0), (0, N)):
+        nodes = torch.randn(batch, 1 + n, 16, requires_grad=True)
+        found = smoother(nodes, torch.zeros(batch, n, dtype=torch.bool))
+        assert found.shape == (batch, 16)
+        found.square().sum().backward()
+        assert nodes.grad is not None
+        assert torch.isfinite(nodes.grad).all()
+        assert bool((nodes.grad[:, 0].abs().sum(dim=1) > 0).all())
+        assert not nodes.grad[:, 1:].any()
 
 
-def test_without_neighbours_smoothing_is_a_plain_mlp() -> None:
+@pytest.mark.parametrize("name", SMOOTHERS)
+@pytest.mark.parametrize("adjacency", ADJACENCIES)
+def test_gradients_reach_the_anchor_and_what_it_is_linked_to(name: str, adjacency: str) -> None:
+    torch.manual_seed(0)
+    nodes, mask = made(dimension=16)
+    nodes.requires_grad_(True)
+    make_smoother(name, 16, Form(adjacency))(nodes, mask).square().sum().backward()
+    assert nodes.grad is not None
+    reached = nodes.grad.abs().sum(dim=2) > 0
+    assert reached[:, 0].all()
+    assert not reached[:, 1:][~mask].any()
+    if name == "identity":
+        assert not reached[:, 1:].any()
+    else:
+        assert reached[1, 1:].all(), "the second anchor has all its neighbours"
+
+
+def test_without_neighbours_the_gcn_is_a_plain_mlp() -> None:
     nodes, mask = made()
     torch.manual_seed(2)
-    gcn = GCN(4)
+    gcn = GCN(D)
     mlp = gcn.outer(torch.relu(gcn.inner(nodes[:, 0])))
-    torch.testing.assert_close(gcn.convolve(nodes, star_adjacency(torch.zeros_like(mask))), mlp)
+    torch.testing.assert_close(gcn(nodes, torch.zeros_like(mask)), mlp)
+
+
+def test_only_a_tail_anchor_gets_its_missing_neighbour() -> None:
+    """With half its neighbours or more an anchor has the GCN of the same weights, to rounding."""
+    torch.manual_seed(0)
+    tail_gnn, gcn = TailGNN(D), GCN(D)
+    gcn.load_state_dict({name: value for name, value in tail_gnn.state_dict().items() if "missing" not in name})
+    nodes = torch.randn(N + 1, 1 + N, D)
+    mask = torch.tensor([[i < known for i in range(N)] for known in range(N + 1)])
+    same = [torch.allclose(*both, atol=1e-5) for both in zip(tail_gnn(nodes, mask), gcn(nodes, mask), strict=True)]
+    assert same == [known >= N / 2 for known in range(N + 1)]
+
+
+def test_the_missing_neighbour_is_the_translation_less_what_is_there() -> None:
+    torch.manual_seed(0)
+    missing = MissingNeighbour(D)
+    own, around = torch.randn(3, D), torch.randn(3, D)
+    with torch.no_grad():
+        missing.scale.weight.zero_()
+        missing.shift.weight.zero_()
+    torch.testing.assert_close(missing(own, around), own + missing.translation - around)
+
+
+def test_a_star_makes_nothing_as_large_as_its_square() -> None:
+    edges = Star(torch.zeros(1), torch.zeros(1), torch.ones(5, N, dtype=torch.bool)).weighted(row)
+    assert max(part.numel() for part in vars(edges).values()) == 5 * N

@@ -11,4 +11,5 @@ from collections.abc import Mapping
 READINGS: Mapping[str, str] = {
     "structural": "csrms_dist.methods.csrms.readings.structural:StructuralReading",
     "paper": "csrms_dist.methods.csrms.readings.paper:PaperReading",
+    "reference": "csrms_dist.methods.csrms.readings.reference:ReferenceReading",
 }

@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from csrms_dist.basics.arrays import F32
 from csrms_dist.basics.lookup import Kind, takes
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.methods.csrms.relations import Relations
 from csrms_dist.methods.model import LeakCase
 from csrms_dist.methods.protocol import Batch
 from csrms_dist.models.feature_bank import FeatureBank
-from csrms_dist.models.graph_head import GraphContext, GraphHead
+from csrms_dist.models.graph_head import GraphContext
+from csrms_dist.models.smoothing.form import Form
 
 
 class Reading:
@@ -23,13 +23,16 @@ class Reading:
     recipe: the defaults of any section that the reading changes.
     edge_types: the edges that `context` looks at.
     forms: arguments of the loss terms, by their name.
-    smoother: how the graph head smooths, a name of SMOOTHERS.
+    smoother, form, alignment: how the graph head smooths and aligns where the settings say auto, names of SMOOTHERS and
+        ALIGNMENTS.
     """
 
     recipe: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     edge_types: ClassVar[tuple[str, ...]] = ()
     forms: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    smoother: ClassVar[str] = "star"
+    smoother: ClassVar[str] = "gcn"
+    form: ClassVar[Form] = Form()
+    alignment: ClassVar[str] = "none"
 
     def __init__(self, prototypes: int, n_positives: int) -> None:
         self.prototypes, self.n_positives = prototypes, n_positives
@@ -46,10 +49,10 @@ class Reading:
         """The same for images without a row and without a label: (B, D) features, (J, D) prototypes."""
         raise NotImplementedError
 
-    def label_chosen(self, head: GraphHead, case: LeakCase) -> F32 | None:
-        """Logits (N, K) of the graph head for a case in which what enters is chosen by the labels.
+    def label_chosen(self, case: LeakCase) -> GraphContext | None:
+        """The surroundings of the N images of a case whose labels choose the neighbours, as in training.
 
-        None where no label chooses anything: the head then answers as it does for unseen images.
+        None where no label chooses any: they are then those of unseen images.
         """
         return None
 

@@ -21,19 +21,20 @@ from csrms_dist.methods.csrms import METHOD
 from csrms_dist.methods.csrms.method import CSRMS
 from csrms_dist.methods.csrms.model import CSRMSModel
 from csrms_dist.methods.csrms.readings import READINGS
-from csrms_dist.methods.csrms.readings.paper import LabelRelations, PaperReading
+from csrms_dist.methods.csrms.readings.paper import PaperReading
 from csrms_dist.methods.csrms.readings.reading import Reading
 from csrms_dist.methods.csrms.readings.structural import StructuralReading
-from csrms_dist.methods.csrms.relations import neighbours
+from csrms_dist.methods.csrms.relations import Relations, neighbours
 from csrms_dist.methods.model import PlainModel
 from csrms_dist.methods.plain import PlainMethod
 from csrms_dist.methods.protocol import Batch
 from csrms_dist.methods.saved_model import ModelCard, make_model
+from csrms_dist.models.alignment.label_prototypes import LabelPrototypes
 from csrms_dist.models.feature_bank import FeatureBank
 from csrms_dist.models.graph_head import GraphContext
 from csrms_dist.sampling import ReferenceSampler, build_candidates
 from csrms_dist.sampling.settings import SamplingSettings
-from tests.unit.csrms_made import csrms_on, settings_of
+from tests.unit.csrms_made import csrms_on, settings_of, words_of
 
 K, D, N = 4, 6, 60
 
@@ -84,7 +85,7 @@ class Case:
     def method(self, reading: str, **settings: Any) -> CSRMS:
         chosen, _ = settings_of(reading, **settings)
         sampling = SamplingSettings(n_positives=3, n_negatives=3)
-        model = CSRMSModel(Flat(), K, resolve(READINGS[reading])(chosen.prototypes, 3))
+        model = CSRMSModel(Flat(), K, resolve(READINGS[reading])(chosen.prototypes, 3), words_of(chosen))
         return csrms_on(model, self.graph, self.features.numpy(), chosen, sampling)
 
 
@@ -176,8 +177,14 @@ def test_on_digits_too(digits_run: Any) -> None:
         assert same(*found) is equal
 
 
+def prototypes_of(case: Case) -> LabelPrototypes:
+    grounds = LabelPrototypes(case.graph)
+    grounds.refresh(Relations(case.graph, FeatureBank(case.features.numpy())).patterns)
+    return grounds
+
+
 def test_prototypes_of_classes_are_means_over_what_they_dominate(case: Case) -> None:
-    relations = LabelRelations(case.graph, FeatureBank(case.features.numpy()))
+    relations = prototypes_of(case)
     counts, role = case.graph.counts.toarray(), case.graph.role.toarray()
     for k in range(K):
         dominated = [j for j in range(7) if role[j, k] == ROLE_DOMINATES]
@@ -197,12 +204,12 @@ def test_a_class_that_dominates_nothing_falls_back() -> None:
     assert case.graph.role.toarray()[0, 1] == ROLE_FALLBACK
     assert largest_dominated_pattern(case.graph)[:3].tolist() == [0, 0, 1]
     assert class_group(case.graph).tolist() == [0] * 10 + [2] * 4
-    relations = LabelRelations(case.graph, FeatureBank(case.features.numpy()))
+    relations = prototypes_of(case)
     torch.testing.assert_close(relations.class_prototypes[1], case.features[:10].mean(dim=0))
     assert bool(relations.class_prototypes.any(dim=1).all())
 
 
-@pytest.mark.parametrize("reading", ["structural", "paper"])
+@pytest.mark.parametrize("reading", READINGS)
 def test_a_batch_gives_the_terms_that_have_a_weight(case: Case, reading: str) -> None:
     rows = np.arange(0, N, 5)
     weights = {"weight_plain": 0.3, "weight_graph": 0.0, "weight_attract": 0.2, "weight_negative": 0.0}
@@ -223,6 +230,7 @@ def test_a_batch_gives_the_terms_that_have_a_weight(case: Case, reading: str) ->
         ("structural", {"weight_attract": 1.0}, ("positive", "negative")),
         ("paper", {}, ("positive", "negative")),
         ("paper", {"weight_negative": 0.0}, ("positive",)),
+        ("reference", {}, ("positive", "negative")),
     ],
 )
 def test_only_the_edges_that_are_used_are_sampled(
@@ -262,7 +270,7 @@ def test_a_gather_takes_the_banks_rows_in_rank_order(case: Case) -> None:
 
 def test_unseen_images_of_the_papers_reading_stand_in_for_what_is_unknown() -> None:
     features = torch.randn(3, D)
-    found = PaperReading(8, 4).unseen_context(features, torch.zeros(1, D))
+    found = CSRMSModel(Flat(), K, PaperReading(8, 4)).unseen_context(features, torch.zeros(1, D))
     assert torch.equal(found.neighbours, features[:, None].expand(3, 4, D))
     assert bool(found.mask.all())
     assert found.prototypes is not None
@@ -273,13 +281,14 @@ def test_method_and_control_start_from_the_same_plain_head() -> None:
     """Heads are a function of the seed; making them leaves the global stream alone."""
     state = torch.random.get_rng_state()
     facts = ModelCard("flat", (1, 1, D), (), (), tuple("abcd"))
-    settings = {reading: settings_of(reading) for reading in ("structural", "paper")}
-    one, two = (
+    settings = {reading: settings_of(reading) for reading in READINGS}
+    one, two, three = (
         make_model(replace(facts, method="csrms", options=chosen.model_options(sampling)), 3, Flat())
         for chosen, sampling in settings.values()
     )
     assert torch.equal(state, torch.random.get_rng_state())
     assert torch.equal(one.plain_head.weight, two.plain_head.weight)
+    assert torch.equal(one.plain_head.weight, three.plain_head.weight)
     names = set(PlainModel(Flat(), K).state_dict())
     assert names < set(one.state_dict())
 

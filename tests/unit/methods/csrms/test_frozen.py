@@ -69,7 +69,7 @@ def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
 
 
 @pytest.mark.parametrize("several", [False, True])
-@pytest.mark.parametrize("reading", ["structural", "paper"])
+@pytest.mark.parametrize("reading", ["structural", "paper", "reference"])
 def test_the_plain_head_of_a_frozen_encoder_is_the_control_to_the_last_bit(reading: str, several: bool) -> None:
     assert settings_of(reading, weight_attract=0.1)[0].plain_head_alone(frozen=True)
     assert not settings_of(reading, weight_jensen_shannon=0.1)[0].plain_head_alone(frozen=True)
