@@ -21,7 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from csrms_dist.basics.arrays import I64
+from csrms_dist.basics.ranges import ranges
 from csrms_dist.errors import require
+from csrms_dist.hierarchy.csr import stored_rows
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.hierarchy.look_alikes import look_alikes
 from csrms_dist.sampling.candidates import Candidates
@@ -36,7 +38,7 @@ from csrms_dist.sampling.class_aware import (
     gather,
     needed,
 )
-from csrms_dist.sampling.drawing import keyed
+from csrms_dist.sampling.drawing import Keyed, keyed
 from csrms_dist.sampling.protocol import check_anchors, check_sizes
 from csrms_dist.sampling.subgraph import BatchSubgraph, Edges, repeat
 
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from dgl import DGLGraph
     from torch import Tensor
 
-_INSTANCE, _PATTERN, _CLASS, _CANDIDATE = "instance", "pattern", "class", "candidate"
+_INSTANCE, _PATTERN, _CLASS = "instance", "pattern", "class"
 _KEY, _WEIGHT = "key", "weight"
 _GRAPHBOLT = "dgl.graphbolt"
 
@@ -103,17 +105,15 @@ class DglSampler:
         candidates, whose arrays it shares. Raises ConfigError where the sampler has no hierarchy.
         """
         hierarchy, torch = needed(self._hierarchy), self._torch
-        every, alike = np.arange(hierarchy.n_rows + 1), look_alikes(hierarchy)
+        every, labels, alike = np.arange(hierarchy.n_rows), hierarchy.membership, look_alikes(hierarchy)
         likeness = np.searchsorted(alike.source, np.arange(hierarchy.n_classes + 1))
-        relations = {
+        relations: dict[tuple[str, str, str], Any] = {
             (_INSTANCE, name, _INSTANCE): self._sparse("csc", some.indptr, some.neighbours)
             for name, some in self._candidates.items()
         }
         relations |= {
-            (_INSTANCE, IN_PATTERN, _PATTERN): self._sparse("csr", every, hierarchy.pattern),
-            (_INSTANCE, HAS_LABEL, _CLASS): self._sparse(
-                "csr", hierarchy.membership.indptr, hierarchy.membership.indices
-            ),
+            (_INSTANCE, IN_PATTERN, _PATTERN): (self._shared(every), self._shared(hierarchy.pattern)),
+            (_INSTANCE, HAS_LABEL, _CLASS): (self._shared(stored_rows(labels)), self._shared(labels.indices)),
             (_CLASS, LOOKS_LIKE, _CLASS): self._sparse("csr", likeness, alike.target),
         }
         sizes = {_INSTANCE: hierarchy.n_rows, _PATTERN: hierarchy.n_patterns, _CLASS: hierarchy.n_classes}
@@ -142,38 +142,53 @@ class DglSampler:
 
     def _draw(self, anchors: I64, epoch: int) -> dict[str, Edges]:
         """Edges of distinct anchors."""
-        torch = self._torch
-        lists = {
-            name: keyed(some, anchors, self._seed, epoch).narrowed(self._sizes[name])
-            for name, some in self._candidates.items()
-        }
-        longest = max(len(some.rows) for some in lists.values())
-        places, in_order = torch.arange(longest), torch.zeros(0, dtype=torch.int64)
-        batch = self._dgl.heterograph(
-            {
-                (_CANDIDATE, name, _INSTANCE): ("csc", (torch.from_numpy(some.first), places[: len(some.rows)], in_order))
-                for name, some in lists.items()
-            },
-            num_nodes_dict={_CANDIDATE: longest, _INSTANCE: len(anchors)},
-        )
-        for name, some in lists.items():
-            ties = self._candidates[name].weight is not None
-            batch.edges[name].data[_KEY] = torch.from_numpy(-some.ranks().astype(np.float64) if ties else some.keys)
-        everyone = {_INSTANCE: torch.arange(len(anchors))}
-        chosen = self._dgl.sampling.select_topk(batch, self._sizes, _KEY, nodes=everyone, copy_ndata=False)
         edges = {}
-        for name, some in lists.items():
-            place, anchor = (ends.numpy() for ends in chosen.edges(etype=name, order="eid"))
-            edges[name] = Edges(anchor, some.rows[place])
+        for name, some in self._candidates.items():
+            few = keyed(some, anchors, self._seed, epoch).narrowed(self._sizes[name])
+            place, anchor = self._select(few, self._sizes[name], ties=some.weight is not None)
+            edges[name] = Edges(anchor, few.rows[place])
         return edges
+
+    def _select(self, few: Keyed, size: int, *, ties: bool) -> tuple[I64, I64]:
+        """The `size` largest keys of each anchor, in order: (place in `few` (E,), anchor (E,)).
+
+        A graph of one node type is made in a sixth of the time of one with two. Its node a is anchor a, and as source
+        the candidate at place a.
+        """
+        torch, n_anchors, n_places = self._torch, len(few.first) - 1, len(few.rows)
+        n_nodes = max(n_anchors, n_places)
+        indptr = np.full(n_nodes + 1, n_places)
+        indptr[: n_anchors + 1] = few.first
+        batch = self._dgl.graph(self._sparse("csc", indptr, np.arange(n_places)), num_nodes=n_nodes)
+        keys = -few.ranks().astype(np.float64) if ties else few.keys
+        batch.edata[_KEY] = torch.from_numpy(keys)
+        chosen = self._dgl.sampling.select_topk(batch, size, _KEY, nodes=torch.arange(n_anchors), copy_ndata=False)
+        place, anchor = chosen.edges(order="eid")
+        return place.numpy(), anchor.numpy()
 
     def class_aware(self, anchors: npt.NDArray[np.integer], epoch: int) -> ClassAwareSubgraph:
         """See `Sampler.class_aware`."""
-        graph = self.graph
+        graph, hierarchy = self.graph, needed(self._hierarchy)
         rows = check_anchors(anchors, self._n_rows)
         distinct, inverse = np.unique(rows, return_inverse=True)
         drawn = self._draw(distinct, epoch)
         found = gather(distinct, inverse, drawn)
-        instances = self._torch.from_numpy(found.instances)
-        rest = graph.edge_type_subgraph([IN_PATTERN, HAS_LABEL, LOOKS_LIKE])
-        ...
+        # Edges in the order of their sources are found by their numbers in a third of the time of out_edges.
+        start = hierarchy.membership.indptr[found.instances]
+        carrier, labels = ranges(start, hierarchy.membership.indptr[found.instances + 1] - start)
+        patterns, in_pattern = compact(self._targets(IN_PATTERN, found.instances), hierarchy.n_patterns)
+        classes, has_label = compact(self._targets(HAS_LABEL, labels), hierarchy.n_classes)
+        alike = self._dgl.node_subgraph(graph[_CLASS, LOOKS_LIKE, _CLASS], self._torch.from_numpy(classes))
+        source, target = alike.edges(order="eid")
+        edges = found.edges | {
+            IN_PATTERN: LocalEdges(np.arange(len(found.instances)), in_pattern),
+            HAS_LABEL: LocalEdges(carrier, has_label),
+            LOOKS_LIKE: LocalEdges(source.numpy(), target.numpy(), alike.edata[_WEIGHT].numpy()),
+        }
+        batch = BatchSubgraph(rows, {name: repeat(some, len(distinct), inverse) for name, some in drawn.items()})
+        return ClassAwareSubgraph(batch, found.instances, patterns, classes, found.anchors, edges)
+
+    def _targets(self, edge_type: str, numbers: I64) -> I64:
+        """Where some edges lead, by their numbers."""
+        found: I64 = self.graph.find_edges(self._torch.from_numpy(numbers), etype=edge_type)[1].numpy()
+        return found
