@@ -1,4 +1,4 @@
-"""The class-aware sub-graph of a batch (CSRMS sec. 4.2): anchors, drawn neighbours, their patterns and classes, all edges.
+"""The class-aware sub-graph of a batch (CSRMS sec. 4.2): anchors, drawn neighbours, patterns, classes, and all edges.
 
 Topology only, as frozen arrays. The features of its nodes are whatever the caller has in the same order: rows of a
 feature bank for `instances`, prototypes for `patterns`, class means for `classes`.
@@ -35,51 +35,46 @@ class LocalEdges:
 
 
 @dataclass(frozen=True, eq=False)
-class ClassAwareSubgraph:
-    """A batch, its drawn neighbours, and what the hierarchy says of them.
+class ClassAwareSubgraph(BatchSubgraph):
+    """A batch with its drawn neighbours, as `Sampler.sample` gives it, and what the hierarchy says of both.
 
-    drawn: the batch as `Sampler.sample` gives it, repeated anchors repeated.
     instances: (n,) int64, rows of the hierarchy, ascending: anchors and drawn neighbours, each once.
     patterns: (p,) int64, ascending: those of the instances.
     classes: (c,) int64, ascending: those that an instance carries.
-    anchors: (B,) int64, where each anchor of the batch stands in `instances`.
-    edges: by type, in positions of these arrays. Drawn types (`positive`, `negative`): neighbour -> anchor, of each
-        distinct anchor once, by (anchor, rank). `in_pattern`: instance -> pattern, by instance. `has_label`: instance
-        -> class, by (instance, class). `looks_like`: class -> class, by (source, target), all that
+    places: (B,) int64, where each anchor of the batch stands in `instances`.
+    local: edges by type, between positions of these arrays. Drawn types (`positive`, `negative`): neighbour -> anchor,
+        of each distinct anchor once, by (anchor, rank). `in_pattern`: instance -> pattern, by instance. `has_label`:
+        instance -> class, by (instance, class). `looks_like`: class -> class, by (source, target), all that
         `hierarchy.look_alikes` found among `classes`, with its weight.
     """
 
-    drawn: BatchSubgraph
     instances: I64
     patterns: I64
     classes: I64
-    anchors: I64
-    edges: Mapping[str, LocalEdges]
-
-    def __len__(self) -> int:
-        return len(self.drawn)
+    places: I64
+    local: Mapping[str, LocalEdges]
 
 
 @dataclass(frozen=True, eq=False)
 class Gathered:
-    """Anchors and drawn neighbours as nodes of one sub-graph: fields as in `ClassAwareSubgraph`, `edges` of drawn types."""
+    """The instances of a sub-graph: fields as in `ClassAwareSubgraph`, `local` of the drawn types."""
 
     instances: I64
-    anchors: I64
-    edges: dict[str, LocalEdges]
+    places: I64
+    local: dict[str, LocalEdges]
 
 
 def gather(distinct: I64, inverse: I64, drawn: Mapping[str, Edges]) -> Gathered:
-    """distinct: (D,) anchors, ascending. inverse: (B,) where each anchor of the batch is there. drawn: edges of these."""
+    """distinct: (D,) anchors, ascending. inverse: (B,) places in these of the batch's anchors. drawn: their edges."""
     parts = [distinct, *(edges.neighbour for edges in drawn.values())]
     # return_inverse makes it a sort; without, NumPy hashes, which takes six times as long
     instances, place = np.unique(np.concatenate(parts), return_inverse=True)
     places = np.split(place, np.cumsum([len(part) for part in parts[:-1]]))
-    edges = {
+    local = {
         name: LocalEdges(source, places[0][some.anchor])
         for (name, some), source in zip(drawn.items(), places[1:], strict=True)
     }
-    return Gathered(instances, places[0][inverse], edges)
+    return Gathered(instances, places[0][inverse], local)
 
 
 def compact(values: I64, n: int) -> tuple[I64, I64]:
@@ -93,7 +88,8 @@ def check_hierarchy(hierarchy: HierarchyGraph | None, n_rows: int) -> None:
     """Raises DataError where a hierarchy is of other rows than the candidates."""
     if hierarchy is not None and hierarchy.n_rows != n_rows:
         raise DataError(
-            "the hierarchy of a sampler", got=f"{hierarchy.n_rows} rows", expected=f"{n_rows}, as many as the candidates",
+            "the hierarchy of a sampler", got=f"{hierarchy.n_rows} rows",
+            expected=f"{n_rows}, as many as the candidates",
             remedy="give the hierarchy that the candidates were made from",
         )  # fmt: skip
 

@@ -3,9 +3,9 @@
 The hierarchy with its candidates is a heterograph: node types instance, pattern and class; edge types positive and
 negative (candidate -> anchor), in_pattern, has_label, looks_like. A draw is a graph as small as the batch: each
 anchor's candidates without those that certainly are not drawn, this epoch's keys on them, from which
-dgl.sampling.select_topk chooses. It sorts each list in full with a call a comparison, so it is given few. What the
-hierarchy says of what is drawn is looked up in the heterograph. A batch costs about the same however many rows there are,
-and as nothing in the large graph changes, batches may be drawn from several threads.
+dgl.sampling.select_topk chooses: it sorts each list in full, with a call a comparison, so it is given few. What the
+hierarchy says of what is drawn is looked up in the heterograph. A batch costs about the same however many rows there
+are, and as nothing in the large graph changes, batches may be drawn from several threads.
 """
 
 from __future__ import annotations
@@ -180,13 +180,13 @@ class DglSampler:
         classes, has_label = compact(self._targets(HAS_LABEL, labels), hierarchy.n_classes)
         alike = self._dgl.node_subgraph(graph[_CLASS, LOOKS_LIKE, _CLASS], self._torch.from_numpy(classes))
         source, target = alike.edges(order="eid")
-        edges = found.edges | {
+        local = found.local | {
             IN_PATTERN: LocalEdges(np.arange(len(found.instances)), in_pattern),
             HAS_LABEL: LocalEdges(carrier, has_label),
             LOOKS_LIKE: LocalEdges(source.numpy(), target.numpy(), alike.edata[_WEIGHT].numpy()),
         }
-        batch = BatchSubgraph(rows, {name: repeat(some, len(distinct), inverse) for name, some in drawn.items()})
-        return ClassAwareSubgraph(batch, found.instances, patterns, classes, found.anchors, edges)
+        edges = {name: repeat(some, len(distinct), inverse) for name, some in drawn.items()}
+        return ClassAwareSubgraph(rows, edges, found.instances, patterns, classes, found.places, local)
 
     def _targets(self, edge_type: str, numbers: I64) -> I64:
         """Where some edges lead, by their numbers."""

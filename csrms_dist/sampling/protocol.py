@@ -12,6 +12,7 @@ Assumptions that every sampler may make and every caller keeps:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -48,6 +49,18 @@ class Sampler(Protocol):
         `sample`. Raises DataError for an anchor that is no row, ConfigError where the sampler has no hierarchy.
         """
         ...
+
+
+@dataclass(frozen=True)
+class ClassAwareSampling:
+    """A sampler of which every sample is class-aware, for a method that looks at patterns and classes."""
+
+    sampler: Sampler
+
+    def sample(self, anchors: npt.NDArray[np.integer], epoch: int) -> ClassAwareSubgraph:
+        return self.sampler.class_aware(anchors, epoch)
+
+    class_aware = sample
 
 
 SamplerType: TypeAlias = Callable[[Mapping[str, Candidates], Mapping[str, int], int, HierarchyGraph | None], Sampler]

@@ -73,13 +73,13 @@ class ReferenceSampler:
         start = graph.membership.indptr[found.instances]
         position, place = ranges(start, graph.membership.indptr[found.instances + 1] - start)
         classes, carried = compact(np.asarray(graph.membership.indices[place], np.int64), graph.n_classes)
-        edges = found.edges | {
+        local = found.local | {
             IN_PATTERN: LocalEdges(every, pattern),
             HAS_LABEL: LocalEdges(position, carried),
             LOOKS_LIKE: _among(self._alike, classes, graph.n_classes),
         }
-        batch = BatchSubgraph(rows, {name: repeat(some, len(distinct), inverse) for name, some in drawn.items()})
-        return ClassAwareSubgraph(batch, found.instances, patterns, classes, found.anchors, edges)
+        edges = {name: repeat(some, len(distinct), inverse) for name, some in drawn.items()}
+        return ClassAwareSubgraph(rows, edges, found.instances, patterns, classes, found.places, local)
 
     @cached_property
     def _alike(self) -> LookAlikes:

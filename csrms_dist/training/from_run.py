@@ -6,7 +6,6 @@ cluster or a database.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,16 +22,13 @@ from csrms_dist.methods.model import PlainModel
 from csrms_dist.methods.protocol import Method, Task
 from csrms_dist.methods.saved_model import ModelCard, make_model, read_weights
 from csrms_dist.run_contents import RunContents
-from csrms_dist.sampling.candidates import Candidates
-from csrms_dist.sampling.protocol import Sampler
+from csrms_dist.sampling.protocol import Sampler, SamplerType
 from csrms_dist.sampling.reference_sampler import ReferenceSampler
 from csrms_dist.training.inputs import FeatureInputs, ImageInputs
 from csrms_dist.training.loop import TrainingData
 from csrms_dist.training.placement import CPU, Placement
 from csrms_dist.training.recipe import PRETRAIN, TRAIN, Recipe
 from csrms_dist.training.settings import OptimiserSettings
-
-SamplerType = Callable[[Mapping[str, Candidates], Mapping[str, int], int], Sampler]
 
 
 @dataclass(frozen=True)

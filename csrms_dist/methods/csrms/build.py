@@ -18,6 +18,7 @@ from csrms_dist.methods.csrms.settings import CSRMSSettings
 from csrms_dist.methods.model import PlainModel
 from csrms_dist.methods.protocol import Built, Structure, Task
 from csrms_dist.models.feature_bank import BANK, FeatureBank, generation_file
+from csrms_dist.sampling.protocol import ClassAwareSampling
 from csrms_dist.sampling.subgraph import NEGATIVE, POSITIVE
 
 
@@ -34,7 +35,8 @@ def build(model: PlainModel, structure: Structure, task: Task) -> Built:
     method = CSRMS(model, relations, terms, settings.weights(), used)
     if not used:
         return Built(method)
-    return Built(method, task.sampler_type(structure.candidates(tuple(used)), used, task.seed))
+    sampler = task.sampler_type(structure.candidates(tuple(used)), used, task.seed, structure.hierarchy)
+    return Built(method, ClassAwareSampling(sampler) if model.reading.class_aware else sampler)
 
 
 def make_terms(

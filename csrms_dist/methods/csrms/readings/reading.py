@@ -22,12 +22,14 @@ class Reading:
 
     recipe: the defaults of any section that the reading changes.
     edge_types: the edges that `context` looks at.
+    class_aware: the batch's sub-graph shall be a `ClassAwareSubgraph`, with patterns, classes and all edges.
     forms: arguments of the loss terms, by their name.
     smoother: how the graph head smooths, a name of SMOOTHERS.
     """
 
     recipe: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     edge_types: ClassVar[tuple[str, ...]] = ()
+    class_aware: ClassVar[bool] = False
     forms: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     smoother: ClassVar[str] = "star"
 
