@@ -2,11 +2,11 @@
 
     python benchmarks/sampler_batches.py [PART ...] [--rows 1000000 10000000] [--folder DIR]
 
-Anchors have 40 candidates of each type (parts `batch` and `weighted`, with weights, as of several labels) or 20 (`scale`),
-made at random in memory-mapped files, all of whose pages were read before. 1,024 anchors, other ones for every batch, get
-10 of each type. The peer is dgl.sampling.sample_neighbors without weights, of one type, on the same arrays. In each round
-each contender samples some batches in a row, of which the fastest counts: right after another one's the peer, which does
-least, finds its code and tables out of the caches, and takes almost twice as long.
+Anchors have 40 candidates of each type (parts `batch` and `weighted`, with weights, as of several labels) or 20
+(`scale`), made at random in memory-mapped files, all of whose pages were read before. 1,024 anchors, other ones for
+every batch, get 10 of each type. The peer is dgl.sampling.sample_neighbors without weights, of one type, on the same
+arrays. In each round each contender samples some batches in a row, of which the fastest counts: right after another
+one's the peer, which does least, finds its code and tables out of the caches, and takes almost twice as long.
 """
 
 from __future__ import annotations

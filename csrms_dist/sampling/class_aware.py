@@ -84,12 +84,12 @@ def compact(values: I64, n: int) -> tuple[I64, I64]:
     return np.flatnonzero(present), (np.cumsum(present) - 1)[values]
 
 
-def check_hierarchy(hierarchy: HierarchyGraph | None, n_rows: int) -> None:
-    """Raises DataError where a hierarchy is of other rows than the candidates."""
-    if hierarchy is not None and hierarchy.n_rows != n_rows:
+def check_hierarchy(hierarchy: HierarchyGraph | None, n_anchors: int) -> None:
+    """Raises DataError where a hierarchy is of fewer rows than there are anchors with candidates."""
+    if hierarchy is not None and hierarchy.n_rows < n_anchors:
         raise DataError(
             "the hierarchy of a sampler", got=f"{hierarchy.n_rows} rows",
-            expected=f"{n_rows}, as many as the candidates",
+            expected=f"the {n_anchors} of the candidates, or more",
             remedy="give the hierarchy that the candidates were made from",
         )  # fmt: skip
 

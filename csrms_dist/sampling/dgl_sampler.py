@@ -108,7 +108,7 @@ class DglSampler:
         every, labels, alike = np.arange(hierarchy.n_rows), hierarchy.membership, look_alikes(hierarchy)
         likeness = np.searchsorted(alike.source, np.arange(hierarchy.n_classes + 1))
         relations: dict[tuple[str, str, str], Any] = {
-            (_INSTANCE, name, _INSTANCE): self._sparse("csc", some.indptr, some.neighbours)
+            (_INSTANCE, name, _INSTANCE): self._sparse("csc", self._of_all_rows(some.indptr), some.neighbours)
             for name, some in self._candidates.items()
         }
         relations |= {
@@ -126,6 +126,11 @@ class DglSampler:
     ) -> tuple[str, tuple[Tensor, Tensor, Tensor]]:
         in_order = self._torch.zeros(0, dtype=self._torch.int64)
         return kind, (self._shared(indptr), self._shared(indices), in_order)
+
+    def _of_all_rows(self, indptr: I64) -> I64:
+        """Where candidates begin, of every row of the hierarchy: rows behind the last anchor have none."""
+        more = needed(self._hierarchy).n_rows + 1 - len(indptr)
+        return np.concatenate([indptr, np.full(more, indptr[-1])]) if more else indptr
 
     def _shared(self, array: npt.NDArray[np.integer]) -> Tensor:
         """A tensor over the memory of an int64 array; torch takes only writable arrays without a warning."""

@@ -259,10 +259,22 @@ def test_without_a_hierarchy_there_is_none(make: Make, case: Case) -> None:
         make(case.candidates, SIZES, 0, None).class_aware(np.arange(3), 0)
 
 
-def test_a_hierarchy_of_other_rows_is_refused(make: Make, case: Case) -> None:
-    nothing = Candidates(np.zeros(4, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8))
-    with pytest.raises(DataError, match="as many as the candidates"):
+def test_a_hierarchy_of_fewer_rows_is_refused(make: Make, case: Case) -> None:
+    nothing = Candidates(np.zeros(N + 2, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8))
+    with pytest.raises(DataError, match=f"got {N} rows, expected the {N + 1} of the candidates"):
         make({"positive": nothing}, {"positive": 1}, 0, case.graph)
+
+
+def test_candidates_of_the_first_rows_alone_will_do(make: Make, case: Case) -> None:
+    first = {
+        name: Candidates(some.indptr[:31], some.neighbours[: some.indptr[30]], some.priority[: some.indptr[30]],
+                         None if some.weight is None else some.weight[: some.indptr[30]])
+        for name, some in case.candidates.items()
+    }  # fmt: skip
+    found = make(first, SIZES, 0, case.graph).class_aware(np.arange(30), 0)
+    assert equal(found, make(case.candidates, SIZES, 0, case.graph).class_aware(np.arange(30), 0))
+    with pytest.raises(DataError, match="anchors"):
+        make(first, SIZES, 0, case.graph).class_aware(np.array([30]), 0)
 
 
 def test_what_is_no_row_is_refused(make: Make, case: Case) -> None:
