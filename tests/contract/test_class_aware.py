@@ -182,9 +182,8 @@ def test_an_anchor_without_candidates_is_there_with_pattern_and_class(make: Make
     assert 5 in found.classes
 
 
+@pytest.mark.parametrize("case", ["several labels"], indirect=True)
 def test_an_anchor_without_a_label_has_a_pattern_alone(make: Make, case: Case) -> None:
-    if not case.graph.multi_label:
-        pytest.skip("one label: every image has it")
     nothing = Candidates(np.zeros(N + 1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8))
     found = make({"positive": nothing}, {"positive": 2}, 0, case.graph).class_aware(np.array([20, 10, 20]), 0)
     assert (found.instances.tolist(), found.classes.tolist(), found.places.tolist()) == ([10, 20], [], [1, 0, 1])
