@@ -69,10 +69,10 @@ test-sampler-312:
 	@$(MAKE) --no-print-directory test-sampler VENV=$(VENV312) PYTHON='$(PYTHON312)'
 
 test-sampler: $(VENV)/.sampler-installed
-	@$(BIN)/python -m pytest tests/contract/test_samplers.py
+	@$(BIN)/python -m pytest tests/contract/test_samplers.py tests/contract/test_class_aware.py
 
-$(VENV)/.sampler-installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
-	@$(PIP) torch pyarrow scipy dgl packaging pandas neo4j pytest pytest-timeout hypothesis
+$(VENV)/.sampler-installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt Makefile
+	@$(PIP) torch pyarrow scipy numba dgl packaging pandas neo4j pytest pytest-timeout hypothesis
 	@touch $@
 
 # Starts Neo4j servers in folders of their own: needs a JDK and Maven.

@@ -5,7 +5,7 @@ Nothing heavy is imported here, so that a command can list stages without loadin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from csrms_dist.losses.objective import Objective
     from csrms_dist.methods.settings import MethodSettings
     from csrms_dist.sampling.candidates import Candidates
-    from csrms_dist.sampling.protocol import Sampler
+    from csrms_dist.sampling.protocol import Sampler, SamplerType
     from csrms_dist.sampling.settings import SamplingSettings
     from csrms_dist.sampling.subgraph import BatchSubgraph
 
@@ -123,7 +123,7 @@ class Task:
     rank: of this worker.
     work: a folder for generations of the feature bank, equal for all workers; None keeps them in memory.
     device: where tensors go.
-    sampler_type: makes the sampler of (candidates, sizes, seed).
+    sampler_type: makes the sampler.
     loss: the classification loss of every head, as `train.loss` names it.
     """
 
@@ -139,7 +139,7 @@ class Task:
     rank: int
     work: Path | None
     device: torch.device
-    sampler_type: Callable[[Mapping[str, Candidates], Mapping[str, int], int], Sampler]
+    sampler_type: SamplerType
     loss: str = "auto"
 
 
@@ -160,7 +160,7 @@ class Batch:
         frozen.
     membership: (b, K) float32, 0 and 1.
     global_rows: (B,) int64, the rows of all workers, in order; this worker holds global_rows[rank::world].
-    subgraph: of these anchors, None where no edges are sampled.
+    subgraph: of these anchors, None where no edges are sampled; a `ClassAwareSubgraph` from a `ClassAwareSampling`.
     """
 
     rows: I64

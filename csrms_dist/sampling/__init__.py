@@ -6,7 +6,15 @@ Of use alone, in a torch loop of your own, which the README shows:
     sampler = ReferenceSampler(candidates, {"positive": 10, "negative": 10}, seed=0)
     neighbours, mask = sampler.sample(rows, epoch).dense("negative", 10)
 
-`dgl_sampler.DglSampler` draws the same edges through DGL; it is not imported here, so that the core runs without DGL.
+With the hierarchy, a batch comes with its patterns, its classes and all edges among them (`ClassAwareSubgraph`):
+
+    sampler = ReferenceSampler(candidates, {"positive": 10, "negative": 10}, seed=0, hierarchy=hierarchy)
+    batch = sampler.class_aware(rows, epoch)
+    edges = batch.local["in_pattern"]
+    of_instance = prototypes[batch.patterns][edges.target]  # of each of batch.instances, its pattern's prototype
+
+`dgl_sampler.DglSampler` draws the same through DGL, and its `graph` is the whole as a DGL heterograph; it is not
+imported here, so that the core runs without DGL.
 The names below are imported on first use: the settings of this room need neither NumPy nor SciPy.
 """
 
@@ -16,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from csrms_dist.sampling.build import build_candidates, negative_candidates, positive_candidates
     from csrms_dist.sampling.candidates import Candidates, load_candidates, save_candidates
+    from csrms_dist.sampling.class_aware import HAS_LABEL, IN_PATTERN, LOOKS_LIKE, ClassAwareSubgraph, LocalEdges
     from csrms_dist.sampling.protocol import Sampler, edge_keys
     from csrms_dist.sampling.reference_sampler import ReferenceSampler
     from csrms_dist.sampling.strategies import NEGATIVES, POSITIVES
@@ -24,13 +33,18 @@ if TYPE_CHECKING:
     from csrms_dist.sampling.write import write_candidates
 
 __all__ = [
+    "HAS_LABEL",
+    "IN_PATTERN",
+    "LOOKS_LIKE",
     "NEGATIVE",
     "NEGATIVES",
     "POSITIVE",
     "POSITIVES",
     "BatchSubgraph",
     "Candidates",
+    "ClassAwareSubgraph",
     "Edges",
+    "LocalEdges",
     "ReferenceSampler",
     "Sampler",
     "build_candidates",
@@ -48,6 +62,7 @@ _MODULES = {
     "strategies": ("NEGATIVES", "POSITIVES"),
     "subgraph": ("NEGATIVE", "POSITIVE", "BatchSubgraph", "Edges"),
     "candidates": ("Candidates", "load_candidates", "save_candidates"),
+    "class_aware": ("HAS_LABEL", "IN_PATTERN", "LOOKS_LIKE", "ClassAwareSubgraph", "LocalEdges"),
     "protocol": ("Sampler", "edge_keys"),
     "reference_sampler": ("ReferenceSampler",),
     "build": ("build_candidates", "negative_candidates", "positive_candidates"),

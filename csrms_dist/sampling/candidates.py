@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from csrms_dist.basics.arrays import F32, I64, U8
+from csrms_dist.basics.ranges import ranges, starts
 from csrms_dist.errors import RunDirectoryError
 from csrms_dist.sampling.subgraph import NEGATIVE, POSITIVE
 
@@ -45,10 +46,7 @@ class Candidates:
     def edges(self, anchors: I64) -> tuple[I64, I64]:
         """The candidate edges of some anchors (B,): (position in `anchors` (E',), index into `neighbours` (E',))."""
         start = self.indptr[anchors]
-        degree = self.indptr[anchors + 1] - start
-        position = np.repeat(np.arange(len(anchors)), degree)
-        first = np.repeat(start - (np.cumsum(degree) - degree), degree)
-        return position, first + np.arange(len(position))
+        return ranges(start, self.indptr[anchors + 1] - start)
 
     def save(self, folder: Path) -> None:
         """Write indptr.npy, neighbours.npy, priority.npy and, if there are weights, weight.npy.
@@ -96,9 +94,7 @@ class Candidates:
 
 def indptr_of(degrees: npt.NDArray[np.integer]) -> I64:
     """(A,) how many candidates each anchor has -> (A + 1,) int64, where they start."""
-    indptr = np.zeros(len(degrees) + 1, dtype=np.int64)
-    np.cumsum(degrees, out=indptr[1:])
-    return indptr
+    return starts(degrees)
 
 
 def save_candidates(folder: Path, candidates: Mapping[str, Candidates]) -> None:

@@ -11,8 +11,9 @@ Assumptions that every sampler may make and every caller keeps:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +21,17 @@ import numpy.typing as npt
 from csrms_dist.basics.arrays import F32, F64, I64, U8
 from csrms_dist.basics.hashing import uniform
 from csrms_dist.errors import ConfigError, DataError
+from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.sampling.candidates import Candidates
+from csrms_dist.sampling.class_aware import ClassAwareSubgraph
 from csrms_dist.sampling.subgraph import BatchSubgraph
 
-_DRAW = 0x64726177
+DRAW = 0x64726177
 """Keeps the hash that draws neighbours apart from the other hashes of (seed, epoch)."""
 
 
 class Sampler(Protocol):
-    """Draws the batch sub-graph. Made from (candidates by edge type, how many to draw by edge type, seed)."""
+    """Draws the batch sub-graph. Made as a `SamplerType` says."""
 
     def sample(self, anchors: npt.NDArray[np.integer], epoch: int) -> BatchSubgraph:
         """Anchors (B,), rows of the hierarchy -> their edges in this epoch.
@@ -38,6 +41,31 @@ class Sampler(Protocol):
         that is no row.
         """
         ...
+
+    def class_aware(self, anchors: npt.NDArray[np.integer], epoch: int) -> ClassAwareSubgraph:
+        """The same draw, with the patterns and classes of anchors and neighbours and all edges among them.
+
+        In it the edges of an anchor, its patterns and its classes are a function of (seed, epoch, anchor) alone, as in
+        `sample`. Raises DataError for an anchor that is no row, ConfigError where the sampler has no hierarchy.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ClassAwareSampling:
+    """A sampler of which every sample is class-aware, for a method that looks at patterns and classes."""
+
+    sampler: Sampler
+
+    def sample(self, anchors: npt.NDArray[np.integer], epoch: int) -> ClassAwareSubgraph:
+        return self.sampler.class_aware(anchors, epoch)
+
+    class_aware = sample
+
+
+SamplerType: TypeAlias = Callable[[Mapping[str, Candidates], Mapping[str, int], int, HierarchyGraph | None], Sampler]
+"""Makes a sampler of candidates by edge type, how many to draw by edge type, a seed, and the hierarchy of these rows,
+which `class_aware` alone asks for."""
 
 
 def edge_keys(
@@ -55,14 +83,23 @@ def edge_keys(
     Information Processing Letters 97, 2006); without weights, or where all are 1, a uniform one. src, dst: (E,) rows.
     weight: (E,) in (0, 1].
     """
-    draw = uniform(_DRAW, seed, epoch, src, dst)
+    draw = uniform(DRAW, seed, epoch, src, dst)
     if weight is not None:
-        light = np.flatnonzero(weight != 1)  # the others keep every bit of their draw
-        draw = np.broadcast_to(draw, weight.shape).copy()
-        draw[light] **= 1.0 / weight[light].astype(np.float64)
+        draw = lightened(np.broadcast_to(draw, weight.shape), weight)
     keys = priority + draw
     below: F64 = np.minimum(keys, np.nextafter(priority + 1.0, 0.0))
     return below
+
+
+def lightened(draw: F64, weight: F32) -> F64:
+    """(E,) uniform draws -> u^(1 / weight); where the weight is 1, a draw keeps every bit.
+
+    NumPy computes the powers for whoever needs them: another library's may differ in the last bit.
+    """
+    light = np.flatnonzero(weight != 1)
+    powers = np.array(draw)
+    powers[light] **= 1.0 / weight[light].astype(np.float64)
+    return powers
 
 
 def check_sizes(candidates: Mapping[str, Candidates], sizes: Mapping[str, int]) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from csrms_dist.basics.arrays import I64, Bools
+from csrms_dist.basics.ranges import ranges
 from csrms_dist.errors import DataError
 
 POSITIVE, NEGATIVE = "positive", "negative"
@@ -57,3 +58,12 @@ class BatchSubgraph:
         neighbours[edges.anchor[kept], rank[kept]] = edges.neighbour[kept]
         mask[edges.anchor[kept], rank[kept]] = True
         return neighbours, mask
+
+
+def repeat(edges: Edges, n_distinct: int, inverse: I64) -> Edges:
+    """Edges of the distinct anchors -> of the batch, whose anchor b is distinct anchor inverse[b]."""
+    if n_distinct == len(inverse) and np.array_equal(inverse, np.arange(n_distinct)):
+        return edges
+    indptr = np.searchsorted(edges.anchor, np.arange(n_distinct + 1))
+    anchor, place = ranges(indptr[inverse], np.diff(indptr)[inverse])
+    return Edges(anchor, edges.neighbour[place])

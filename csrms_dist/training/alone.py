@@ -11,9 +11,10 @@ import torch
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.collective import Collective
 from csrms_dist.run_contents import RunContents
+from csrms_dist.sampling.protocol import SamplerType
 from csrms_dist.sampling.reference_sampler import ReferenceSampler
 from csrms_dist.training.checkpoint import load_checkpoint, save_checkpoint
-from csrms_dist.training.from_run import SamplerType, assemble
+from csrms_dist.training.from_run import assemble
 from csrms_dist.training.loop import EpochReport, fit
 from csrms_dist.training.recipe import Recipe
 

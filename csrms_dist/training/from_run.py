@@ -6,7 +6,6 @@ cluster or a database.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +23,7 @@ from csrms_dist.methods.model import PlainModel
 from csrms_dist.methods.protocol import Method, Task
 from csrms_dist.methods.saved_model import ModelCard, make_model, read_weights
 from csrms_dist.run_contents import RunContents
-from csrms_dist.sampling.candidates import Candidates
-from csrms_dist.sampling.protocol import Sampler
+from csrms_dist.sampling.protocol import Sampler, SamplerType
 from csrms_dist.sampling.reference_sampler import ReferenceSampler
 from csrms_dist.sampling.subgraph import NEGATIVE, POSITIVE
 from csrms_dist.training.inputs import FeatureInputs, ImageInputs
@@ -34,8 +32,6 @@ from csrms_dist.training.orders.ground import Ground, Order
 from csrms_dist.training.placement import CPU, Placement
 from csrms_dist.training.recipe import PRETRAIN, TRAIN, Recipe
 from csrms_dist.training.settings import OptimiserSettings
-
-SamplerType = Callable[[Mapping[str, Candidates], Mapping[str, int], int], Sampler]
 
 
 @dataclass(frozen=True)
@@ -166,6 +162,6 @@ def order_of(role: str, run: RunContents, recipe: Recipe, membership: Membership
     if kind.edge_types:
         sizes = {POSITIVE: recipe.sampling.n_positives, NEGATIVE: recipe.sampling.n_negatives}
         wanted = {name: sizes[name] for name in kind.edge_types}
-        sampler = sampler_type(run.candidates(kind.edge_types), wanted, recipe.seed)
+        sampler = sampler_type(run.candidates(kind.edge_types), wanted, recipe.seed, None)
     ground = Ground(recipe.optimiser(role).batch_size, membership, recipe.seed, sampler, lambda: run.hierarchy)
     return kind(ground)

@@ -39,7 +39,7 @@ def test_configurations_are_legal(text: str) -> None:
 
 def test_there_are_commands_and_examples() -> None:
     assert len(COMMANDS) > 8
-    assert len(PYTHON) == 4
+    assert len(PYTHON) == 5
 
 
 @pytest.mark.parametrize("block", [block for block in PYTHON if "ray_jobs" not in block])

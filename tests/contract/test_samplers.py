@@ -22,6 +22,7 @@ from csrms_dist.sampling import (
     ReferenceSampler,
     Sampler,
     build_candidates,
+    edge_keys,
     load_candidates,
     save_candidates,
 )
@@ -221,6 +222,33 @@ def test_arguments_that_disagree_are_refused(make: Make, candidates: dict[str, C
     short = Candidates(np.zeros(4, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint8))
     with pytest.raises(DataError, match="same anchors"):
         make({"positive": candidates["positive"], "negative": short}, SIZES, 0)
+
+
+def first_by_key(some: Candidates, anchor: int, size: int, seed: int, epoch: int) -> list[int]:
+    """The draw of one anchor by the formula, candidate by candidate."""
+    found = []
+    for place in range(some.indptr[anchor], some.indptr[anchor + 1]):
+        at = slice(place, place + 1)
+        weight = None if some.weight is None else some.weight[at]
+        row = some.neighbours[at]
+        key = edge_keys(seed, epoch, row, np.array([anchor]), some.priority[at], weight)
+        found.append((-float(key[0]), int(row[0])))
+    return [row for _, row in sorted(found)[:size]]
+
+
+@pytest.mark.parametrize("with_weights", [False, True])
+def test_a_draw_equals_plain_loops(make: Make, with_weights: bool) -> None:
+    rng = np.random.default_rng(8)
+    degrees = rng.integers(0, 60, 120)
+    rows = [rng.permutation(120)[:degree] for degree in degrees]
+    weights = rng.choice(np.array([1, 0.5, 0.01, 1e-3], np.float32), degrees.sum())
+    levels = rng.choice(np.array([0, 1, 2, 255], np.uint8), degrees.sum())
+    some = Candidates(np.cumsum([0, *degrees]), np.concatenate(rows), levels, weights if with_weights else None)
+    batch = rng.integers(0, 120, 90)
+    for size in (1, 7, 59, 80):
+        edges = make({"x": some}, {"x": size}, -4).sample(batch, 2**33).edges["x"]
+        for b, anchor in enumerate(batch.tolist()):
+            assert edges.neighbour[edges.anchor == b].tolist() == first_by_key(some, anchor, size, -4, 2**33)
 
 
 def equal(a: BatchSubgraph, b: BatchSubgraph) -> bool:

@@ -28,6 +28,7 @@ from csrms_dist.methods.model import PlainModel
 from csrms_dist.methods.protocol import Built, Structure, Task
 from csrms_dist.models.feature_bank import BANK, FeatureBank, generation_file
 from csrms_dist.sampling.candidates import Candidates
+from csrms_dist.sampling.protocol import ClassAwareSampling, Sampler
 from csrms_dist.sampling.subgraph import NEGATIVE, POSITIVE
 
 
@@ -44,7 +45,12 @@ def build(model: PlainModel, structure: Structure, task: Task) -> Built:
     anchors = anchor_weights(settings, structure.hierarchy, task.graph.difficulty_threshold)
     everything = settings.curriculum_on == "everything"
     method = CSRMS(model, relations, terms, settings.weights(), used, task.labels_per_image, anchors, everything)
-    sampler = task.sampler_type(structure.candidates(tuple(used)), used, task.seed) if used else None
+
+    def sampler_of(graph: HierarchyGraph, candidates: Mapping[str, Candidates]) -> Sampler:
+        sampler = task.sampler_type(candidates, used, task.seed, graph)
+        return ClassAwareSampling(sampler) if model.reading.class_aware else sampler
+
+    sampler = sampler_of(structure.hierarchy, structure.candidates(tuple(used))) if used else None
     if not settings.refresh:
         return Built(method, sampler)
     if bank.fixed:
@@ -61,7 +67,7 @@ def build(model: PlainModel, structure: Structure, task: Task) -> Built:
         method.relations = model.relations(graph, bank)
         method.anchors = anchor_weights(settings, graph, task.graph.difficulty_threshold)
         if renewed is not None:
-            renewed.current = task.sampler_type(candidates, used, task.seed)
+            renewed.current = sampler_of(graph, candidates)
 
     method.refreshing = Refreshing(refresh, renew)
     return Built(method, renewed)

@@ -28,6 +28,7 @@ from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.hierarchy.renumbering import keep_numbers
 from csrms_dist.models.feature_bank import FeatureBank
 from csrms_dist.sampling.candidates import Candidates, load_candidates
+from csrms_dist.sampling.class_aware import ClassAwareSubgraph
 from csrms_dist.sampling.protocol import Sampler
 from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.sampling.subgraph import BatchSubgraph
@@ -44,6 +45,9 @@ class Renewed:
 
     def sample(self, anchors: npt.NDArray[np.integer], epoch: int) -> BatchSubgraph:
         return self.current.sample(anchors, epoch)
+
+    def class_aware(self, anchors: npt.NDArray[np.integer], epoch: int) -> ClassAwareSubgraph:
+        return self.current.class_aware(anchors, epoch)
 
 
 @dataclass

@@ -22,6 +22,7 @@ class Reading:
 
     recipe: the defaults of any section that the reading changes.
     edge_types: the edges that `context` looks at.
+    class_aware: the batch's sub-graph shall be a `ClassAwareSubgraph`, with patterns, classes and all edges.
     forms: arguments of the loss terms, by their name.
     smoother, form, alignment: how the graph head smooths and aligns where the settings say auto, names of SMOOTHERS and
         ALIGNMENTS.
@@ -29,6 +30,7 @@ class Reading:
 
     recipe: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     edge_types: ClassVar[tuple[str, ...]] = ()
+    class_aware: ClassVar[bool] = False
     forms: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     smoother: ClassVar[str] = "gcn"
     form: ClassVar[Form] = Form()

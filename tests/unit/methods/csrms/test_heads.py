@@ -111,7 +111,10 @@ def test_each_smoother_adjacency_and_alignment_makes_a_step(
     after = model.graph_head.state_dict()
     unmoved = {name for name, value in before.items() if torch.equal(value, after[name])}
     assert all("missing" in name for name in unmoved), "no anchor here is a tail"
-    model.prototypes, model.class_prototypes = method.relations.patterns.means, method.state_dict()["kept"]
+    model.prototypes, model.class_prototypes = (
+        method.relations.patterns.means,
+        method.state_dict()["beside"].get("class_prototypes"),
+    )
     with torch.inference_mode():
         answers = model.answers(torch.from_numpy(data.features[:7]))
     assert torch.isfinite(answers["graph"]).all()
@@ -146,7 +149,10 @@ def test_what_the_soft_alignment_looks_up_is_saved_and_found(data: Made, tmp_pat
     again = data.model("structural", alignment="soft")
     again.load_state_dict(model.state_dict())
     again.load_beside(tmp_path)
-    model.prototypes, model.class_prototypes = method.relations.patterns.means, method.state_dict()["kept"]
+    model.prototypes, model.class_prototypes = (
+        method.relations.patterns.means,
+        method.state_dict()["beside"].get("class_prototypes"),
+    )
     unseen = torch.from_numpy(data.features[:9])
     assert torch.equal(again.answers(unseen)["graph"], model.answers(unseen)["graph"])
 
