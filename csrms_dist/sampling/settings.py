@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from csrms_dist.basics.settings import Settings, setting
-from csrms_dist.sampling.strategies import NEGATIVES, POSITIVES
+from csrms_dist.sampling.strategies import DISTANCES, NEGATIVES, POSITIVES
 
 
 @dataclass(frozen=True)
@@ -25,3 +25,6 @@ class SamplingSettings(Settings):
     n_positives: int = setting(10, "[1, 1000]", doc="n, positives of an anchor")
     n_negatives: int = setting(10, "[1, 1000]", doc="m, negatives of an anchor")
     pool: int = setting(40, "[1, 100000]", doc="candidates kept for each anchor, from which every epoch draws anew")
+    distance: str = setting(
+        "cosine", words=tuple(DISTANCES), doc="what ranks: the cosine, or the Euclidean distance of features as they are"
+    )

@@ -11,6 +11,7 @@ from csrms_dist.basics.hashing import mix
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.sampling.distances import EXCLUDED, positions
 from csrms_dist.sampling.strategies.class_members import class_members, weighted_by_labels
+from csrms_dist.sampling.strategies.lookups import ranked_size
 from csrms_dist.sampling.strategies.strategy import Piece, Queries, piece_of
 
 _CAP = 0x706F6F6C
@@ -18,13 +19,16 @@ _CAP = 0x706F6F6C
 
 
 def dominant_far_half(graph: HierarchyGraph, features: Floats, queries: Queries, n: int, pool: int) -> Iterator[Piece]:
-    """The far half (rounded up) of the members that eq. 5 chooses from, so that every epoch can draw anew.
+    """The far half (rounded up) of the members that eq. 5 chooses from (DC-posi), so that every epoch can draw anew.
+
+    Where these are the anchor alone, the far half of all other rows that share a label with it: so it is empty only
+    when there is no other. Of more than RANKED members those of smallest hash are ranked.
 
     Of a half with more than max(pool, n) rows those with the largest hash of (anchor's row, candidate's row) stay, not
     the farthest: the pool is a uniform sample of the half. Anchors that are no rows share the hash of row -1.
     """
     limit = max(pool, n)
-    for block, target, keys, available in class_members(graph, features, queries):
+    for block, target, keys, available in class_members(features, queries, ranked_size(n, pool), never_empty=True):
         half = (available + 1) // 2
         widest = int(half.max(initial=0))
         if widest < keys.shape[1]:
