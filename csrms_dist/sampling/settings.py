@@ -26,5 +26,7 @@ class SamplingSettings(Settings):
     n_negatives: int = setting(10, "[1, 1000]", doc="m, negatives of an anchor")
     pool: int = setting(40, "[1, 100000]", doc="candidates kept for each anchor, from which every epoch draws anew")
     distance: str = setting(
-        "cosine", words=tuple(DISTANCES), doc="what ranks: the cosine, or the Euclidean distance of features as they are"
+        "cosine",
+        words=tuple(DISTANCES),
+        doc="what ranks: the cosine, or the Euclidean distance of features as they are",
     )

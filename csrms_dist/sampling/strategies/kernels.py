@@ -103,10 +103,10 @@ def _reached_first(labels: Any, mark: Any, turn: Any, only: Any, pattern: Any) -
 
 @compiled
 def _is_stranger(labels: Any, mark: Any, turn: Any) -> Any:
+    found = True
     for label in labels:
-        if mark[label] == turn:
-            return False
-    return True
+        found = found and mark[label] != turn
+    return found
 
 
 @compiled
@@ -122,6 +122,16 @@ def _is_new(row: Any, table: Any) -> Any:
 
 
 @compiled
+def _located(x: Any, starts: Any, stops: Any) -> Any:
+    """The x-th place of some intervals: (the interval, the place)."""
+    i = 0
+    while x >= stops[i] - starts[i]:
+        x -= stops[i] - starts[i]
+        i += 1
+    return i, starts[i] + x
+
+
+@compiled
 def draw(
     found: Any, anchors: Any, rows: Any, avoided: Any, own_indptr: Any, own_indices: Any, only: Any, begins: Any,
     places: Any, member_rows: Any, member_indptr: Any, patterns: Any, indptr: Any, indices: Any, same: Any,
@@ -133,18 +143,20 @@ def draw(
     share a label with the anchor, or none.
     """
     size, n_rows = found.shape[1], len(member_rows)
-    n_classes, most = len(begins) - 2, 1
+    most, slots = 1, 2
+    for q in anchors:
+        most = max(most, own_indptr[q + 1] - own_indptr[q])
+    while slots < 2 * size:
+        slots *= 2
+    mark, table = np.full(len(begins) - 2, -1, np.int64), np.empty(slots, np.int64)
+    starts, stops, via = (
+        np.empty(2 * most + 1, np.int64),
+        np.empty(2 * most + 1, np.int64),
+        np.empty(2 * most, np.int64),
+    )
     for r in range(len(anchors)):
-        most = max(most, own_indptr[anchors[r] + 1] - own_indptr[anchors[r]])
-    mark = np.full(n_classes, -1, np.int64)
-    starts, stops, via = np.zeros(2 * most + 2, np.int64), np.zeros(2 * most + 2, np.int64), np.zeros(2 * most, np.int64)
-    bits = 2
-    while bits < 2 * size:
-        bits *= 2
-    table = np.empty(bits, np.int64)
-    for r in range(len(anchors)):
-        q, row_of_anchor, avoid = anchors[r], rows[anchors[r]], avoided[anchors[r]]
-        own = own_indices[own_indptr[q] : own_indptr[q + 1]]
+        q = anchors[r]
+        anchor, avoid, own = rows[q], avoided[q], own_indices[own_indptr[q] : own_indptr[q + 1]]
         for label in own:
             mark[label] = r
         by_class = True
@@ -158,48 +170,44 @@ def draw(
         if not same and avoid >= 0:
             elsewhere = n_rows - (member_indptr[avoid + 1] - member_indptr[avoid])
             if elsewhere < total:  # fewer rows lie outside the pattern than outside the classes
-                by_class, n, total = False, 2, elsewhere
+                by_class, total = False, elsewhere
                 starts[0], stops[0], starts[1], stops[1] = 0, member_indptr[avoid], member_indptr[avoid + 1], n_rows
-        count, tries = 0, TRIES * size
-        if total <= FEW * size:
-            tries = 0
         table[:] = -1
         hashes, fitting = np.empty(0, np.uint64), np.empty(0, np.int64)
-        for turn in range(2):  # draws; then, where they do not suffice, all places
-            if turn == 1:
+        count = 0
+        for look_through in (False, True):  # draws; then, where they do not suffice, all places
+            tries = TRIES * size if total > FEW * size else np.int64(0)
+            if look_through:
                 if count == size:
                     break
                 count, tries = 0, total
                 hashes, fitting = np.empty(total, np.uint64), np.empty(total, np.int64)
             for t in range(tries):
                 x = np.int64(t)
-                if turn == 0:
-                    x = np.int64(mixed(_DRAW, np.uint64(row_of_anchor), np.uint64(t)) % np.uint64(total))
-                i = 0
-                while x >= stops[i] - starts[i]:
-                    x -= stops[i] - starts[i]
-                    i += 1
-                x += starts[i]
-                row = member_rows[places[x]] if by_class else member_rows[x]
-                if row == row_of_anchor or patterns[row] == avoid:
-                    continue
+                if not look_through:
+                    x = np.int64(mixed(_DRAW, np.uint64(anchor), np.uint64(t)) % np.uint64(total))
+                i, place = _located(x, starts, stops)
+                row = member_rows[places[place]] if by_class else member_rows[place]
                 labels = indices[indptr[row] : indptr[row + 1]]
-                if same:  # a row of several of the labels lies in several intervals: the first one counts
+                if row == anchor or patterns[row] == avoid:
+                    continue
+                # A row of several labels lies in the listing by class several times, and counts at the first of them.
+                if same:
                     if _reached_first(labels, mark, r, only, patterns[row]) != via[i]:
                         continue
-                elif not _is_stranger(labels, mark, r):
+                elif not _is_stranger(labels, mark, r) or (
+                    by_class and len(labels) and not begins[labels[0]] <= place < begins[labels[0] + 1]
+                ):
                     continue
-                elif by_class and len(labels) > 0 and not begins[labels[0]] <= x < begins[labels[0] + 1]:
-                    continue
-                if turn == 1:
-                    hashes[count], fitting[count] = mixed(_DRAW, np.uint64(row_of_anchor), np.uint64(row)), row
+                if look_through:
+                    hashes[count], fitting[count] = mixed(_DRAW, np.uint64(anchor), np.uint64(row)), row
                     count += 1
                 elif _is_new(row, table):
                     found[r, count] = row
                     count += 1
                     if count == size:
                         break
-            if turn == 1:
+            if look_through:
                 found[r] = -1
                 order = np.argsort(hashes[:count])[:size]
                 found[r, : len(order)] = fitting[order]

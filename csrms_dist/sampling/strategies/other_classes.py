@@ -110,7 +110,7 @@ def nearest_others(
     group: I64,
     without: tuple[int, ...] = (),
 ) -> Iterator[tuple[I64, I64, I64]]:
-    """Blocks (positions (R,), rows (M,), keys (R, k)) of the nearest rows of a pattern that share no label with anchors.
+    """The nearest rows of a pattern that share no label with the anchor: (positions (R,), rows (M,), keys (R, k)).
 
     Each anchor of `group` gets at most what it misses. Where a large pattern's sample holds less for an anchor, because
     nearly all rows carry one of its labels, the rows without the commonest of them (`without`) are sampled, and so on.
@@ -122,9 +122,7 @@ def nearest_others(
     for part in blocks(len(group), len(rows)):
         block = group[part]
         keys = target.nearest(queries.vectors[block])
-        exclude_relatives(
-            keys, rows, theirs.indptr, theirs.indices, block, own.indptr, own.indices, graph.n_classes
-        )
+        exclude_relatives(keys, rows, theirs.indptr, theirs.indices, block, own.indptr, own.indices, graph.n_classes)
         target.exclude(keys, queries.rows[block])
         wanted = visit.missing[block]
         keys = smallest(keys, int(wanted.max()))
@@ -139,7 +137,7 @@ def nearest_others(
 
 
 def _commonest(own: Membership, theirs: Membership) -> I64:
-    """Of the labels of each row of `own` (R, K), the one that most rows of `theirs` (M, K) carry, the lowest of such."""
+    """Of the labels of each row of `own` (R, K), the one that most rows of `theirs` (M, K) carry, ties the lower."""
     anchor, often = stored_rows(own), np.bincount(theirs.indices, minlength=own.shape[1])[own.indices]
     order = np.lexsort((own.indices, -often, anchor))
     _, first = np.unique(anchor[order], return_index=True)
@@ -153,9 +151,7 @@ def _by_value(values: I64, members: I64) -> Iterator[tuple[int, I64]]:
     yield from zip(used.tolist(), np.split(members[order], starts[1:]), strict=True)
 
 
-def in_own_pattern(
-    graph: HierarchyGraph, features: Floats, queries: Queries, most: int, size: int
-) -> Iterator[Piece]:
+def in_own_pattern(graph: HierarchyGraph, features: Floats, queries: Queries, most: int, size: int) -> Iterator[Piece]:
     """The nearest rows of the anchor's own pattern that share no label with it, at most `most`, with priority 1.
 
     size: that of `Visit`.
