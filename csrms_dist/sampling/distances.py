@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from csrms_dist.basics.arrays import F64, I64, Bools, Floats
+from csrms_dist.basics.compiling import compiled
 from csrms_dist.errors import DataError
 
 GRID = 2.0**28
@@ -29,7 +31,7 @@ _TILE = 1 << 21
 
 _BITS = 31
 _POSITION = np.int64((1 << _BITS) - 1)
-_LARGEST = np.int64(1 << 30)
+_LARGEST = 2.0**30
 _FARTHEST = np.int64((1 << _BITS) - 1)
 _ROUNDING = 2.0**-36
 """Squared distances, as shares of the anchor's squared length, that may be rounding of float64 and no more."""
@@ -47,13 +49,13 @@ class Distance:
 
     prepared: (R, D) -> (R, D) float64. Raises DataError if not finite.
     middle: means (J, D) of prepared vectors -> as vectors are prepared.
-    compared: squared distances (R, S) float64 to anchors of squared length (R,) -> (R, S) int64 in [0, 2^31), larger
-    where farther. May overwrite its first argument.
+    compared: -2 a.b (R, S) float64, |a|^2 (R,) of anchors and |b|^2 (S,) -> (R, S) int64 in [0, 2^31), larger where
+    farther. May overwrite its first argument.
     """
 
     prepared: Callable[[npt.ArrayLike], F64]
     middle: Callable[[F64], F64]
-    compared: Callable[[F64, F64], I64]
+    compared: Callable[[F64, F64, F64], I64]
 
 
 def cosine(features: Floats) -> Distance:
@@ -108,18 +110,31 @@ def _direction(means: F64) -> F64:
     return normalised(means)
 
 
-def _on_grid(squared: F64, _: F64) -> I64:
+def _on_grid(products: F64, own: F64, others: F64) -> I64:
     """In units of 1 / GRID: of vectors of length 1 rounding is far smaller."""
-    squared *= GRID
-    return np.minimum(np.rint(squared, out=squared).astype(np.int64), _LARGEST)
+    units = np.empty(products.shape, dtype=np.int64)
+    _fill_units(products, own, others, units)
+    return units
 
 
-def _as_float32(squared: F64, anchors: F64) -> I64:
+@compiled
+def _fill_units(products: Any, own: Any, others: Any, units: Any) -> None:
+    for r in range(products.shape[0]):
+        for s in range(products.shape[1]):
+            value = np.rint(max((products[r, s] + own[r]) + others[s], 0.0) * GRID)
+            units[r, s] = np.int64(min(value, _LARGEST))
+
+
+def _as_float32(products: F64, own: F64, others: F64) -> I64:
     """The bits of a float32, which are in the order of the numbers; so near and far are told apart at any scale.
 
     Near an anchor, where its own length cancels, multiples of what may be rounding are taken first.
     """
-    step = (anchors * _ROUNDING)[:, None]
+    squared = products
+    squared += own[:, None]
+    squared += others
+    np.maximum(squared, 0.0, out=squared)
+    step = (own * _ROUNDING)[:, None]
     np.rint(np.divide(squared, step, out=squared, where=step > 0), out=squared, where=step > 0)
     np.multiply(squared, step, out=squared, where=step > 0)
     with np.errstate(over="ignore"):  # only of an anchor from elsewhere, 2^64 times as long as any row
@@ -132,10 +147,7 @@ COSINE = Distance(normalised, _direction, _on_grid)
 def distances(anchors: F64, others: F64, distance: Distance) -> I64:
     """Prepared (R, D) and (S, D) -> (R, S) int64, the distances as they are compared."""
     own = np.einsum("rd,rd->r", anchors, anchors)
-    squared = (-2.0 * anchors) @ others.T
-    squared += own[:, None]
-    squared += np.einsum("rd,rd->r", others, others)
-    return distance.compared(np.maximum(squared, 0.0, out=squared), own)
+    return distance.compared((-2.0 * anchors) @ others.T, own, np.einsum("rd,rd->r", others, others))
 
 
 class Target:

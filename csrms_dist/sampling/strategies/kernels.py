@@ -9,6 +9,7 @@ import numpy as np
 from csrms_dist.basics.compiling import compiled
 
 _EXCLUDED = np.iinfo(np.int64).max  # distances.EXCLUDED
+_POSITION = (1 << 31) - 1  # as distances.positions
 
 
 @compiled
@@ -19,15 +20,23 @@ def exclude_relatives(
 
     indptr, indices: the labels of rows, a CSR matrix. own_indptr, own_indices: those of anchors.
     """
+    label, of = np.empty(0, np.int64), np.empty(0, np.int64)
+    for fill in (False, True):
+        n = 0
+        for m in range(len(rows)):
+            for p in range(indptr[rows[m]], indptr[rows[m] + 1]):
+                if fill:
+                    label[n], of[n] = indices[p], m
+                n += 1
+        if not fill:
+            label, of = np.empty(n, np.int64), np.empty(n, np.int64)
     turn = np.full(n_classes, -1, np.int64)
     for r in range(len(anchors)):
         for p in range(own_indptr[anchors[r]], own_indptr[anchors[r] + 1]):
             turn[own_indices[p]] = r
-        for m in range(len(rows)):
-            for p in range(indptr[rows[m]], indptr[rows[m] + 1]):
-                if turn[indices[p]] == r:
-                    keys[r, m] = _EXCLUDED
-                    break
+        for e in range(len(label)):
+            if turn[label[e]] == r:
+                keys[r, of[e]] = _EXCLUDED
 
 
 ANYWHERE = -2
@@ -46,15 +55,28 @@ _S27, _S30, _S31 = np.uint64(27), np.uint64(30), np.uint64(31)
 
 
 @compiled
+def _finalised(x: Any) -> Any:
+    x = (x ^ (x >> _S30)) * _MIX_1
+    x = (x ^ (x >> _S27)) * _MIX_2
+    return x ^ (x >> _S31)
+
+
+@compiled
 def mixed(purpose: Any, a: Any, b: Any) -> Any:
     """`basics.hashing.mix(purpose, a, b)` of three uint64."""
-    state = np.uint64(0)
-    for part in (purpose, a, b):
-        x = (state ^ part) + _GOLDEN
-        x = (x ^ (x >> _S30)) * _MIX_1
-        x = (x ^ (x >> _S27)) * _MIX_2
-        state = x ^ (x >> _S31)
-    return state
+    return _finalised((_finalised((_finalised(purpose + _GOLDEN) ^ a) + _GOLDEN) ^ b) + _GOLDEN)
+
+
+@compiled
+def hash_rows(keys: Any, widths: Any, anchors: Any, rows: Any, purpose: Any, hashes: Any) -> None:
+    """hashes (R, W) uint64 = hash of (purpose, anchor, row) of the first widths[r] keys (R, M), which point to rows (M,).
+
+    anchors: (R,), rows or -1. The hashes of one anchor all differ, since the last step of the hash is a bijection.
+    """
+    for r in range(len(keys)):
+        state = _finalised((_finalised(purpose + _GOLDEN) ^ np.uint64(anchors[r])) + _GOLDEN)
+        for c in range(widths[r]):
+            hashes[r, c] = _finalised((state ^ np.uint64(rows[keys[r, c] & _POSITION])) + _GOLDEN)
 
 
 @compiled

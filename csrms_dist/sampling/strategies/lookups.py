@@ -1,4 +1,4 @@
-"""What strategies look up in a hierarchy: each made when first asked for, once for all ranges of its anchors."""
+"""Lookups of strategies in a hierarchy: each made when first asked for, once for all ranges of its anchors."""
 
 from __future__ import annotations
 

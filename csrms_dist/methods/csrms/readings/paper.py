@@ -98,8 +98,9 @@ class PaperReading(Reading):
         features, membership, graph, sampling = case.features, case.membership, case.graph, case.sampling
         nowhere = np.full(len(features), -1)
         candidates = positive_candidates(
-            graph, case.bank, features, membership, nowhere, sampling.positives, sampling.n_positives, sampling.pool
-        )
+            graph, case.bank, features, membership, nowhere,
+            sampling.positives, sampling.n_positives, sampling.pool, sampling.distance,
+        )  # fmt: skip
         sampler = ReferenceSampler({POSITIVE: candidates}, {POSITIVE: sampling.n_positives}, case.seed)
         subgraph = sampler.sample(np.arange(len(features)), 0)
         relations = LabelRelations(graph, FeatureBank(case.bank, fixed=True))
