@@ -69,7 +69,7 @@ def mixed(purpose: Any, a: Any, b: Any) -> Any:
 
 @compiled
 def hash_rows(keys: Any, widths: Any, anchors: Any, rows: Any, purpose: Any, hashes: Any) -> None:
-    """hashes (R, W) uint64 = hash of (purpose, anchor, row) of the first widths[r] keys (R, M), which point to rows (M,).
+    """hashes (R, W) = hash of (purpose, anchor, row), uint64, of the first widths[r] keys (R, M) to rows (M,).
 
     anchors: (R,), rows or -1. The hashes of one anchor all differ, since the last step of the hash is a bijection.
     """
