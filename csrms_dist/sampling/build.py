@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import cache
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from csrms_dist.basics.arrays import F64, I64, Floats
-from csrms_dist.basics.lookup import chosen
+from csrms_dist.basics.arrays import I64, Floats
+from csrms_dist.basics.lookup import chosen, resolve
 from csrms_dist.errors import ConfigError, DataError
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.labels import Membership
 from csrms_dist.sampling.candidates import Candidates, indptr_of
 from csrms_dist.sampling.settings import SamplingSettings
-from csrms_dist.sampling.strategies import NEGATIVES, POSITIVES
-from csrms_dist.sampling.strategies.means import nearest_patterns, pattern_means
+from csrms_dist.sampling.strategies import DISTANCES, NEGATIVES, POSITIVES
+from csrms_dist.sampling.strategies.lookups import Lookups
+from csrms_dist.sampling.strategies.means import nearest_patterns
 from csrms_dist.sampling.strategies.strategy import Piece, Queries, Strategy
 from csrms_dist.sampling.subgraph import NEGATIVE, POSITIVE
 
@@ -31,6 +31,7 @@ def positive_candidates(
     strategy: str,
     n: int,
     pool: int,
+    distance: str = "cosine",
 ) -> Candidates:
     """Candidates for the positives of Q anchors (eq. 5 and its variants).
 
@@ -41,12 +42,13 @@ def positive_candidates(
     query_membership: (Q, K), their labels.
     query_rows: (Q,) int64, the row that an anchor is, so that it is not its own positive, or -1.
     strategy: a name of POSITIVES, or 'module:function' of your own.
-    n, pool: of the settings `sampling.n_positives` and `sampling.pool`.
+    n, pool, distance: of the settings `sampling.n_positives`, `sampling.pool` and `sampling.distance`.
 
     Raises ConfigError for an unknown strategy, DataError when shapes disagree or a feature is not finite.
     """
     found: Strategy = chosen(POSITIVES, strategy, "sampling.positives")
-    queries = queries_of(graph, features, query_features, query_membership, query_rows)
+    lookups = lookups_of(graph, features, distance)
+    queries = queries_of(lookups, query_features, query_membership, query_rows)
     return _joined(len(queries.rows), found(graph, features, queries, n, pool), weighted=graph.multi_label)
 
 
@@ -60,6 +62,7 @@ def negative_candidates(
     m: int,
     pool: int,
     query_patterns: npt.ArrayLike | None = None,
+    distance: str = "cosine",
 ) -> Candidates:
     """Candidates for the negatives of Q anchors (eq. 6 and its variants).
 
@@ -68,7 +71,8 @@ def negative_candidates(
     or not given, the pattern with the nearest mean.
     """
     found: Strategy = chosen(NEGATIVES, strategy, "sampling.negatives")
-    queries = queries_of(graph, features, query_features, query_membership, query_rows, query_patterns)
+    lookups = lookups_of(graph, features, distance)
+    queries = queries_of(lookups, query_features, query_membership, query_rows, query_patterns)
     return _joined(len(queries.rows), found(graph, features, queries, m, pool))
 
 
@@ -92,15 +96,14 @@ def build_candidates(
     wanted = np.arange(graph.n_rows) if rows is None else np.asarray(rows, dtype=np.int64)
     _check_rows("rows", wanted, 0, graph.n_rows)
     vectors = features if rows is None else features[wanted]
-    queries = queries_of(graph, features, vectors, graph.membership[wanted], wanted)
     given = settings or SamplingSettings()
-    return {kind: of_type(kind, graph, features, queries, given) for kind in (POSITIVE, NEGATIVE)}
+    queries = queries_of(lookups_of(graph, features, given.distance), vectors, graph.membership[wanted], wanted)
+    return {kind: of_type(kind, queries, given) for kind in (POSITIVE, NEGATIVE)}
 
 
-def of_type(
-    edge_type: str, graph: HierarchyGraph, features: Floats, queries: Queries, settings: SamplingSettings
-) -> Candidates:
+def of_type(edge_type: str, queries: Queries, settings: SamplingSettings) -> Candidates:
     """The candidates of one edge type, by the strategy that the settings name."""
+    graph, features = queries.lookups.graph, queries.lookups.features
     strategy: Strategy
     if edge_type == POSITIVE:
         strategy, size = chosen(POSITIVES, settings.positives, "sampling.positives"), settings.n_positives
@@ -128,21 +131,27 @@ def _checked(piece: Any, setting: str, n_queries: int, n_rows: int) -> Piece:
     return piece
 
 
-def queries_of(
-    graph: HierarchyGraph,
-    features: Floats,
-    vectors: Floats,
-    membership: Membership,
-    query_rows: npt.ArrayLike,
-    query_patterns: npt.ArrayLike | None = None,
-    means: Callable[[], F64] | None = None,
-) -> Queries:
-    """The anchors of a strategy: checks the shapes and gives every anchor a pattern."""
-    rows = np.asarray(query_rows, dtype=np.int64)
+def lookups_of(graph: HierarchyGraph, features: Floats, distance: str) -> Lookups:
+    """The lookups of a hierarchy by a distance of DISTANCES. Raises DataError when the features are not its rows'."""
     if features.ndim != 2 or len(features) != graph.n_rows:
         raise DataError(
             "features", got=f"shape {features.shape}", expected=f"({graph.n_rows}, D), a row each of the graph"
         )
+    if distance not in DISTANCES:
+        raise ConfigError("sampling.distance", got=repr(distance), expected=f"one of {', '.join(DISTANCES)}")
+    return Lookups(graph, features, resolve(DISTANCES[distance])(features))
+
+
+def queries_of(
+    lookups: Lookups,
+    vectors: Floats,
+    membership: Membership,
+    query_rows: npt.ArrayLike,
+    query_patterns: npt.ArrayLike | None = None,
+) -> Queries:
+    """The anchors of a strategy: checks the shapes and gives every anchor a pattern."""
+    graph, features = lookups.graph, lookups.features
+    rows = np.asarray(query_rows, dtype=np.int64)
     if vectors.shape != (len(rows), features.shape[1]):
         raise DataError("query features", got=f"shape {vectors.shape}", expected=f"{(len(rows), features.shape[1])}")
     if membership.shape != (len(rows), graph.n_classes):
@@ -158,8 +167,9 @@ def queries_of(
     patterns[inside] = graph.pattern[rows[inside]]
     unknown = patterns < 0
     if unknown.any():
-        patterns[unknown] = nearest_patterns(graph, features, vectors[unknown])
-    return Queries(vectors, membership, rows, patterns, means or cache(lambda: pattern_means(graph, features)))
+        some = vectors[unknown]
+        patterns[unknown] = nearest_patterns(graph, features, some, lookups.distance, lookups.means)
+    return Queries(vectors, membership, rows, patterns, lookups)
 
 
 def _check_rows(what: str, rows: I64, low: int, high: int) -> None:

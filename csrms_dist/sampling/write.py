@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,9 @@ from csrms_dist.basics.hashing import mix
 from csrms_dist.basics.progress import Progress
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.labels import Membership
-from csrms_dist.sampling.build import of_type, queries_of
+from csrms_dist.sampling.build import lookups_of, of_type, queries_of
 from csrms_dist.sampling.candidates import ARRAYS, Candidates
 from csrms_dist.sampling.settings import SamplingSettings
-from csrms_dist.sampling.strategies.means import pattern_means
 from csrms_dist.sampling.subgraph import NEGATIVE, POSITIVE
 
 _RANGE = 1 << 14
@@ -46,15 +44,15 @@ def write_candidates(
     So however many ranges there are, each row is read about once. What is found is kept in a file in that order, and
     moved to the order of the anchors at the end.
     """
-    means = cache(lambda: pattern_means(graph, features))
+    lookups = lookups_of(graph, features, settings.distance)
     if progress:
         progress.total = progress.total or len(edge_types) * graph.n_rows
     for edge_type in edge_types:
         order = _by_labels(graph.membership) if edge_type == POSITIVE else graph.member_rows
 
         def found(rows: I64, edge_type: str = edge_type) -> Candidates:
-            queries = queries_of(graph, features, features[rows], graph.membership[rows], rows, means=means)
-            return of_type(edge_type, graph, features, queries, settings)
+            queries = queries_of(lookups, features[rows], graph.membership[rows], rows)
+            return of_type(edge_type, queries, settings)
 
         _write_ranges(folder / edge_type, order, found, progress)
 

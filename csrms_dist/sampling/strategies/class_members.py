@@ -8,53 +8,56 @@ import numpy as np
 
 from csrms_dist.basics.arrays import I64, Floats
 from csrms_dist.hierarchy.csr import stored_rows
-from csrms_dist.hierarchy.dominance import largest_dominated_pattern
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.labels import Membership
-from csrms_dist.sampling.distances import Target, blocks, normalised
-from csrms_dist.sampling.strategies.strategy import Piece, Queries, labels_in_common
+from csrms_dist.sampling.distances import Target, blocks
+from csrms_dist.sampling.strategies.lookups import sampled
+from csrms_dist.sampling.strategies.strategy import Piece, Queries
 
-"""The pattern that the positives of each class come from, (K,) int64."""
 
-
-def class_members(graph: HierarchyGraph, features: Floats, queries: Queries) -> Iterator[tuple[I64, Target, I64, I64]]:
+def class_members(
+    features: Floats, queries: Queries, size: int, *, never_empty: bool = False
+) -> Iterator[tuple[I64, Target, I64, I64]]:
     """Blocks of anchors with equal labels: (positions (R,), members of their class, far keys (R, M), available (R,)).
 
     An anchor of several labels gets the union, over its labels, of the rows that eq. 5 chooses from for that label.
+    size: of more rows than this, those of smallest hash are ranked.
+    never_empty: an anchor for which there are none but itself gets all rows that share a label with it.
     """
-    chosen = largest_dominated_pattern(graph)
+    lookups = queries.lookups
     for group, labels in label_sets(queries.membership):
-        parts = [_carriers(graph, int(chosen[label]), int(label)) for label in labels]
-        rows = np.unique(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.int64)
-        if not len(rows):
-            continue
-        target = Target(features, rows)
-        for part in blocks(len(group), len(rows)):
-            block = group[part]
-            keys = target.farthest(normalised(queries.vectors[block]))
-            own = target.exclude(keys, queries.rows[block])
-            yield block, target, keys, len(rows) - own.astype(np.int64)
+        rows = _union([lookups.carriers(label, size) for label in labels.tolist()], size)
+        alone = (queries.rows[group, None] == rows[:2]).all(axis=1) if len(rows) < 2 else np.zeros(len(group), np.bool_)
+        yield from _ranked(features, queries, group[~alone], rows)
+        if never_empty and alone.any():
+            everyone = _union([lookups.class_rows(label, size) for label in labels.tolist()], size)
+            yield from _ranked(features, queries, group[alone], everyone)
+
+
+def _union(parts: list[I64], size: int) -> I64:
+    """The rows of all parts, ascending, at most `size` of them."""
+    return sampled(np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *parts])), size)
+
+
+def _ranked(features: Floats, queries: Queries, group: I64, rows: I64) -> Iterator[tuple[I64, Target, I64, I64]]:
+    if not len(rows) or not len(group):
+        return
+    target = Target(features, rows, queries.lookups.distance)
+    for part in blocks(len(group), len(rows)):
+        block = group[part]
+        keys = target.farthest(queries.vectors[block])
+        own = target.exclude(keys, queries.rows[block])
+        yield block, target, keys, len(rows) - own.astype(np.int64)
 
 
 def weighted_by_labels(graph: HierarchyGraph, queries: Queries, piece: Piece) -> Piece:
     """The piece weighted by how alike the labels are: |A & B| / |A | B| (Jaccard). One label each: 1, not stored."""
     if not graph.multi_label:
         return piece
-    anchors, anchor = np.unique(piece.query, return_inverse=True)
-    rows, row = np.unique(piece.neighbour, return_inverse=True)
-    own, theirs = queries.membership[anchors], graph.membership[rows]
-    both = labels_in_common(own, theirs)[anchor, row]
-    either = np.diff(own.indptr)[anchor] + np.diff(theirs.indptr)[row] - both
+    own, theirs = queries.membership[piece.query], graph.membership[piece.neighbour]
+    both = np.asarray(own.multiply(theirs).sum(axis=1)).ravel().astype(np.int64)
+    either = np.diff(own.indptr) + np.diff(theirs.indptr) - both
     return piece._replace(weight=(both / np.maximum(either, 1)).astype(np.float32))
-
-
-def _carriers(graph: HierarchyGraph, pattern: int, label: int) -> I64:
-    """The members of a pattern (-1: of none) that carry the label, ascending."""
-    if pattern < 0:
-        return np.zeros(0, dtype=np.int64)
-    rows = graph.members(pattern)
-    theirs = graph.membership[rows]
-    return np.asarray(rows[stored_rows(theirs)[theirs.indices == label]])
 
 
 def label_sets(membership: Membership) -> Iterator[tuple[I64, I64]]:

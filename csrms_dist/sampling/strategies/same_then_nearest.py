@@ -8,9 +8,9 @@ import numpy as np
 
 from csrms_dist.basics.arrays import I64, Floats
 from csrms_dist.hierarchy.graph import HierarchyGraph
-from csrms_dist.sampling.distances import EXCLUDED, Target
-from csrms_dist.sampling.strategies.other_classes import nearest_others, visit_patterns
-from csrms_dist.sampling.strategies.strategy import Piece, Queries, piece_of
+from csrms_dist.sampling.strategies.lookups import ranked_size
+from csrms_dist.sampling.strategies.other_classes import Visit, in_own_pattern, visit_patterns
+from csrms_dist.sampling.strategies.strategy import Piece, Queries
 
 
 def same_then_nearest(graph: HierarchyGraph, features: Floats, queries: Queries, m: int, pool: int) -> Iterator[Piece]:
@@ -19,17 +19,14 @@ def same_then_nearest(graph: HierarchyGraph, features: Floats, queries: Queries,
     An anchor with fewer than m is filled up to m, with priority 0, from the nearest pattern that a class other than the
     anchor's dominates (distance to the pattern's mean), nearest members first, then from the next nearest; after those
     from the nearest patterns that hold other-class members at all. So it is empty only when there is no other class.
+    Of more than RANKED rows of a pattern that may be chosen, those of smallest hash are ranked.
     """
-    missing = np.full(len(queries.rows), m, dtype=np.int64)
-    order = np.argsort(queries.patterns, kind="stable")
-    used, starts = np.unique(queries.patterns[order], return_index=True)
-    for pattern, group in zip(used.tolist(), np.split(order, starts[1:]), strict=True):
-        target = Target(features, graph.members(pattern))
-        for block, found in nearest_others(graph, queries, target, group, max(pool, m)):
-            missing[block] -= (found != EXCLUDED).sum(axis=1)
-            yield piece_of(block, target.rows, found, 1)
+    missing, size = np.full(len(queries.rows), m, dtype=np.int64), ranked_size(m, pool)
 
-    def fill(block: I64, found: I64) -> None:
-        missing[block] -= (found != EXCLUDED).sum(axis=1)
+    def lower(block: I64, n: I64) -> None:
+        missing[block] -= n
 
-    yield from visit_patterns(graph, features, queries, missing, graph.members, fill, only_dominated=False)
+    for piece in in_own_pattern(graph, features, queries, max(pool, m), size):
+        np.subtract.at(missing, piece.query, 1)
+        yield piece
+    yield from visit_patterns(graph, features, queries, Visit(missing, size), lower, own=False)

@@ -13,6 +13,7 @@ from csrms_dist.basics.lookup import Kind, takes
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.labels import Membership
 from csrms_dist.sampling.distances import EXCLUDED, positions
+from csrms_dist.sampling.strategies.lookups import Lookups
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,14 +21,18 @@ class Queries:
     """Q anchors: rows of the hierarchy, or vectors from elsewhere with given labels.
 
     vectors: (Q, D). membership: (Q, K). rows: (Q,) int64, -1 for an anchor that is no row. patterns: (Q,) int64.
-    means: `pattern_means` of the hierarchy, a pass over all its rows that is made when first asked for.
+    lookups: what is looked up in the hierarchy, and the distance of `sampling.distance`, which ranks.
     """
 
     vectors: Floats
     membership: Membership
     rows: I64
     patterns: I64
-    means: Callable[[], F64]
+    lookups: Lookups
+
+    def means(self) -> F64:
+        """`pattern_means` of the hierarchy, a pass over all its rows that is made when first asked for."""
+        return self.lookups.means
 
 
 class Piece(NamedTuple):

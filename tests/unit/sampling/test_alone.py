@@ -78,6 +78,33 @@ def test_a_strategy_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         SamplingSettings(positives="next_row")
 
 
+RANKED = """
+from csrms_dist.sampling.distances import Target
+from csrms_dist.sampling.strategies.strategy import piece_of
+
+def nearest(graph, features, queries, n, pool):
+    target = Target(features, np.arange(graph.n_rows), queries.lookups.distance)
+    keys = target.nearest(queries.vectors)
+    target.exclude(keys, queries.rows)
+    keys.sort(axis=1)
+    assert queries.means().shape == (graph.n_patterns, features.shape[1])
+    yield piece_of(np.arange(len(queries.rows)), target.rows, keys[:, :n], 1)
+"""
+
+
+def test_a_strategy_of_one_s_own_ranks_by_the_distance_of_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_ranking.py").write_text(f"import numpy as np\n{RANKED}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    graph = hierarchy_of([0, 0, 1], [0, 0, 0])
+    features = np.array([[1, 0], [5, 0], [0, 1]], np.float32)
+    for distance, nearest in (("cosine", 1), ("euclidean", 2)):
+        settings = SamplingSettings(positives="own_ranking:nearest", n_positives=1, distance=distance)
+        assert build_candidates(graph, features, settings)["positive"].of(0).tolist() == [nearest]
+
+
 def test_the_settings_and_the_names_of_strategies_need_no_numpy() -> None:
     code = (
         "import sys; from csrms_dist.sampling.settings import SamplingSettings; SamplingSettings()\n"

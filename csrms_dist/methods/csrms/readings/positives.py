@@ -39,7 +39,7 @@ def _positives(case: LeakCase) -> BatchSubgraph:
     sampling, n = case.sampling, len(case.features)
     candidates = positive_candidates(
         case.graph, case.bank, case.features, case.membership, np.full(n, -1),
-        sampling.positives, sampling.n_positives, sampling.pool,
+        sampling.positives, sampling.n_positives, sampling.pool, sampling.distance,
     )  # fmt: skip
     sampler = ReferenceSampler({POSITIVE: candidates}, {POSITIVE: sampling.n_positives}, case.seed)
     return sampler.sample(np.arange(n), 0)

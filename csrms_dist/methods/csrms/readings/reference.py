@@ -19,10 +19,9 @@ class ReferenceReading(PositivesReading):
 
     recipe: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "cluster": {"algorithm": "fuzzy"},
-        # Released: dominant_random and same_pattern, where there are strategies of these names.
         "sampling": {
-            "positives": "dominant_far_half",
-            "negatives": "same_then_nearest",
+            "positives": "dominant_random",
+            "negatives": "same_pattern",
             "n_positives": 5,
             "n_negatives": 5,
         },

@@ -11,6 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from csrms_dist.art.settings import ClusterSettings
+from csrms_dist.hierarchy.settings import GraphSettings
 from csrms_dist.methods.csrms.build import build
 from csrms_dist.methods.csrms.readings.structural import StructuralReading
 from csrms_dist.methods.csrms.relations import Relations
@@ -62,6 +64,10 @@ class Ground:
     def vectors(self) -> Any:
         return self.run.features.copy()
 
+    @property
+    def ids(self) -> list[str]:
+        return [str(row) for row in range(self.run.graph.n_rows)]
+
     def candidates(self, edge_types: tuple[str, ...]) -> dict[str, Candidates]:
         found = build_candidates(self.run.graph, self.run.features, SAMPLING)
         return {kind: found[kind] for kind in edge_types}
@@ -79,7 +85,7 @@ def test_a_reading_may_look_at_patterns_of_what_is_drawn(digits_run: DigitsRun, 
     assert isinstance(model, PlainModel)
     task = Task(
         role="train", settings=settings, sampling=SAMPLING, seed=0, label_smoothing=0.0, labels_per_image=None,
-        frozen=False, rank=0, work=None, device=CPU.device, sampler_type=kind,
+        cluster=ClusterSettings(), graph=GraphSettings(), frozen=False, rank=0, work=None, device=CPU.device, sampler_type=kind,
     )  # fmt: skip
     built = build(model, Ground(digits_run), task)
     PatternsOfNegatives.seen.clear()
