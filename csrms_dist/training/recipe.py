@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from csrms_dist.encoders.settings import EncoderSettings
+from csrms_dist.encoders.settings import NONE, EncoderSettings
 from csrms_dist.methods.known import control, method, settings_class
 from csrms_dist.methods.protocol import MethodSpec
 from csrms_dist.methods.settings import MethodSettings
@@ -30,13 +30,17 @@ class Recipe:
         """The settings of a role's training."""
         return self.pretrain if role == PRETRAIN else self.train
 
+    def adapter(self, role: str) -> str:
+        """The adapter of a role's model; stage 0, which trains nothing of a frozen encoder, has none."""
+        return NONE if role == PRETRAIN else self.encoder.used_adapter
+
     @property
     def control_is_plain_head(self) -> bool:
         """Whether the control would be trained as the method's plain head is, so that nobody needs to train it twice.
 
         It is where the control is the classifier of stage 0 and the method knows that its plain head is too.
         """
-        alone = self.method.plain_head_alone(self.encoder.frozen)
+        alone = self.method.plain_head_alone(self.encoder.fixed)
         return alone and self.spec(CONTROL)[1] == self.spec(PRETRAIN)[1]
 
     def spec(self, role: str) -> tuple[str, MethodSpec]:

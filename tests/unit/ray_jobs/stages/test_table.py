@@ -54,7 +54,7 @@ def test_a_method_that_knows_nothing_of_it_gets_its_control() -> None:
 
 def test_asking_for_the_stage_says_what_leaves_it_out() -> None:
     settings = settings_from({"encoder": {"frozen": True}})
-    with pytest.raises(ConfigError, match="--no-control or a frozen encoder the control"):
+    with pytest.raises(ConfigError, match="--no-control or fixed features the control"):
         needed_for(CONTROL, stages_of(settings, control=True))
     assert (
         prepare(settings, "anywhere", (), control=True).inputs
