@@ -5,11 +5,13 @@ Without it a linear head on fixed features is a convex problem of its own, and n
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from csrms_dist.artefacts.files import reserve_npy
 from csrms_dist.basics.arrays import F32
@@ -24,8 +26,9 @@ ROWS = 1 << 12
 class AdaptedEncoder(Encoder):
     """A frozen encoder with an adapter, as one encoder: what the base takes -> (B, 256).
 
-    adapter: Linear(D, 256) - ReLU - Linear(256, 256). It alone is trained. base: (B, ...) -> (B, D); in training
-    `GivenFeatures`, its features in a table.
+    adapter: Linear(D, 256) - ReLU - Linear(256, 256), on features scaled to norm sqrt(D): those of encoders are
+    .5 to 30 long, and one learning rate must suit. It alone is trained. base: (B, ...) -> (B, D); in training
+    `GivenFeatures`, whose features lie in a table.
     """
 
     def __init__(self, base: Encoder) -> None:
@@ -39,7 +42,7 @@ class AdaptedEncoder(Encoder):
 
     def adapted(self, features: Tensor) -> Tensor:
         """(B, D) features of the base -> (B, 256)."""
-        found: Tensor = self.adapter(features)
+        found: Tensor = self.adapter(normalize(features, dim=1) * math.sqrt(self.base.dimension))
         return found
 
 

@@ -37,6 +37,7 @@ KEYS: dict[str, tuple[float, float] | type] = {
     "dataset.imbalance.smallest": (1, N_TRAIN),
     "dataset.imbalance.ratio": (1, N_TRAIN),
     "frozen_encoder": bool,
+    "adapter": str,
     "constant_heads": list,
     "classes.names": list,
     "classes.accuracy": list,
