@@ -110,7 +110,7 @@ def contenders(
         work.mkdir()
         task = Task(
             role=role, settings=recipe.method, sampling=recipe.sampling, seed=SEED, label_smoothing=0.0,
-            labels_per_image=None, frozen=False, rank=0, work=work, device=torch.device("cpu"), sampler_type=DglSampler,
+            labels_per_image=None, difficulty_threshold=recipe.difficulty_threshold, frozen=False, rank=0, work=work, device=torch.device("cpu"), sampler_type=DglSampler,
         )  # fmt: skip
         structure = MadeUp(graph, _around(draw, pattern, model.encoder.dimension), recipe.sampling)
         built = part(spec.build)(model, structure, task)

@@ -141,8 +141,9 @@ class RunSettings(Settings):
     def recipe(self) -> Recipe:
         """The settings that decide a training."""
         return Recipe(
-            self.seed, self.encoder, self.pretrain, self.sampling, self.method, self.train, self.evaluate.control
-        )
+            self.seed, self.encoder, self.pretrain, self.sampling, self.method, self.train, self.evaluate.control,
+            self.graph.difficulty_threshold,
+        )  # fmt: skip
 
     def select(self, key: str) -> Any:
         """The plain value of a section or of section.key."""

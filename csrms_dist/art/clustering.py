@@ -35,7 +35,7 @@ class Clustering:
     prototypes: (J, D') int8 directions (spherical) or (J, 2D) uint8 boxes (fuzzy).
     vigilance: the value used.
     tried: (vigilance, patterns) of each step of the search for it.
-    grain: the grain of the rows that the vigilance is the middle of; None where it was not found or not looked for.
+    grain: the grain of the rows that the vigilance comes from; None where it was not found or not looked for.
     scaling: what the vectors went through.
     zero_rows: rows without a direction; spherical ART learns nothing from them and puts them in pattern 0.
     choice: alpha of Fuzzy ART.

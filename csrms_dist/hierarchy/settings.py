@@ -8,6 +8,9 @@ from csrms_dist.basics.settings import Settings, setting
 
 KEEP_RUNS = 3
 
+DIFFICULTY_RULES = ("shares", "terciles", "released")
+"""How `difficulty.difficulty_levels` tells easy from hard."""
+
 
 @dataclass(frozen=True)
 class GraphSettings(Settings):

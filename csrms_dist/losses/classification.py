@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from csrms_dist.losses.term import ALONE, Reducer, Term, View
+from csrms_dist.losses.term import ALONE, Reducer, Term, View, weighted
 
 
 def classification_loss(
@@ -18,6 +18,7 @@ def classification_loss(
     *,
     labels_per_image: float | None = None,
     reducer: Reducer = ALONE,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """(B, K) logits, (B, K) membership -> the mean over the batch.
 
@@ -25,14 +26,19 @@ def classification_loss(
     training, above 0: for each row the sum over classes of the binary cross-entropies, whose targets are
     t (1 - s) + s / 2 with smoothing s, divided by that number, so that the loss has the scale of a cross-entropy and
     takes the same learning rates. A row without labels counts too, as an answer of no to every class.
+    weights: (B,) of the rows, None where each weighs 1.
     """
     size = reducer.size(len(logits))
+    reduction = "sum" if weights is None else "none"
     if labels_per_image is not None:
         targets = membership * (1 - smoothing) + smoothing / 2
-        total = binary_cross_entropy_with_logits(logits, targets, reduction="sum")
+        total = binary_cross_entropy_with_logits(logits, targets, reduction=reduction)
+        if weights is not None:
+            total = weighted(total.sum(dim=1), weights).sum()
         return total / (size * labels_per_image)
     labels = membership.argmax(dim=1)
-    return cross_entropy(logits, labels, reduction="sum", label_smoothing=smoothing) / size
+    total = cross_entropy(logits, labels, reduction=reduction, label_smoothing=smoothing)
+    return weighted(total, weights).sum() / size
 
 
 class Classification(Term):
@@ -50,6 +56,7 @@ class Classification(Term):
             self.label_smoothing,
             labels_per_image=self.labels_per_image,
             reducer=view.reducer,
+            weights=view.weights if view.everything else None,
         )
 
 

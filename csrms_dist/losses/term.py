@@ -58,6 +58,7 @@ class View:
     features: (b, D) of the encoder. logits: (b, K) by head. smoothed: (b, D), of the graph head. membership: (b, K)
     float, 0 and 1. draw: an edge type -> features (b, n, D) and mask (b, n) of its neighbours; detached where they come
     from the bank. weights: (b,) of the anchors in the relation terms, mean 1 over the global batch; None: all weigh 1.
+    everything: they weigh the classification losses too.
     """
 
     features: Tensor
@@ -67,6 +68,7 @@ class View:
     draw: Callable[[str], tuple[Tensor, Tensor]]
     reducer: Reducer = field(default=ALONE)
     weights: Tensor | None = None
+    everything: bool = False
 
     @cached_property
     def unit(self) -> Tensor:

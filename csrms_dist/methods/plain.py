@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -33,6 +34,9 @@ class PlainMethod:
         self.labels_per_image = labels_per_image
         self.objective = Objective({"plain": weight})
         self.label_smoothing = label_smoothing
+
+    def begin_epoch(self, history: Sequence[Mapping[str, float]], epochs: int) -> None:
+        """Every epoch is like the others."""
 
     def batch(self, batch: Batch, collective: Collective) -> BatchOutcome:
         features = self.module.encoder(batch.inputs)

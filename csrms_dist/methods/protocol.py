@@ -5,7 +5,7 @@ Nothing heavy is imported here, so that a command can list stages without loadin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -110,6 +110,7 @@ class Task:
     settings, sampling: the sections `method` and `sampling`.
     seed, label_smoothing: of the training.
     labels_per_image: the mean number of labels of a training image, None where each has one.
+    difficulty_threshold: rho_1 of CSRMS eq. 7.
     frozen: the features that the model's heads look at are not trained: neither the encoder nor an adapter on it.
     rank: of this worker.
     work: a folder for generations of the feature bank, equal for all workers; None keeps them in memory.
@@ -123,6 +124,7 @@ class Task:
     seed: int
     label_smoothing: float
     labels_per_image: float | None
+    difficulty_threshold: float
     frozen: bool
     rank: int
     work: Path | None
@@ -174,8 +176,9 @@ class BatchOutcome:
 class Method(Protocol):
     """A method under training.
 
-    Assumptions: `batch` is called for every global batch on every worker, `end_epoch` on every worker after each epoch;
-    whatever is not a parameter of `module` and must outlive a restart is in `state_dict`.
+    Assumptions, on every worker: `begin_epoch` is called before each epoch with the reports of those that are done and
+    the number of all, `batch` for every global batch, `end_epoch` after each epoch; whatever is not a parameter of
+    `module` and must outlive a restart is in `state_dict`.
     """
 
     @property
@@ -186,6 +189,8 @@ class Method(Protocol):
 
     @property
     def edge_types(self) -> tuple[str, ...]: ...
+
+    def begin_epoch(self, history: Sequence[Mapping[str, float]], epochs: int) -> None: ...
 
     def batch(self, batch: Batch, collective: Collective) -> BatchOutcome: ...
 

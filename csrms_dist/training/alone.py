@@ -51,5 +51,6 @@ def train_alone(
     fit(
         training.method, training.data, training.optimiser, n_images=total, seed=recipe.seed,
         sampler=training.sampler, on_epoch=keep, resume=held, placement=training.placement,
+        order=training.order,
     )  # fmt: skip
     return last

@@ -18,6 +18,7 @@ from csrms_dist.basics.collective import Collective
 from csrms_dist.encoders import Encoder, Normaliser, load_initial_weights, normalisation
 from csrms_dist.encoders.given import GivenFeatures
 from csrms_dist.encoders.settings import NONE
+from csrms_dist.labels import Membership
 from csrms_dist.losses.classification import prior_logits
 from csrms_dist.methods.known import part
 from csrms_dist.methods.model import PlainModel
@@ -28,9 +29,11 @@ from csrms_dist.run_contents import RunContents
 from csrms_dist.sampling.candidates import Candidates
 from csrms_dist.sampling.protocol import Sampler
 from csrms_dist.sampling.reference_sampler import ReferenceSampler
+from csrms_dist.sampling.subgraph import NEGATIVE, POSITIVE
 from csrms_dist.training.adapted_structure import AdaptedStructure
 from csrms_dist.training.inputs import FeatureInputs, ImageInputs
 from csrms_dist.training.loop import TrainingData
+from csrms_dist.training.orders.ground import Ground, Order
 from csrms_dist.training.placement import CPU, Placement
 from csrms_dist.training.recipe import PRETRAIN, TRAIN, Recipe
 from csrms_dist.training.settings import OptimiserSettings
@@ -47,6 +50,7 @@ class Training:
     optimiser: OptimiserSettings
     sampler: Sampler | None
     placement: Placement
+    order: Order
 
 
 def model_card(run: RunContents, recipe: Recipe, role: str = PRETRAIN) -> ModelCard:
@@ -149,6 +153,7 @@ def assemble(
         seed=recipe.seed,
         label_smoothing=recipe.optimiser(role).label_smoothing,
         labels_per_image=data.membership.nnz / len(data) if several else None,
+        difficulty_threshold=recipe.difficulty_threshold,
         frozen=recipe.encoder.fixed and role != PRETRAIN,
         rank=collective.rank,
         work=work,
@@ -160,4 +165,16 @@ def assemble(
     if isinstance(model.encoder, AdaptedEncoder):
         structure = AdaptedStructure(run, model.encoder, work, collective)
     built = part(recipe.spec(role)[1].build)(model, structure, task)
-    return Training(built.method, data, recipe.optimiser(role), built.sampler, placement)
+    order = order_of(role, run, recipe, data.membership, sampler_type)
+    return Training(built.method, data, recipe.optimiser(role), built.sampler, placement, order)
+
+
+def order_of(role: str, run: RunContents, recipe: Recipe, membership: Membership, sampler_type: SamplerType) -> Order:
+    """The order of a role's images: stage 0 knows no structure, and a control takes none of the method's."""
+    kind, sampler = recipe.order(role), None
+    if kind.edge_types:
+        sizes = {POSITIVE: recipe.sampling.n_positives, NEGATIVE: recipe.sampling.n_negatives}
+        wanted = {name: sizes[name] for name in kind.edge_types}
+        sampler = sampler_type(run.candidates(kind.edge_types), wanted, recipe.seed)
+    ground = Ground(recipe.optimiser(role).batch_size, membership, recipe.seed, sampler, lambda: run.hierarchy)
+    return kind(ground)

@@ -18,6 +18,7 @@ from csrms_dist.labels import Membership
 from csrms_dist.methods.protocol import Batch, Method
 from csrms_dist.sampling.protocol import Sampler
 from csrms_dist.training.inputs import Inputs
+from csrms_dist.training.orders.ground import Order
 from csrms_dist.training.placement import CPU, Placement
 from csrms_dist.training.schedule import learning_rate
 from csrms_dist.training.settings import OptimiserSettings
@@ -39,14 +40,17 @@ class TrainingData:
         return int(self.membership.shape[0])
 
 
-def global_batches(n_rows: int, batch_size: int, n_images: int, seed: int, epoch: int) -> list[I64]:
-    """The global batches of an epoch: a permutation from (seed, epoch), equal on every worker.
+def global_batches(
+    n_rows: int, batch_size: int, n_images: int, seed: int, epoch: int, order: Order | None = None
+) -> list[I64]:
+    """The global batches of an epoch, equal on every worker: of a permutation from (seed, epoch), or of another order.
 
     The last epoch ends early when `n_images`, the images of the whole training, are used up.
     """
-    order = permutation(n_rows, seed, epoch)[: max(n_images - epoch * n_rows, 0)]
-    starts = range(0, len(order), batch_size)[: n_batches(len(order), batch_size)]
-    return [order[start : start + batch_size] for start in starts[:-1]] + [order[start:] for start in starts[-1:]]
+    rows = permutation(n_rows, seed, epoch) if order is None else order(epoch)
+    rows = rows[: max(n_images - epoch * n_rows, 0)]
+    starts = range(0, len(rows), batch_size)[: n_batches(len(rows), batch_size)]
+    return [rows[start : start + batch_size] for start in starts[:-1]] + [rows[start:] for start in starts[-1:]]
 
 
 def n_batches(n_images: int, batch_size: int) -> int:
@@ -66,8 +70,11 @@ def fit(
     on_epoch: Callable[[int, dict[str, Any]], None] | None = None,
     resume: dict[str, Any] | None = None,
     placement: Placement = CPU,
+    order: Order | None = None,
 ) -> list[EpochReport]:
     """Train on `n_images` images in all and return a report an epoch.
+
+    `order` says which rows come together; None: all of them once an epoch, in random order.
 
     `on_epoch(epochs done, state)` gets everything that `resume` needs to go on as if nothing had happened. What is in
     it goes on changing: save it before returning. Raises DataError, before `on_epoch`, when the loss or a weight is not
@@ -95,13 +102,14 @@ def fit(
         steps_before.append(steps_before[-1] + n_batches(images, settings.batch_size))
     for epoch in range(len(history), n_epochs):
         method.module.train()
+        method.begin_epoch(history, n_epochs)
         # Dropout in an encoder of the user's draws from torch's stream: it begins anew with every epoch.
         torch.manual_seed(int(mix(_STREAM, seed, epoch, collective.rank)[0] >> np.uint64(1)))
         totals: dict[str, float] = {}
         observed: dict[str, Tensor] = {}
         images = 0
-        order = global_batches(n_rows, settings.batch_size, n_images, seed, epoch)
-        for number, batch in enumerate(_batches(method, data, order, epoch, collective, sampler, placement)):
+        batches = global_batches(n_rows, settings.batch_size, n_images, seed, epoch, order)
+        for number, batch in enumerate(_batches(method, data, batches, epoch, collective, sampler, placement)):
             step = steps_before[epoch] + number
             rate = learning_rate(step, steps_before[-1], settings.warmup_epochs * steps_before[1], settings.lr)
             for group in optimiser.param_groups:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from csrms_dist.basics.lookup import chosen, resolve
 from csrms_dist.encoders.settings import NONE, EncoderSettings
 from csrms_dist.methods.known import control, method, settings_class
 from csrms_dist.methods.protocol import MethodSpec
 from csrms_dist.methods.settings import MethodSettings
 from csrms_dist.sampling.settings import SamplingSettings
+from csrms_dist.training.orders import ORDERS
 from csrms_dist.training.settings import OptimiserSettings, PretrainSettings, TrainSettings
+
+if TYPE_CHECKING:
+    from csrms_dist.training.orders.ground import Order
 
 PRETRAIN, TRAIN, CONTROL = "pretrain", "train", "control"
 
@@ -25,6 +31,7 @@ class Recipe:
     method: MethodSettings = field(default_factory=lambda: settings_class()())
     train: TrainSettings = field(default_factory=TrainSettings)
     control: str = "plain"
+    difficulty_threshold: float = 0.9
 
     def optimiser(self, role: str) -> OptimiserSettings:
         """The settings of a role's training."""
@@ -34,6 +41,20 @@ class Recipe:
         """The adapter of a role's model; stage 0, which trains nothing of a frozen encoder, has none."""
         return NONE if role == PRETRAIN else self.encoder.used_adapter
 
+    def order(self, role: str) -> type[Order]:
+        """The order of a role's images: stage 0 knows no structure, and a control takes none of the method's."""
+        uniform: type[Order] = resolve(ORDERS["uniform"])
+        if role == PRETRAIN:
+            return uniform
+        kind: type[Order] = chosen(ORDERS, self.train.batches, "train.batches")
+        return uniform if kind.structural and role != TRAIN else kind
+
+    @property
+    def edge_types(self) -> tuple[str, ...]:
+        """The neighbours that the method's training draws: those of the method and those of its batches."""
+        wanted = (*self.method.edge_types(), *self.order(TRAIN).edge_types)
+        return tuple(dict.fromkeys(wanted))
+
     @property
     def control_is_plain_head(self) -> bool:
         """Whether the control would be trained as the method's plain head is, so that nobody needs to train it twice.
@@ -41,7 +62,8 @@ class Recipe:
         It is where the control is the classifier of stage 0 and the method knows that its plain head is too.
         """
         alone = self.method.plain_head_alone(self.encoder.fixed)
-        return alone and self.spec(CONTROL)[1] == self.spec(PRETRAIN)[1]
+        same = self.order(TRAIN) is self.order(CONTROL)
+        return alone and same and self.spec(CONTROL)[1] == self.spec(PRETRAIN)[1]
 
     def spec(self, role: str) -> tuple[str, MethodSpec]:
         """(name, method or control) that is trained in a role; stage 0 is the plain classifier."""

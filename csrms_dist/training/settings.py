@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from csrms_dist.basics.settings import Settings, setting
+from csrms_dist.training.orders import ORDERS
 
 
 @dataclass(frozen=True)
@@ -31,3 +32,9 @@ class PretrainSettings(OptimiserSettings):
 @dataclass(frozen=True)
 class TrainSettings(OptimiserSettings):
     epochs: int = setting(20, "[1, 100000]", doc="passes over the training images after stage 0")
+    batches: str = setting(
+        "uniform",
+        words=ORDERS,
+        own="csrms_dist.training.orders.ground:KIND",
+        doc="which images come together; subgraph and look_alikes are the method's alone",
+    )

@@ -95,6 +95,7 @@ def _worker(config: dict[str, Any]) -> None:
             on_epoch=on_epoch,
             resume=load_checkpoint(work),
             placement=training.placement,
+            order=training.order,
         )
     except CsrmsError as error:
         # It would come again however often Ray tried: say it at once.

@@ -286,7 +286,7 @@ def train(o: Outlook) -> Estimate:
     # Positives come from the largest pattern of the class, negatives first from the strangers in the own pattern.
     rows = {"positive": size_of_pattern, "negative": size_of_pattern * STRANGERS}
     least = {"positive": sampling.n_positives, "negative": sampling.n_negatives}
-    used = o.settings.method.edge_types()
+    used = o.settings.recipe.edge_types
     kept = [min(max(rows[kind], least[kind]), sampling.pool) for kind in used]
     ranked = CANDIDATE_KEY_S + CANDIDATE_PAIR_S * f.dimension
     candidates = len(used) * f.train * (CANDIDATE_S + size_of_pattern * ranked)

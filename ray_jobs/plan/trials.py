@@ -215,7 +215,8 @@ def _built(role: str, facts: Facts, settings: RunSettings, encoder: Encoder) -> 
     )  # fmt: skip
     task = Task(
         role=role, settings=settings.method, sampling=settings.sampling, seed=settings.seed, label_smoothing=0.0,
-        labels_per_image=None, frozen=False, rank=0, work=None, device=CPU.device, sampler_type=ReferenceSampler,
+        labels_per_image=None, difficulty_threshold=recipe.difficulty_threshold, frozen=False, rank=0,
+        work=None, device=CPU.device, sampler_type=ReferenceSampler,
     )  # fmt: skip
     model = make_model(card, settings.seed, encoder)
     vectors = np.random.default_rng(settings.seed).random((graph.n_rows, model.encoder.dimension), np.float32)

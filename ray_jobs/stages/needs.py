@@ -39,5 +39,5 @@ def _packages(stage: str, settings: RunSettings) -> Iterator[str]:
         yield "ray"
     if stage == GRAPH.name:
         yield "neo4j" if os.environ.get("NEO4J_URI") else "ladybug"
-    if stage == TRAIN.name and settings.method.edge_types():
+    if stage == TRAIN.name and settings.recipe.edge_types:
         yield from ("dgl", "packaging", "pandas")

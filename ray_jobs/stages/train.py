@@ -32,7 +32,7 @@ def execute(context: StageContext) -> None:
 
 def prepare_candidates(context: StageContext) -> None:
     """The neighbours that an anchor may draw: an artefact, so that every worker maps the same file."""
-    run, sampling, wanted = context.run, context.settings.sampling, context.settings.method.edge_types()
+    run, sampling, wanted = context.run, context.settings.sampling, context.recipe.edge_types
     if not wanted:
         return
     stamps = [s and s["fingerprint"] for s in (run.stamp(name) for name in ("features", "graph"))]

@@ -18,7 +18,7 @@ from csrms_dist.art.scaling import blas
 from csrms_dist.art.two_level.learner import Assigned, Learner
 from csrms_dist.art.two_level.placement import blocks_of
 from csrms_dist.art.two_level.prototypes import canonical, surviving
-from csrms_dist.basics.arrays import I32, I64, Matrix
+from csrms_dist.basics.arrays import I32, I64, Bools, Matrix
 from csrms_dist.basics.hashing import mix
 
 STEP = 1.12  # 1 - vigilance falls by this factor from level to level
@@ -34,6 +34,9 @@ LINE = 1.5  # dimensions that the rows of such data spread over at most
 ROWS_PER_PATTERN = 6  # of a grain at least, on average
 NEAR = 0.8  # a row is between two patterns where its distance, 1 - resemblance, to the nearer is so much of the other
 BETWEEN = 0.005  # share of the rows that may lie between: pieces of a curve are as stable as groups, but they touch
+MANY = 10  # patterns from which BETWEEN_MANY counts where nothing else does: only few pieces of a curve are so stable
+BETWEEN_MANY = 0.02
+PIECE = 0.1  # share of a pattern's rows between it and another, above which it is a piece of a group
 _AGAIN = 0x616761696E
 
 #: The rows as virtual shards: the places of each in the file of the learnt rows, in the order in which it learns them.
@@ -41,7 +44,7 @@ Shards: TypeAlias = Sequence[I64]
 
 
 class Grain(NamedTuple):
-    """What was found: so many patterns from vigilance `low` to `high`, of which `vigilance` is the middle."""
+    """What was found: so many patterns at `vigilance`, of an interval from vigilance `low` to `high`."""
 
     vigilance: float
     patterns: int
@@ -50,15 +53,15 @@ class Grain(NamedTuple):
 
 
 class Partition(NamedTuple):
-    """Rows in patterns. labels: (R,) int32, -1 for a row without direction. taken: share that reaches the vigilance.
+    """Rows in patterns. labels: (R,) int32, -1 for a row without direction. taken: (R,) bool, reaches the vigilance.
 
-    between: the share of these rows that lie between two patterns.
+    between: (R,) bool, is taken and lies between two patterns.
     """
 
     labels: I32
     patterns: int
-    taken: float
-    between: float
+    taken: Bools
+    between: Bools
 
 
 #: Vigilances -> what the learnt rows make of each.
@@ -68,6 +71,10 @@ Partitions: TypeAlias = Callable[[Sequence[float]], Sequence[Partition]]
 def find_grain(partitions: Partitions, again: Partitions, least: int) -> Grain | None:
     """The finest partition that at least `WIDE` levels share and two orders agree on; None where there is none.
 
+    Groups of few rows count for little in what levels share: in some of them they join others or fall apart. Hence its
+    vigilance is that of the level with the most patterns that last (`_lasting`); of several such levels one with few
+    others, in the widest interval, near to its middle.
+
     again: the partitions in another order of the rows. least: patterns of a grain that counts.
     """
     tried: list[Partition] = []
@@ -76,21 +83,64 @@ def find_grain(partitions: Partitions, again: Partitions, least: int) -> Grain |
         if not any(map(_usable, tried[start:])):
             break
     steady = [_usable(at) for at in tried]
+    lasting = [0] * len(tried)
     worth = sorted({k for first, last in _intervals(tried, steady) for k in range(first, last + 1)})
     for k, other in zip(worth, again([LEVELS[k] for k in worth]), strict=True):
-        steady[k] = agreement(tried[k].labels, other.labels) >= ALIKE
-    found = [((first + last) // 2, first, last) for first, last in _intervals(tried, steady)]
-    found = [at for at in found if tried[at[0]].patterns >= least and tried[at[0]].between <= BETWEEN]
-    if not found:
-        return None
-    finest = tried[max(found, key=lambda at: tried[at[0]].patterns)[0]]
-    same = [at for at in found if agreement(tried[at[0]].labels, finest.labels) >= ALIKE]
-    middle, first, last = max(same, key=lambda at: at[2] - at[1])
-    return Grain(LEVELS[middle], tried[middle].patterns, LEVELS[first], LEVELS[last])
+        steady[k] = _alike(tried[k], other)
+        lasting[k] = _lasting(tried, k, other)
+    stays = [(first, last, k) for first, last in _intervals(tried, steady) for k in range(first, last + 1)]
+
+    def rank(at: tuple[int, int, int]) -> tuple[int, ...]:
+        first, last, k = at
+        return lasting[k], last - first, -tried[k].patterns, -abs(first + last - 2 * k), -k
+
+    for patterns, between in ((least, BETWEEN), (max(least, MANY), BETWEEN_MANY)):
+        apart = [at.patterns >= patterns and at.between.sum() <= between * at.taken.sum() for at in tried]
+        found = [at for at in stays if apart[at[2]]]
+        if found:
+            first, last, best = max(found, key=rank)
+            return Grain(LEVELS[best], tried[best].patterns, LEVELS[first], LEVELS[last])
+    return None
 
 
 def _usable(at: Partition) -> bool:
-    return at.taken >= TAKEN and at.patterns * ROWS_PER_PATTERN <= len(at.labels)
+    return bool(at.taken.mean() >= TAKEN) and at.patterns * ROWS_PER_PATTERN <= len(at.labels)
+
+
+def _alike(a: Partition, b: Partition) -> bool:
+    """Whether partitions agree on the rows that both take: where the others lie says nothing, they belong to none."""
+    both = a.taken & b.taken
+    return bool(both.any()) and agreement(a.labels[both], b.labels[both]) >= ALIKE
+
+
+def _lasting(tried: Sequence[Partition], k: int, other: Partition) -> int:
+    """How many patterns of level k last: `WIDE` levels in a row have them, another order has, and they lie apart."""
+    same = {m: shared(tried[k], tried[m]) for m in range(max(0, k - WIDE + 1), min(len(tried), k + WIDE))}
+    windows = [range(first, first + WIDE) for first in range(k - WIDE + 1, k + 1)]
+    lasts = [np.all([same[m] for m in some], axis=0) for some in windows if set(some) <= set(same)]
+    counts = np.any(lasts, axis=0) & shared(tried[k], other) & _apart(tried[k])
+    return int(counts.sum())
+
+
+def _apart(at: Partition) -> Bools:
+    """Which patterns (J,) are not pieces of a group: at most a tenth of their rows lie between them and others."""
+    rows, between = (np.bincount(at.labels[some], minlength=at.patterns) for some in (at.taken, at.between))
+    return np.asarray(between <= PIECE * rows)
+
+
+def shared(a: Partition, b: Partition) -> Bools:
+    """Which patterns of a (J,) are also in b: more than half of the rows that either has in it, both have.
+
+    Of the rows that both take.
+    """
+    both = a.taken & b.taken
+    one, other = a.labels[both].astype(np.int64), b.labels[both].astype(np.int64)
+    pairs, common = np.unique(one * b.patterns + other, return_counts=True)
+    mine, theirs = pairs // b.patterns, pairs % b.patterns
+    either = np.bincount(one, minlength=a.patterns)[mine] + np.bincount(other, minlength=b.patterns)[theirs] - common
+    found = np.zeros(a.patterns, np.bool_)
+    found[mine[2 * common > either]] = True
+    return found
 
 
 def _intervals(tried: Sequence[Partition], steady: Sequence[bool]) -> Iterator[tuple[int, int]]:
@@ -100,7 +150,7 @@ def _intervals(tried: Sequence[Partition], steady: Sequence[bool]) -> Iterator[t
     """
     for last in range(len(tried) - 1, WIDE - 2, -1):
         first = last + 1
-        while first and steady[first - 1] and agreement(tried[first - 1].labels, tried[last].labels) >= ALIKE:
+        while first and steady[first - 1] and _alike(tried[first - 1], tried[last]):
             first -= 1
         if last - first + 1 >= WIDE:
             yield first, last
@@ -166,7 +216,7 @@ def partition(rows: Path, learner: Learner, shards: Shards, vigilance: float, mi
             p = p[kept]
             found = _assigned(learner, q, p, vigilance, moved=True)
         between = _between(learner, q, p, found, vigilance)
-    return Partition(found.winner, len(p), float(found.passes.mean()), between)
+    return Partition(found.winner, len(p), found.passes, between)
 
 
 def _assigned(learner: Learner, q: Matrix, p: Matrix, vigilance: float, *, moved: bool) -> Assigned:
@@ -178,8 +228,8 @@ def _sizes(found: Assigned, p: Matrix) -> I64:
     return np.bincount(found.winner[found.winner >= 0], minlength=len(p)).astype(np.int64)
 
 
-def _between(learner: Learner, q: Matrix, p: Matrix, found: Assigned, vigilance: float) -> float:
-    """The share of the rows that reach the vigilance whose second nearest pattern is about as near as the nearest.
+def _between(learner: Learner, q: Matrix, p: Matrix, found: Assigned, vigilance: float) -> Bools:
+    """Which rows reach the vigilance though their second nearest pattern is about as near as the nearest, (R,) bool.
 
     A second nearest differs from the nearest in some bit of its number, so one assignment a bit finds it.
     """
@@ -193,4 +243,6 @@ def _between(learner: Learner, q: Matrix, p: Matrix, found: Assigned, vigilance:
             if len(some) and len(others):
                 score = _assigned(learner, q[rows[some]], others, vigilance, moved=True).score
                 second[some] = np.maximum(second[some], score)
-    return float((1 - found.score[rows] > NEAR * (1 - second)).mean()) if len(rows) else 1.0
+    between = np.zeros(len(q), np.bool_)
+    between[rows] = 1 - found.score[rows] > NEAR * (1 - second)
+    return between

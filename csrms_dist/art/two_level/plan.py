@@ -68,7 +68,7 @@ class Found(NamedTuple, Generic[S]):
     passes: (N,) bool, reaches the vigilance.
     vigilance: the value used.
     tried: (vigilance, patterns) of each step of the search for it.
-    grain: what it is the middle of, None where the rows have no grain or it was not looked for.
+    grain: what it comes from, None where the rows have no grain or it was not looked for.
     transform: what the rows went through.
     zero_rows: how many of them have no direction.
     moved: whether prototypes moved to the mean of their rows.

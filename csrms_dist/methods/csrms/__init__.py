@@ -5,12 +5,14 @@ from dataclasses import replace
 from csrms_dist.methods import stages
 from csrms_dist.methods.protocol import MethodSpec
 
+_MORE_SETTINGS = {"train": ("graph.difficulty_threshold",), "control": ("method.weight_plain",)}
+
 METHOD = MethodSpec(
     model="csrms_dist.methods.csrms.model:make",
     build="csrms_dist.methods.csrms.build:build",
     settings="csrms_dist.methods.csrms.settings:CSRMSSettings",
     stages=tuple(
-        replace(stage, settings=(*stage.settings, "method.weight_plain")) if stage is stages.CONTROL else stage
+        replace(stage, settings=(*stage.settings, *_MORE_SETTINGS.get(stage.name, ())))
         for stage in stages.CLASSIFICATION
     ),
     given_vector_stages=stages.GIVEN_VECTORS,

@@ -9,8 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from csrms_dist.basics.lookup import chosen
+from csrms_dist.hierarchy.difficulty import difficulty_levels
+from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.losses.classification import Classification
 from csrms_dist.losses.term import Term
+from csrms_dist.methods.csrms.curriculum import CURRICULA
+from csrms_dist.methods.csrms.curriculum.weights import AnchorWeights
 from csrms_dist.methods.csrms.method import CSRMS
 from csrms_dist.methods.csrms.model import PROTOTYPES, CSRMSModel
 from csrms_dist.methods.csrms.readings.reading import Reading
@@ -31,10 +36,22 @@ def build(model: PlainModel, structure: Structure, task: Task) -> Built:
     used = {kind: sizes[kind] for kind in settings.edge_types()}
     terms = make_terms(settings, model.reading, task.label_smoothing, task.labels_per_image)
     relations = model.reading.relations(structure.hierarchy, bank)
-    method = CSRMS(model, relations, terms, settings.weights(), used)
+    anchors = anchor_weights(settings, structure.hierarchy, task.difficulty_threshold)
+    everything = settings.curriculum_on == "everything"
+    method = CSRMS(model, relations, terms, settings.weights(), used, anchors, everything)
     if not used:
         return Built(method)
     return Built(method, task.sampler_type(structure.candidates(tuple(used)), used, task.seed))
+
+
+def anchor_weights(
+    settings: CSRMSSettings, hierarchy: HierarchyGraph, difficulty_threshold: float
+) -> AnchorWeights | None:
+    """The curriculum that the settings name, on this hierarchy."""
+    if settings.curriculum == "none":
+        return None
+    curriculum = chosen(CURRICULA, settings.curriculum, "method.curriculum")
+    return AnchorWeights(difficulty_levels(hierarchy, difficulty_threshold, settings.difficulty).level, curriculum)
 
 
 def make_terms(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -12,6 +12,7 @@ from csrms_dist.errors import ConfigError
 from csrms_dist.losses.classification import top_hits
 from csrms_dist.losses.objective import Objective
 from csrms_dist.losses.term import Reducer, Term, View
+from csrms_dist.methods.csrms.curriculum.weights import AnchorWeights
 from csrms_dist.methods.csrms.model import CSRMSModel
 from csrms_dist.methods.csrms.relations import Relations, neighbours
 from csrms_dist.methods.protocol import Batch, BatchOutcome
@@ -36,6 +37,7 @@ class CSRMS:
     relations: what the reading looks up.
     terms, weights: loss terms and their weights, by name.
     sizes: how many neighbours of each edge type an anchor has at most; the types that are sampled.
+    anchors: how much each anchor weighs in the relation terms; None: all alike. everything: in all terms.
     """
 
     def __init__(
@@ -45,10 +47,17 @@ class CSRMS:
         terms: Mapping[str, Term],
         weights: Mapping[str, float],
         sizes: Mapping[str, int],
+        anchors: AnchorWeights | None = None,
+        everything: bool = False,
     ) -> None:
         self.module, self.relations, self.terms, self.sizes = model, relations, terms, sizes
         self.objective = Objective(weights)
         self.edge_types = tuple(sizes)
+        self.anchors, self.everything = anchors, everything
+
+    def begin_epoch(self, history: Sequence[Mapping[str, float]], epochs: int) -> None:
+        if self.anchors is not None:
+            self.anchors.begin_epoch(history, epochs)
 
     def batch(self, batch: Batch, collective: Collective) -> BatchOutcome:
         model, size = self.module, len(batch.global_rows)
@@ -60,10 +69,17 @@ class CSRMS:
             return neighbours(batch.subgraph, edge_type, self.sizes[edge_type], self.relations.bank)
 
         heads = {"plain": plain, "graph": graph}
-        view = View(features, heads, smoothed, batch.membership, draw, Reducer(size, collective))
+        weights, observed = None, {}
+        if self.anchors is not None:
+            weights = self.anchors.of(batch.rows, batch.global_rows).to(features.device)
+            observed = self.anchors.observed(batch.rows, weights)
+        view = View(
+            features, heads, smoothed, batch.membership, draw, Reducer(size, collective), weights, self.everything
+        )
         terms = {name: _number(name, term.of(view)) for name, term in self.terms.items()}
         self.relations.bank.write(batch.global_rows, collective.gather_rows(features, size))
-        return BatchOutcome(terms, {name: top_hits(logits, batch.membership) for name, logits in heads.items()})
+        hits = {name: top_hits(logits, batch.membership) for name, logits in heads.items()}
+        return BatchOutcome(terms, hits, observed)
 
     def end_epoch(self, collective: Collective) -> None:
         self.relations.bank.turn(collective)

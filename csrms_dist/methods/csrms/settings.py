@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from csrms_dist.basics.lookup import check, chosen, resolve
 from csrms_dist.basics.settings import setting
 from csrms_dist.errors import ConfigError
+from csrms_dist.hierarchy.settings import DIFFICULTY_RULES
 from csrms_dist.losses.terms import PLACES, TERMS
+from csrms_dist.methods.csrms.curriculum import CURRICULA
 from csrms_dist.methods.csrms.readings import READINGS
 from csrms_dist.methods.settings import MethodSettings
 from csrms_dist.models.smoothing import SMOOTHERS
@@ -39,6 +41,18 @@ class _BesideWeights(MethodSettings):
         words=("auto", *SMOOTHERS),
         own="csrms_dist.models.smoothing.gcn:KIND",
         doc="how the graph head smooths; auto: as the reading does",
+    )
+    curriculum: str = setting(
+        "none",
+        words=("none", *CURRICULA),
+        own="csrms_dist.methods.csrms.curriculum.weights:KIND",
+        doc="from easy anchors to hard ones in the relation terms (eq. 7-8)",
+    )
+    curriculum_on: str = setting(
+        "relations", words=("relations", "everything"), doc="everything: it weighs the classification losses too"
+    )
+    difficulty: str = setting(
+        "shares", words=DIFFICULTY_RULES, doc="of the curriculum; shares is eq. 7, with graph's rho_1"
     )
     terms: Mapping[str, float] = setting(
         {}, "[0, 100]", own="csrms_dist.losses.term:KIND", doc="loss terms of your own and their weights"
@@ -92,8 +106,10 @@ class _BesideWeights(MethodSettings):
         return self.weights()["plain"]
 
     def plain_head_alone(self, frozen: bool) -> bool:
-        # On features that stay as they are our other terms move the graph head alone; a user's own may do anything.
-        return frozen and self.control_weight() > 0 and not any(self.terms.values())
+        # On features that stay as they are our other terms move the graph head alone; a user's own may do anything,
+        # and a curriculum on everything weighs the plain head's loss too.
+        weighed = self.curriculum != "none" and self.curriculum_on == "everything"
+        return frozen and self.control_weight() > 0 and not weighed and not any(self.terms.values())
 
     def check_control(self) -> None:
         if self.control_weight() == 0:

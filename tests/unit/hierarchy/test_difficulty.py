@@ -33,6 +33,20 @@ def test_eq_7_equals_plain_loops(hierarchies: Any, data: st.DataObject, rho_1: f
     assert levels.shares == pytest.approx([expected.count(level) / n for level in (EASY, MEDIUM, HARD)])
 
 
+@given(data=st.data(), rho_1=st.sampled_from([0.5, 0.8]))
+def test_the_other_rules_equal_plain_loops(hierarchies: Any, data: st.DataObject, rho_1: float) -> None:
+    case = data.draw(hierarchies)
+    own = [
+        max((case.count(k, j) / case.size(k) for j in labels), default=0.0)
+        for k, labels in zip(case.pattern, case.labels, strict=True)
+    ]
+    middle = [sum(o < x for o in own) + sum(o == x for o in own) / 2 for x in own]
+    terciles = [EASY if m * 3 >= 2 * len(own) else HARD if m * 3 < len(own) else MEDIUM for m in middle]
+    assert difficulty_levels(case.graph, rho_1, "terciles").level.tolist() == terciles
+    released = [EASY if share >= rho_1 else HARD if share <= 1 - rho_1 else MEDIUM for share in own]
+    assert difficulty_levels(case.graph, rho_1, "released").level.tolist() == released
+
+
 def test_a_share_equal_to_the_threshold_is_easy() -> None:
     labels = sparse.csr_array(np.eye(2, dtype=np.uint8)[[0] * 9 + [1]])
     graph = build_hierarchy(

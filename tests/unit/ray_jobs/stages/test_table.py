@@ -37,6 +37,8 @@ OTHER = MethodSpec(model="csrms_dist.methods.plain:make", build=f"{OWN}:build")
         ({"encoder": FIXED, "method": {"reading": "paper"}}, True),
         ({"encoder": FIXED, "method": {"terms": {f"{OWN}:Mine": 0.0}}}, True),
         ({}, False),
+        ({"encoder": FIXED, "method": {"curriculum": "cosine"}}, True),
+        ({"encoder": FIXED, "method": {"curriculum": "cosine", "curriculum_on": "everything"}}, False),
         ({"pretrain": {"epochs": 0}}, False),
         ({"encoder": FIXED, "evaluate": {"control": f"{OWN}:OTHER"}}, False),
         ({"encoder": FIXED, "method": {"terms": {f"{OWN}:Mine": 0.1}}}, False),
