@@ -45,8 +45,9 @@ from csrms_dist.methods.saved_model import ModelCard, make_model
 from csrms_dist.sampling import Candidates, build_candidates
 from csrms_dist.sampling.dgl_sampler import DglSampler
 from csrms_dist.sampling.settings import SamplingSettings
+from csrms_dist.training.batches import TrainingData
 from csrms_dist.training.inputs import FeatureInputs, ImageInputs
-from csrms_dist.training.loop import TrainingData, fit
+from csrms_dist.training.loop import fit
 from csrms_dist.training.recipe import CONTROL, TRAIN, Recipe
 from csrms_dist.training.settings import OptimiserSettings
 
@@ -110,7 +111,8 @@ def contenders(
         work.mkdir()
         task = Task(
             role=role, settings=recipe.method, sampling=recipe.sampling, seed=SEED, label_smoothing=0.0,
-            labels_per_image=None, difficulty_threshold=recipe.difficulty_threshold, frozen=False, rank=0, work=work, device=torch.device("cpu"), sampler_type=DglSampler,
+            labels_per_image=None, difficulty_threshold=recipe.difficulty_threshold, frozen=False,
+            rank=0, work=work, device=torch.device("cpu"), sampler_type=DglSampler,
         )  # fmt: skip
         structure = MadeUp(graph, _around(draw, pattern, model.encoder.dimension), recipe.sampling)
         built = part(spec.build)(model, structure, task)

@@ -31,8 +31,8 @@ from csrms_dist.sampling.protocol import Sampler
 from csrms_dist.sampling.reference_sampler import ReferenceSampler
 from csrms_dist.sampling.subgraph import NEGATIVE, POSITIVE
 from csrms_dist.training.adapted_structure import AdaptedStructure
+from csrms_dist.training.batches import TrainingData
 from csrms_dist.training.inputs import FeatureInputs, ImageInputs
-from csrms_dist.training.loop import TrainingData
 from csrms_dist.training.orders.ground import Ground, Order
 from csrms_dist.training.placement import CPU, Placement
 from csrms_dist.training.recipe import PRETRAIN, TRAIN, Recipe
