@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from csrms_dist.artefacts.run_directory import RunDirectory
@@ -174,7 +176,7 @@ def test_new_images_are_answered_as_the_test_images_and_placed_by_the_frozen_fea
     assert best.tolist() == given
     held = run.held_out
     assert held is not None
-    of_test = held.split_names().to_numpy(zero_copy_only=False) == "test"
+    of_test = held.split_names.to_numpy(zero_copy_only=False) == "test"
     placed = place.place(pixels, features)
     expected = run.held_out_places
     assert np.array_equal(placed.pattern, expected.pattern[of_test])
@@ -182,18 +184,15 @@ def test_new_images_are_answered_as_the_test_images_and_placed_by_the_frozen_fea
 
 
 def test_images_from_a_folder_are_predicted(adapted: Run) -> None:
-    from PIL import Image
-
     run = RunContents(RunDirectory(adapted.directory))
     folder = adapted.folder / "new"
     folder.mkdir()
     for row, pixels in enumerate(run.test_images.pixels(np.arange(3))):
         Image.fromarray(pixels).save(folder / f"{row}.png")
-    said = csrms("predict", folder, "--run", adapted.directory, "--format", "csv", folder=adapted.folder)
+    said = csrms("predict", folder, "--run", adapted.directory, "--format", "json", folder=adapted.folder)
     assert said.code == 0, said.err
-    lines = said.out.splitlines()
     answered = pq.read_table(adapted.path("evaluate") / "predictions.parquet")["plain"].to_pylist()[:3]
-    classes = [line.split(",")[lines[0].split(",").index("class")] for line in lines[1:4]]
+    classes = [row["class"] for row in json.loads(said.out)]
     assert classes == [best[0] if isinstance(best, list) else best for best in answered]
 
 
