@@ -64,6 +64,7 @@ class MadeUp:
     hierarchy: HierarchyGraph
     vectors: np.ndarray
     sampling: SamplingSettings
+    ids: list[str]
 
     def candidates(self, edge_types: tuple[str, ...]) -> dict[str, Candidates]:
         found = build_candidates(self.hierarchy, self.vectors, self.sampling)
@@ -80,7 +81,7 @@ def contenders(
     draw, space = np.random.default_rng(SEED), LabelSpace(tuple(map(str, range(CLASSES))))
     pattern = np.arange(rows) % PATTERNS
     labels = np.where(draw.random(rows) < 0.8, pattern % CLASSES, draw.integers(0, CLASSES, rows))
-    membership = space.membership(labels.tolist())
+    membership, ids = space.membership(labels.tolist()), [str(row) for row in range(rows)]
     recipe = Recipe(seed=SEED)
     if encoding is not None:
         recipe = dataclasses.replace(recipe, method=dataclasses.replace(recipe.method, encoding=encoding))
@@ -93,7 +94,7 @@ def contenders(
         inputs: Any = FeatureInputs(_around(draw, pattern, DIMENSION))
     else:
         images = draw.integers(0, 256, (rows, SIDE, SIDE, 3), dtype=np.uint8)
-        path, ids = folder / "images.arrow", [str(row) for row in range(rows)]
+        path = folder / "images.arrow"
         write_image_table(path, in_memory("made", space, ids, membership, ["train"] * rows, images, images.shape[1:]))
         inputs = ImageInputs(ImageTable(path), np.arange(rows), Normaliser([0.5] * 3, [0.5] * 3), "crop_flip", SEED)
     data = TrainingData(inputs, membership)
@@ -111,10 +112,10 @@ def contenders(
         work.mkdir()
         task = Task(
             role=role, settings=recipe.method, sampling=recipe.sampling, seed=SEED, label_smoothing=0.0,
-            labels_per_image=None, difficulty_threshold=recipe.difficulty_threshold, frozen=False,
+            labels_per_image=None, cluster=recipe.cluster, graph=recipe.graph, frozen=False,
             rank=0, work=work, device=torch.device("cpu"), sampler_type=DglSampler,
         )  # fmt: skip
-        structure = MadeUp(graph, _around(draw, pattern, model.encoder.dimension), recipe.sampling)
+        structure = MadeUp(graph, _around(draw, pattern, model.encoder.dimension), recipe.sampling, ids)
         built = part(spec.build)(model, structure, task)
         return lambda: fit(built.method, data, settings, n_images=rows, seed=SEED, sampler=built.sampler)
 

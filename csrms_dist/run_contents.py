@@ -17,6 +17,7 @@ from csrms_dist.art.outliers import Outliers, Placed
 from csrms_dist.artefacts.names import CANDIDATES, HELD_OUT, SNAPSHOT, TEST_IMAGES, TRAIN_IMAGES
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.arrays import F32
+from csrms_dist.basics.hashing import Texts
 from csrms_dist.datasets.image_table import ImageTable
 from csrms_dist.features.feature_table import VECTORS, FeatureTable
 from csrms_dist.hierarchy import snapshot
@@ -62,6 +63,11 @@ class RunContents:
     def has_labels(self) -> bool:
         """Whether the feature table carries labels; without them nothing can be trained."""
         return self.features.classes.n_classes > 0
+
+    @property
+    def ids(self) -> Texts:
+        """(N,) names of the hierarchy's rows."""
+        return self.features.ids
 
     @property
     def vectors(self) -> F32:

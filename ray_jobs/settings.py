@@ -142,7 +142,7 @@ class RunSettings(Settings):
         """The settings that decide a training."""
         return Recipe(
             self.seed, self.encoder, self.pretrain, self.sampling, self.method, self.train, self.evaluate.control,
-            self.graph.difficulty_threshold,
+            self.cluster, self.graph,
         )  # fmt: skip
 
     def select(self, key: str) -> Any:

@@ -13,6 +13,7 @@ HELD_OUT = "held_out"
 CANDIDATES = "candidates"
 MADE_BY = {CANDIDATES: "train"}
 """The stage of an artefact that has another name than its stage."""
+REFRESHED, REFRESHED_FACTS, CLUSTER = "refreshed", "refreshed.json", "cluster"
 ENCODER = "encoder.safetensors"
 PREDICTIONS = "predictions.parquet"
 STORE, CHECKPOINTS, CURVES = "store", ".checkpoints", "tensorboard"

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from csrms_dist.basics.arrays import F32, I64
+from csrms_dist.evaluation.by_pattern import by_pattern, patterns_of_test
 from csrms_dist.evaluation.classifier import Classifier, Predictions
-from csrms_dist.evaluation.leak_check import GRAPH, blank_answers, judged
+from csrms_dist.evaluation.leak_check import GRAPH, blank_answers, judged, leak_figures
 from csrms_dist.evaluation.scores import Scores, cannot_answer
 from csrms_dist.evaluation.settings import EvaluateSettings
 from csrms_dist.hierarchy.difficulty import LEVEL_NAMES, difficulty_levels
@@ -65,15 +66,8 @@ def leak_of(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any] 
         labels, classifier = table.membership[val], Classifier(run.artefact(TRAIN))
         scores = blank_answers(classifier, labels, run.hierarchy, run.bank, asked.sampling, asked.seed)
         check = judged(scores, labels, several, asked.seed)
-    return {
-        "images": len(val),
-        "one_answer": check and check.one_answer,
-        "blank_image_mAP" if several else "blank_image_accuracy": check and check.found.score,
-        "chance": check and check.found.chance,
-        "p_value": check and check.found.p_value,
-        "visible": check and check.found.visible,
-        "graph_head_training_accuracy": run.facts(TRAIN)["history"][-1]["graph_accuracy"],
-    }
+    trained = run.facts(TRAIN)["history"][-1]["graph_accuracy"]
+    return leak_figures(check, several) | {"graph_head_training_accuracy": trained}
 
 
 def figures(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any]:
@@ -126,8 +120,11 @@ def figures(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any]:
     }
     if leak is not None:
         metrics["leak_check"] = leak
-    if scores.more:
-        metrics["more"] = {split: scores.more_of(answers[TRAIN, split], labels[split]) for split in (TEST, VAL)}
+    if made_anew := run.facts(TRAIN).get("refreshed"):
+        metrics["refreshed"] = made_anew
+    heads = {split: _with_control(answers, split, asked.control_is_plain_head) for split in (TEST, VAL)}
+    metrics["more"] = {split: scores.more_of(heads[split], labels[split]) for split in (TEST, VAL)}
+    metrics["by_pattern"] = by_pattern(heads[TEST], labels[TEST], patterns_of_test(run), graph.n_patterns)
     plain = answers[TRAIN, TEST].plain
 
     def gained(a: F32, b: F32) -> dict[str, float]:
@@ -136,8 +133,8 @@ def figures(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any]:
     if asked.control_is_plain_head:
         metrics["control"] = {split: metrics[split]["plain"] for split in (TEST, VAL)} | {"same_as_plain_head": True}
         metrics["passes"]["control"] = metrics["passes"]["method"]
-        heads = {head: values for head, values in answers[TRAIN, TEST].heads.items() if head != PLAIN}
-        metrics["against_plain_head"] = {head: gained(values, plain) for head, values in heads.items()}
+        others = {head: values for head, values in answers[TRAIN, TEST].heads.items() if head != PLAIN}
+        metrics["against_plain_head"] = {head: gained(values, plain) for head, values in others.items()}
     elif (CONTROL, TEST) in answers:
         metrics["control"] = {
             split: scores.of_head(answers[CONTROL, split].plain, labels[split]) for split in (TEST, VAL)
@@ -147,6 +144,13 @@ def figures(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any]:
         metrics["passes"]["control"] = _passes(run, (PRETRAIN, CONTROL))
         metrics["difference"] = gained(plain, answers[CONTROL, TEST].plain)
     return metrics
+
+
+def _with_control(answers: Answers, split: str, control_is_plain_head: bool) -> dict[str, F32]:
+    """The scores of the method's heads by name, and of `control` where it was trained by itself."""
+    control = answers.get((CONTROL, split))
+    own = {} if control is None or control_is_plain_head else {CONTROL: control.plain}
+    return {**answers[TRAIN, split].heads, **own}
 
 
 def _passes(run: RunContents, stages: Sequence[str]) -> dict[str, int]:

@@ -8,6 +8,7 @@ Labels are read here on purpose, to show what they give away; classifier.py neve
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from csrms_dist.metrics.chance import (
 from csrms_dist.sampling.settings import SamplingSettings
 
 GRAPH = "graph"
+FIGURES = ("chance", "best_constant", "p_value", "visible", "told", "shows_from")
+"""What metrics.json has of a score and its chance."""
 
 
 @dataclass(frozen=True)
@@ -71,3 +74,15 @@ def judged(scores: F32, membership: Membership, multi_label: bool, seed: int) ->
         found = hits_above_chance(scores.argmax(axis=1), membership, LEVEL)
     one_answer = bool((scores == scores[0]).all()) and labels_differ(membership)
     return LeakCheck(len(scores), one_answer, found)
+
+
+def leak_figures(check: LeakCheck | None, multi_label: bool) -> dict[str, Any]:
+    """A check as metrics.json tells it; None where there was no image to blank out."""
+    found = None if check is None else check.found
+    score = "blank_image_mAP" if multi_label else "blank_image_accuracy"
+    return {
+        "images": 0 if check is None else check.images,
+        "one_answer": check and check.one_answer,
+        score: found and found.score,
+        **{key: found and getattr(found, key) for key in FIGURES},
+    }

@@ -69,6 +69,7 @@ def accuracy_lines(metrics: Mapping[str, Any]) -> list[str]:
         if head != "plain":
             name = "mean of the two" if head == "mean" and len(test) == 3 else f"{head} head"
             lines.append(f"  {f'method, {name}':<26}{_score(figures)}")
+    lines += _further_lines(metrics)
     lines += [
         f"  constant                  the {head} head answers the same for every image: it has learnt nothing"
         for head in metrics["constant_heads"]
@@ -85,6 +86,24 @@ def accuracy_lines(metrics: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {f'{head} minus plain head':<26}{difference_line(difference)}")
     if "leak_check" in metrics:
         lines.append(f"  leak check                {leak_line(metrics['leak_check'], what)}")
+    return lines
+
+
+def _further_lines(metrics: Mapping[str, Any]) -> list[str]:
+    """Top-5 accuracy where there are more classes than five, and the worst classes, of control and plain head."""
+    found, lines = metrics["more"]["test"], []
+    name = f"{metrics.get('control', {}).get('name', 'plain')} control"
+    named = {name: found["control"]} if "control" in found else {}
+    named |= {"plain head": found["plain"]}
+    worst = "worst class" if metrics["dataset"]["classes"] <= 10 else "worst tenth of classes"
+    for what, metric, of in (
+        ("top 5", "top_5", ""),
+        (worst, "worst_classes", ""),
+        (worst, "worst_classes_mAP", "mAP "),
+    ):
+        if found["plain"].get(metric) is not None:
+            figures = ", ".join(f"{whose} {of}{percent(values[metric])}" for whose, values in named.items())
+            lines.append(f"  {what:<26}{figures}")
     return lines
 
 
@@ -109,19 +128,14 @@ def leak_line(leak: Mapping[str, Any], what: str) -> str:
     line = f"{right} by the graph head, by chance {percent(chance)}: "
     if leak["p_value"] <= LEVEL:
         luck = f"luck does that at most once in {int(1 / max(leak['p_value'], 1e-4)):,} checks"
-        told = percent(_told(score, chance))
+        told = percent(leak["told"])
         return f"{line}its graph gives the label away ({what}), as if it told {told} of the labels; {luck}"
-    if leak["visible"] is None:
+    if leak["shows_from"] is None:
         return f"{line}cannot tell, for so few images, or so few classes among them, show no leak at all"
-    smallest = percent(_told(leak["visible"], chance))
-    if _told(leak["visible"], chance) > COARSE:
+    smallest = percent(leak["shows_from"])
+    if leak["shows_from"] > COARSE:
         return f"{line}cannot tell, for so few images show a leak only from {smallest} of the labels on"
     return f"{line}no leak to be seen ({what}); one of {smallest} of the labels would be"
-
-
-def _told(score: float, chance: float) -> float:
-    """The share of labels which, if known, lifts a score from chance to `score`."""
-    return (score - chance) / (1 - chance)
 
 
 def _passes(passes: Mapping[str, int]) -> str:
@@ -159,6 +173,12 @@ def pattern_lines(metrics: Mapping[str, Any], look_alikes: Sequence[LookAlike]) 
         f"{hierarchy['dominated_patterns']} dominated by one class, {hierarchy['mixed_patterns']} mixed; "
         f"{counted(hierarchy['outliers'], 'outlier')}"
     ]
+    for anew in metrics.get("refreshed", ()):
+        lines.append(
+            f"  made anew from the features after {counted(anew['epoch'], 'epoch')}: {anew['patterns']} patterns, "
+            f"{anew['kept_patterns']} of them as before, {percent(anew['moved_images'])} of the images in another"
+            + (f"; ask with --param run={anew['run']}" if "run" in anew else "")
+        )
     if not look_alikes:
         return [*lines, "  no two classes share a pattern"]
     if any(pair.lift > 1 for pair in look_alikes):

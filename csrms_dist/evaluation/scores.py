@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,8 @@ class Scores:
         self.space, self.unseen = space, unseen
         suited = {name: entry for name, entry in METRICS.items() if entry.several == space.multi_label}
         self.headline = [name for name, entry in suited.items() if entry.headline]
-        self.more = [name for name in suited if name not in self.headline] + own_metrics(more)
+        further = [name for name in suited if name not in self.headline] + own_metrics(more)
+        self.more = list(dict.fromkeys(further))
 
     def of_head(self, scores: F32, membership: Membership) -> Any:
         """(N, K) scores -> the headline metric, or where there are several, each by name."""
@@ -54,9 +56,9 @@ class Scores:
         """`of_head` by head."""
         return {head: self.of_head(values, membership) for head, values in predictions.heads.items()}
 
-    def more_of(self, predictions: Predictions, membership: Membership) -> dict[str, dict[str, float | None]]:
+    def more_of(self, heads: Mapping[str, F32], membership: Membership) -> dict[str, dict[str, float | None]]:
         """The further metrics by head and name."""
-        return {head: self._named(self.more, values, membership) for head, values in predictions.heads.items()}
+        return {head: self._named(self.more, values, membership) for head, values in heads.items()}
 
     def _named(self, names: list[str], scores: F32, membership: Membership) -> dict[str, float | None]:
         return {name: self._value(name, scores, membership) for name in names}
@@ -64,11 +66,11 @@ class Scores:
     def _value(self, name: str, scores: F32, membership: Membership) -> float | None:
         """A metric; None where it is not finite. Raises ConfigError for a user's own that fails."""
         metric = chosen(_PLACES, name, "evaluate.more_metrics")
-        if name in METRICS:
-            return float(metric(scores, membership, self.unseen))
         try:
             found = float(metric(scores, membership, self.unseen))
         except Exception as error:  # the code is the user's: whatever it raises is theirs to read
+            if name in METRICS:
+                raise
             raise ConfigError(
                 f"evaluate.more_metrics: {name}", got=one_line(error), expected="one number",
                 remedy="correct it and run the same command again: only the evaluation is repeated",
@@ -79,11 +81,11 @@ class Scores:
         """Accuracy and confusion matrix, or average precision; None where a class has no image."""
         found: dict[str, Any] = {"names": list(self.space.class_names)}
         if self.space.multi_label:
-            return found | {"average_precision": _numbers(known_precisions(scores, membership, self.unseen))}
+            return found | {"average_precision": numbers(known_precisions(scores, membership, self.unseen))}
         if self.space.n_classes > CONFUSION_CLASSES:
             return found | {"accuracy": None, "confusion": None}
         matrix = confusion(scores, membership)
-        return found | {"accuracy": _numbers(class_accuracies(matrix)), "confusion": matrix.tolist()}
+        return found | {"accuracy": numbers(class_accuracies(matrix)), "confusion": matrix.tolist()}
 
     def difference(self, a: F32, b: F32, membership: Membership, samples: int, seed: int) -> PairedDifference:
         """Accuracy, or mAP, of a minus that of b on the same images, with its bootstrap interval."""
@@ -98,5 +100,6 @@ def cannot_answer(predictions: Predictions, unseen: I64) -> None:
         values[:, unseen] = 0
 
 
-def _numbers(values: Any) -> list[float | None]:
+def numbers(values: Iterable[float]) -> list[float | None]:
+    """Values for JSON, which has no NaN: None in its place."""
     return [None if np.isnan(value) else float(value) for value in values]

@@ -35,7 +35,7 @@ class PlainMethod:
         self.objective = Objective({"plain": weight})
         self.label_smoothing = label_smoothing
 
-    def begin_epoch(self, history: Sequence[Mapping[str, float]], epochs: int) -> None:
+    def begin_epoch(self, history: Sequence[Mapping[str, float]], epochs: int, collective: Collective) -> None:
         """Every epoch is like the others."""
 
     def batch(self, batch: Batch, collective: Collective) -> BatchOutcome:

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from csrms_dist.art.settings import ClusterSettings
     from csrms_dist.basics.arrays import F32, I64
     from csrms_dist.basics.collective import Collective
+    from csrms_dist.basics.hashing import Texts
     from csrms_dist.hierarchy.graph import HierarchyGraph
+    from csrms_dist.hierarchy.settings import GraphSettings
     from csrms_dist.losses.objective import Objective
     from csrms_dist.methods.settings import MethodSettings
     from csrms_dist.sampling.candidates import Candidates
@@ -91,6 +94,11 @@ class Structure(Protocol):
     def hierarchy(self) -> HierarchyGraph: ...
 
     @property
+    def ids(self) -> Texts:
+        """(N,) names of the hierarchy's rows."""
+        ...
+
+    @property
     def vectors(self) -> F32:
         """(N, D) features of the hierarchy's rows, as the model's encoder has them when training begins."""
         ...
@@ -110,7 +118,7 @@ class Task:
     settings, sampling: the sections `method` and `sampling`.
     seed, label_smoothing: of the training.
     labels_per_image: the mean number of labels of a training image, None where each has one.
-    difficulty_threshold: rho_1 of CSRMS eq. 7.
+    cluster, graph: the sections of these names, of which the structure was made.
     frozen: the features that the model's heads look at are not trained: neither the encoder nor an adapter on it.
     rank: of this worker.
     work: a folder for generations of the feature bank, equal for all workers; None keeps them in memory.
@@ -124,7 +132,8 @@ class Task:
     seed: int
     label_smoothing: float
     labels_per_image: float | None
-    difficulty_threshold: float
+    cluster: ClusterSettings
+    graph: GraphSettings
     frozen: bool
     rank: int
     work: Path | None
@@ -190,7 +199,7 @@ class Method(Protocol):
     @property
     def edge_types(self) -> tuple[str, ...]: ...
 
-    def begin_epoch(self, history: Sequence[Mapping[str, float]], epochs: int) -> None: ...
+    def begin_epoch(self, history: Sequence[Mapping[str, float]], epochs: int, collective: Collective) -> None: ...
 
     def batch(self, batch: Batch, collective: Collective) -> BatchOutcome: ...
 

@@ -87,7 +87,7 @@ EVALUATE = Stage(
     settings=("seed", "evaluate", "graph", "sampling", "method"),
     held=f"{_JOBS}.predictions:is_held",
     estimate=f"{_ESTIMATES}:evaluate",
-    format=3,
+    format=4,
     needs_labels=True,
 )
 

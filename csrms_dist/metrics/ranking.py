@@ -56,10 +56,19 @@ class Ranking:
 
 
 def average_precisions(scores: F32, membership: Membership) -> F64:
-    """(K,) average precision of each class, NaN for a class without an image."""
-    dense = membership.tocsc()
-    weight = np.ones(len(scores))
-    return np.array([ranking_of(scores, dense, k).average_precision(weight) for k in range(scores.shape[1])])
+    """(K,) average precision of each class, NaN for a class without an image.
+
+    Equal to that of a `Ranking` with equal weights, from the ranks of the class's own images alone, which is faster.
+    """
+    by_class = membership.tocsc()
+    found = np.full(scores.shape[1], np.nan)
+    for k in np.flatnonzero(np.diff(by_class.indptr)).tolist():
+        column = np.sort(scores[:, k])
+        own = np.sort(scores[by_class.indices[by_class.indptr[k] : by_class.indptr[k + 1]], k])
+        # Images of equal score stand at one threshold: its precision counts for all of them.
+        answered = len(column) - np.searchsorted(column, own)
+        found[k] = ((len(own) - np.searchsorted(own, own)) / answered).mean()
+    return found
 
 
 def ranking_of(scores: F32, by_class: Any, k: int) -> Ranking:

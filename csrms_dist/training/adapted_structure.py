@@ -14,6 +14,7 @@ import numpy as np
 from csrms_dist.artefacts.files import disk_errors
 from csrms_dist.basics.arrays import F32
 from csrms_dist.basics.collective import Collective
+from csrms_dist.basics.hashing import Texts
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.models.adapter import AdaptedEncoder, adapted_table
 from csrms_dist.models.feature_bank import generation_file
@@ -34,6 +35,10 @@ class AdaptedStructure:
     @property
     def hierarchy(self) -> HierarchyGraph:
         return self._run.hierarchy
+
+    @property
+    def ids(self) -> Texts:
+        return self._run.ids
 
     def candidates(self, edge_types: tuple[str, ...]) -> dict[str, Candidates]:
         return self._run.candidates(edge_types)

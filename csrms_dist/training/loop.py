@@ -88,7 +88,7 @@ def fit(
         steps_before.append(steps_before[-1] + n_batches(images, settings.batch_size))
     for epoch in range(len(history), n_epochs):
         method.module.train()
-        method.begin_epoch(history, n_epochs)
+        method.begin_epoch(history, n_epochs, collective)
         # Dropout in an encoder of the user's draws from torch's stream: it begins anew with every epoch.
         torch.manual_seed(int(mix(_STREAM, seed, epoch, collective.rank)[0] >> np.uint64(1)))
         totals: dict[str, float] = {}

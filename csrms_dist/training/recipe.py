@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from csrms_dist.art.settings import ClusterSettings
 from csrms_dist.basics.lookup import chosen, resolve
 from csrms_dist.encoders.settings import NONE, EncoderSettings
+from csrms_dist.hierarchy.settings import GraphSettings
 from csrms_dist.methods.known import control, method, settings_class
 from csrms_dist.methods.protocol import MethodSpec
 from csrms_dist.methods.settings import MethodSettings
@@ -31,7 +33,8 @@ class Recipe:
     method: MethodSettings = field(default_factory=lambda: settings_class()())
     train: TrainSettings = field(default_factory=TrainSettings)
     control: str = "plain"
-    difficulty_threshold: float = 0.9
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
+    graph: GraphSettings = field(default_factory=GraphSettings)
 
     def optimiser(self, role: str) -> OptimiserSettings:
         """The settings of a role's training."""

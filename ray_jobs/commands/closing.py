@@ -33,7 +33,8 @@ def pattern_facts(result: RunResult) -> dict[str, Any]:
     graph, clusters = result.run.facts("graph"), result.run.facts("cluster")
     mixed = graph["patterns"] - graph["dominated"]
     hierarchy = {"dominated_patterns": graph["dominated"], "mixed_patterns": mixed, "outliers": clusters["outliers"]}
-    return {**clusters, "patterns": graph["patterns"], "hierarchy": hierarchy}
+    refreshed = (result.metrics or {}).get("refreshed", ())
+    return {**clusters, "patterns": graph["patterns"], "hierarchy": hierarchy, "refreshed": refreshed}
 
 
 def closing_text(result: RunResult) -> str:

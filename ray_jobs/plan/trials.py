@@ -197,6 +197,10 @@ class MadeUp:
         found = build_candidates(self.hierarchy, self.vectors, self.sampling, self.anchors)
         return {kind: found[kind] for kind in edge_types}
 
+    @property
+    def ids(self) -> list[str]:
+        return [str(row) for row in range(self.hierarchy.n_rows)]
+
     def artefact(self, stage: str) -> Path:
         raise NotImplementedError(f"a method that looks at {stage} has no trial (MethodSpec.trial)")
 
@@ -215,7 +219,7 @@ def _built(role: str, facts: Facts, settings: RunSettings, encoder: Encoder) -> 
     )  # fmt: skip
     task = Task(
         role=role, settings=settings.method, sampling=settings.sampling, seed=settings.seed, label_smoothing=0.0,
-        labels_per_image=None, difficulty_threshold=recipe.difficulty_threshold, frozen=False, rank=0,
+        labels_per_image=None, cluster=recipe.cluster, graph=recipe.graph, frozen=False, rank=0,
         work=None, device=CPU.device, sampler_type=ReferenceSampler,
     )  # fmt: skip
     model = make_model(card, settings.seed, encoder)

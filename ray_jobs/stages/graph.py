@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from csrms_dist.art.surroundings import Surroundings
 from csrms_dist.artefacts.fingerprints import fingerprint
-from csrms_dist.artefacts.names import SNAPSHOT
+from csrms_dist.artefacts.names import CLUSTER, REFRESHED, REFRESHED_FACTS, SNAPSHOT
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.progress import Progress
 from csrms_dist.features.feature_table import VECTORS, FeatureTable
@@ -16,6 +19,7 @@ from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.hierarchy.support import N_AROUND, support
 from csrms_dist.run_contents import RunContents
+from csrms_dist.training.recipe import TRAIN
 from graphstore import bundle
 from graphstore.figures import Figures
 from graphstore.schema import SCHEMA
@@ -102,6 +106,37 @@ def execute(context: StageContext) -> None:
         exported = store.export(key)
         with run.writing("graph", context.inputs, facts) as folder:
             snapshot.save(exported, folder / SNAPSHOT)
+
+
+def publish_refreshed(context: StageContext, folder: Path) -> list[dict[str, Any]]:
+    """Publish the hierarchies that training made anew, below folder/<epochs>, beside the run's own, which stays live.
+
+    The newest of them, as many as the store keeps beside the run's own. They have the training rows alone. Returns what
+    is known of each, oldest first; `run` is the key of one that was published.
+    """
+    made = sorted(folder.iterdir(), key=lambda path: int(path.name))
+    run, keep_runs, found = context.run, context.settings.graph.keep_runs, []
+    own = publication_of(replace(context, inputs=str((run.stamp("graph") or {})["fingerprint"])))
+    with Progress("graph", unit="rows") as progress, store_of(run, keep_runs) as store:
+        for place, path in enumerate(made):
+            facts: dict[str, Any] = json.loads((path / REFRESHED_FACTS).read_text())
+            if len(made) - place < keep_runs:
+                publication = replace(
+                    own,
+                    hierarchy=snapshot.load(path / SNAPSHOT),
+                    fingerprint=fingerprint(context.inputs, facts["epoch"]),
+                    params={**own.params, "epoch": facts["epoch"]},
+                    vigilance=facts["vigilance"],
+                    features_uri="",
+                    prototypes_uri=f"{run.uri}/{TRAIN}/{REFRESHED}/{path.name}/{CLUSTER}/prototypes.npy",
+                    created_ms=int(time.time() * 1000),
+                    held_out=None,
+                    figures=None,
+                )
+                facts["run"] = store.publish(publication, progress)
+            found.append(facts)
+        store.go_live(run.facts("graph")["run"])
+    return found
 
 
 def is_held(run: RunDirectory) -> bool:

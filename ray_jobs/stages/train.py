@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from csrms_dist.artefacts.fingerprints import fingerprint
-from csrms_dist.artefacts.names import CANDIDATES
+from csrms_dist.artefacts.names import CANDIDATES, REFRESHED
 from csrms_dist.basics.progress import Progress
 from csrms_dist.methods.known import method, part
 from csrms_dist.methods.saved_model import save_apart
@@ -11,6 +13,7 @@ from csrms_dist.sampling import write_candidates
 from csrms_dist.training.from_run import model_card, whole_state
 from csrms_dist.training.recipe import TRAIN
 from ray_jobs.stages.context import StageContext
+from ray_jobs.stages.graph import publish_refreshed
 from ray_jobs.stages.workers import discard_checkpoints, train
 
 
@@ -21,12 +24,14 @@ def execute(context: StageContext) -> None:
     epochs, n_rows = settings.train.epochs, run.facts("images")["train"]
     state = train(context, TRAIN, epochs * n_rows, epochs)
     backward = 0 if settings.encoder.frozen else epochs * n_rows
-    facts = {"passes": {"backward": backward, "forward": 0}, "history": state["history"]}
+    facts: dict[str, Any] = {"passes": {"backward": backward, "forward": 0}, "history": state["history"]}
     keep = method(settings.method.name).keep
     with context.run.writing("train", context.inputs, facts) as folder:
         save_apart(folder, model_card(run, recipe, TRAIN), whole_state(run, recipe, state["model"]))
         if keep:
             part(keep)(folder, state["method"], context.work)
+        if (folder / REFRESHED).exists():
+            facts["refreshed"] = publish_refreshed(context, folder / REFRESHED)
     discard_checkpoints(context)
 
 

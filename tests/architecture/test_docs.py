@@ -205,7 +205,15 @@ def test_the_example_of_metrics_has_the_keys_that_a_run_writes(folder: Path) -> 
     assert typed_keys(example("metrics")) == typed_keys(metrics)
     bare = json.loads((folder / "bare.json").read_text())
     missing = {"control.test", "control.val", "difference.value", "difference.low", "difference.high"}
-    missing |= {"passes.control.backward", "passes.control.forward"}
+    missing |= {
+        "passes.control.backward",
+        "passes.control.forward",
+        "by_pattern.mean.control",
+        "by_pattern.worst.control",
+    }
+    missing |= {
+        f"more.{split}.control.{name}" for split in ("test", "val") for name in metrics["more"][split]["control"]
+    }
     assert typed_keys(metrics).keys() - typed_keys(bare).keys() == {f".{key}" for key in missing}
 
 
@@ -217,11 +225,11 @@ def test_every_key_of_metrics_is_explained_once() -> None:
         parent = names[0].rpartition(".")[0]
         explained += [f"{parent}{name}" if name.startswith(".") else name for name in names]
     keys = {key.removeprefix(".") for key in typed_keys(example("metrics"))}
-    # `passes.method` stands for its two counts, `weights.*` for every term.
-    keys = {
-        key.rpartition(".")[0] if key.startswith("passes.") else re.sub(r"^weights\..*", "weights.*", key)
-        for key in keys
-    }
+    # `passes.method` stands for its two counts, `weights.*` for every term, other stars for splits and heads.
+    stars = {r"^(weights|by_pattern\.mean|by_pattern\.worst)\..*": r"\1.*", r"^more\.\w+\.\w+\.": "more.*.*."}
+    keys = {key.rpartition(".")[0] if key.startswith("passes.") else key for key in keys}
+    for pattern, written in stars.items():
+        keys = {re.sub(pattern, written, key) for key in keys}
     assert sorted(explained) == sorted(keys)
 
 

@@ -18,6 +18,7 @@ pytestmark = ROOM
 N_TRAIN, N_VAL, N_TEST, N_CLASSES = 1295, 143, 359, 10
 PRETRAIN_EPOCHS, TRAIN_EPOCHS = 2, 5
 SHARE = (0.0, 1.0)
+HEADS = ("plain", "graph", "mean", "control")
 # Every key of metrics.json, with the interval of its values.
 KEYS: dict[str, tuple[float, float] | type] = {
     "schema": (3, 3),
@@ -39,6 +40,17 @@ KEYS: dict[str, tuple[float, float] | type] = {
     "frozen_encoder": bool,
     "adapter": str,
     "constant_heads": list,
+    "by_pattern.images": list,
+    "by_pattern.accuracy": list,
+    "by_pattern.counted": (1, N_TRAIN),
+    "by_pattern.counted_images": (5, N_TEST),
+    **{f"by_pattern.{of}.{head}": SHARE for of in ("mean", "worst") for head in HEADS},
+    **{
+        f"more.{split}.{head}.{name}": (0, 20) if name == "nll" else SHARE
+        for split in ("test", "val")
+        for head in HEADS
+        for name in ("top_5", "nll", "ece", "mean_of_classes", "worst_classes")
+    },
     "classes.names": list,
     "classes.accuracy": list,
     "classes.confusion": list,
@@ -80,6 +92,9 @@ KEYS: dict[str, tuple[float, float] | type] = {
     "leak_check.chance": SHARE,
     "leak_check.p_value": (0.01, 1.0),
     "leak_check.visible": SHARE,
+    "leak_check.best_constant": SHARE,
+    "leak_check.told": SHARE,
+    "leak_check.shows_from": SHARE,
     "leak_check.graph_head_training_accuracy": SHARE,
 }
 
@@ -165,6 +180,29 @@ def test_classes_add_up_to_the_whole(metrics: Any) -> None:
     for k, accuracy in enumerate(classes["accuracy"]):
         assert accuracy == pytest.approx(matrix[k, k] / matrix[k].sum())
     assert sum(dataset["imbalance"]["counts"]) == dataset["train"]
+
+
+def test_patterns_hold_every_test_image_and_add_up_to_the_whole(metrics: Any) -> None:
+    patterns, images = metrics["by_pattern"], np.array(metrics["by_pattern"]["images"])
+    assert len(images) == metrics["patterns"]
+    assert images.sum() == metrics["dataset"]["test"]
+    shares = np.array([0 if share is None else share for share in patterns["accuracy"]])
+    assert (shares * images).sum() / images.sum() == pytest.approx(metrics["test"]["plain"])
+    assert patterns["mean"]["plain"] == pytest.approx(shares[images >= 5].mean())
+
+
+def test_further_figures_agree_with_those_by_class(metrics: Any) -> None:
+    plain, accuracies = metrics["more"]["test"]["plain"], metrics["classes"]["accuracy"]
+    assert plain["mean_of_classes"] == pytest.approx(np.mean(accuracies))
+    assert plain["worst_classes"] == pytest.approx(min(accuracies))
+    assert plain["top_5"] >= metrics["test"]["plain"]
+
+
+def test_the_worst_class_is_printed(finished: Run, metrics: Any) -> None:
+    found = metrics["more"]["test"]
+    figures = [f"{100 * found[head]['worst_classes']:.2f} %" for head in ("control", "plain")]
+    line = f"  worst class               plain control {figures[0]}, plain head {figures[1]}"
+    assert line in finished.said.out.splitlines()
 
 
 def test_the_images_do_not_leak_through_the_graph(metrics: Any) -> None:

@@ -18,8 +18,8 @@ class PassingOn:
     def batch(self, batch: Batch, collective: Collective) -> BatchOutcome:
         return self.method.batch(batch, collective)
 
-    def begin_epoch(self, history: Any, epochs: int) -> None:
-        self.method.begin_epoch(history, epochs)
+    def begin_epoch(self, history: Any, epochs: int, collective: Collective) -> None:
+        self.method.begin_epoch(history, epochs, collective)
 
     def end_epoch(self, collective: Collective) -> None:
         self.method.end_epoch(collective)

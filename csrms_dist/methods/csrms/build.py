@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from csrms_dist.artefacts.names import REFRESHED
 from csrms_dist.basics.lookup import chosen
+from csrms_dist.errors import ConfigError
 from csrms_dist.hierarchy.difficulty import difficulty_levels
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.losses.classification import Classification
@@ -19,10 +22,12 @@ from csrms_dist.methods.csrms.curriculum.weights import AnchorWeights
 from csrms_dist.methods.csrms.method import CSRMS
 from csrms_dist.methods.csrms.model import PROTOTYPES, CSRMSModel
 from csrms_dist.methods.csrms.readings.reading import Reading
+from csrms_dist.methods.csrms.refresh import Refresh, Refreshing, Renewed, keep_refreshed
 from csrms_dist.methods.csrms.settings import CSRMSSettings
 from csrms_dist.methods.model import PlainModel
 from csrms_dist.methods.protocol import Built, Structure, Task
 from csrms_dist.models.feature_bank import BANK, FeatureBank, generation_file
+from csrms_dist.sampling.candidates import Candidates
 from csrms_dist.sampling.subgraph import NEGATIVE, POSITIVE
 
 
@@ -36,12 +41,30 @@ def build(model: PlainModel, structure: Structure, task: Task) -> Built:
     used = {kind: sizes[kind] for kind in settings.edge_types()}
     terms = make_terms(settings, model.reading, task.label_smoothing, task.labels_per_image)
     relations = model.reading.relations(structure.hierarchy, bank)
-    anchors = anchor_weights(settings, structure.hierarchy, task.difficulty_threshold)
+    anchors = anchor_weights(settings, structure.hierarchy, task.graph.difficulty_threshold)
     everything = settings.curriculum_on == "everything"
     method = CSRMS(model, relations, terms, settings.weights(), used, anchors, everything)
-    if not used:
-        return Built(method)
-    return Built(method, task.sampler_type(structure.candidates(tuple(used)), used, task.seed))
+    sampler = task.sampler_type(structure.candidates(tuple(used)), used, task.seed) if used else None
+    if not settings.refresh:
+        return Built(method, sampler)
+    if bank.fixed:
+        raise ConfigError(
+            "method.refresh", got=f"{settings.refresh} with features that training does not change",
+            expected="0, because the patterns would be the same again", remedy="set it to 0, or train the encoder",
+        )  # fmt: skip
+    renewed = Renewed(sampler) if sampler is not None else None
+    refresh = Refresh(
+        settings.refresh, structure.ids, structure.hierarchy, task.cluster, sampling, tuple(used), task.rank, task.work
+    )
+
+    def renew(graph: HierarchyGraph, candidates: Mapping[str, Candidates]) -> None:
+        method.relations = model.reading.relations(graph, bank)
+        method.anchors = anchor_weights(settings, graph, task.graph.difficulty_threshold)
+        if renewed is not None:
+            renewed.current = task.sampler_type(candidates, used, task.seed)
+
+    method.refreshing = Refreshing(refresh, renew)
+    return Built(method, renewed)
 
 
 def anchor_weights(
@@ -76,6 +99,7 @@ def keep(folder: Path, state: dict[str, Any], work: Path) -> None:
     bank = generation_file(work, state["bank"]["generation"])
     if bank.exists():
         _link(bank, folder / BANK)
+    keep_refreshed(work, folder / REFRESHED)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -14,6 +14,7 @@ from csrms_dist.losses.objective import Objective
 from csrms_dist.losses.term import Reducer, Term, View
 from csrms_dist.methods.csrms.curriculum.weights import AnchorWeights
 from csrms_dist.methods.csrms.model import CSRMSModel
+from csrms_dist.methods.csrms.refresh import Refreshing
 from csrms_dist.methods.csrms.relations import Relations, neighbours
 from csrms_dist.methods.protocol import Batch, BatchOutcome
 
@@ -54,8 +55,11 @@ class CSRMS:
         self.objective = Objective(weights)
         self.edge_types = tuple(sizes)
         self.anchors, self.everything = anchors, everything
+        self.refreshing: Refreshing | None = None
 
-    def begin_epoch(self, history: Sequence[Mapping[str, float]], epochs: int) -> None:
+    def begin_epoch(self, history: Sequence[Mapping[str, float]], epochs: int, collective: Collective) -> None:
+        if self.refreshing is not None:
+            self.refreshing.begin_epoch(len(history), self.relations.bank, collective)
         if self.anchors is not None:
             self.anchors.begin_epoch(history, epochs)
 

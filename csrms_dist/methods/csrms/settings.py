@@ -42,6 +42,9 @@ class _BesideWeights(MethodSettings):
         own="csrms_dist.models.smoothing.gcn:KIND",
         doc="how the graph head smooths; auto: as the reading does",
     )
+    refresh: int = setting(
+        0, "[0, 100000]", doc="after so many epochs, patterns and candidates anew from the trained features; 0 never"
+    )
     curriculum: str = setting(
         "none",
         words=("none", *CURRICULA),

@@ -38,7 +38,7 @@ def test_the_verdict_is_the_intervals(value: float, low: float, high: float, num
 
 def metrics(**changes: Any) -> dict[str, Any]:
     return {
-        "dataset": {"test": 1360, "multi_label": False, "rejected": 0, "test_only_classes": []},
+        "dataset": {"test": 1360, "classes": 10, "multi_label": False, "rejected": 0, "test_only_classes": []},
         "frozen_encoder": False,
         "adapter": "none",
         "constant_heads": [],
@@ -55,8 +55,10 @@ def metrics(**changes: Any) -> dict[str, Any]:
             "blank_image_accuracy": 0.1,
             "chance": 0.1,
             "p_value": 0.5,
-            "visible": 0.2,
+            "told": 0.0,
+            "shows_from": 0.1,
         },
+        "more": {"test": {"plain": {"top_5": None, "worst_classes": None}}},
         **changes,
     }
 
@@ -123,9 +125,10 @@ def leak(hits: int, images: int, chance: float, one_answer: bool = False, **chan
     """The figures of a check whose answers are right for `hits` of the images, made as a run makes them."""
     tails = binomial_tails(images, chance)
     enough = np.flatnonzero(tails <= LEVEL)
+    told, shows_from = ((score - chance) / max(1 - chance, 1e-9) for score in (hits / images, [*enough, 0][0] / images))
     return {
         "images": images, "one_answer": one_answer, "blank_image_accuracy": hits / images, "chance": chance,
-        "p_value": float(tails[hits]), "visible": float(enough[0] / images) if len(enough) else None, **changes,
+        "p_value": float(tails[hits]), "told": told, "shows_from": shows_from if len(enough) else None, **changes,
     }  # fmt: skip
 
 
@@ -150,7 +153,10 @@ GIVES, NONE, UNCLEAR, NOTHING = "gives the label away", "no leak to be seen", "c
         (leak(5000, 5000, 1.0), UNCLEAR),  # a single class
         (leak(14, 143, 14 / 143, one_answer=True), NOTHING),  # no label shows in one answer for all
         (leak(14, 143, 14 / 143), NONE),
-        ({"images": 0, "chance": None, "p_value": None, "one_answer": None, "visible": None}, "not measured"),
+        (
+            {"images": 0, "chance": None, "p_value": None, "one_answer": None, "told": None, "shows_from": None},
+            "not measured",
+        ),
     ],
 )
 def test_the_leak_verdict(figures: dict[str, Any], verdict: str) -> None:
@@ -171,12 +177,36 @@ def test_the_leak_verdict_says_how_much_and_how_sure() -> None:
 
 
 def test_the_leak_verdict_of_several_labels_is_on_the_ranking() -> None:
-    given = leak(0, 2400, 0.09, blank_image_mAP=0.6, p_value=0.001, visible=0.12)
+    given = leak(0, 2400, 0.09, blank_image_mAP=0.6, p_value=0.001, told=0.56, shows_from=0.03)
     assert leak_line(given, "paper reading").startswith(
         "mAP 60.00 % on 2,400 blank images by the graph head, by chance 9.00 %: its graph gives the label away"
     )
     assert NONE in leak_line(given | {"p_value": 0.4, "blank_image_mAP": 0.1}, "paper reading")
-    assert UNCLEAR in leak_line(given | {"p_value": 0.4, "blank_image_mAP": 0.1, "visible": 0.5}, "paper reading")
+    assert UNCLEAR in leak_line(given | {"p_value": 0.4, "blank_image_mAP": 0.1, "shows_from": 0.5}, "paper reading")
+    assert UNCLEAR in leak_line(given | {"p_value": 0.4, "blank_image_mAP": 0.1, "shows_from": None}, "paper reading")
+    assert NOTHING in leak_line(given | {"p_value": 1.0, "one_answer": True}, "structural reading")
+
+
+def test_top_5_and_the_worst_classes_stand_below_the_accuracies() -> None:
+    further = {"plain": {"top_5": 0.9876, "worst_classes": 0.5}, "control": {"top_5": 0.98, "worst_classes": 0.45}}
+    given = metrics(control={"test": 0.9753}, more={"test": further})
+    assert accuracy_lines(given)[5:-1] == [
+        "  top 5                     plain control 98.00 %, plain head 98.76 %",
+        "  worst class               plain control 45.00 %, plain head 50.00 %",
+    ]
+    many = given | {"dataset": given["dataset"] | {"classes": 11}, "control": {"test": 0.9, "name": "mine:CONTROL"}}
+    said = "  worst tenth of classes    mine:CONTROL control 45.00 %, plain head 50.00 %"
+    assert said in accuracy_lines(many)
+    alone = metrics(more={"test": {"plain": {"top_5": None, "worst_classes": 0.5}}})
+    assert "  worst class               plain head 50.00 %" in accuracy_lines(alone)
+    assert not any("top 5" in line for line in accuracy_lines(alone)), "five classes or fewer"
+
+
+def test_the_worst_classes_of_several_labels_are_those_of_least_map() -> None:
+    figures = {"mAP": 0.5, "P@1": 0.4, "R@1": 0.2, "P@5": 0.3, "R@5": 0.6}
+    found = metrics(test={"plain": figures}, more={"test": {"plain": {"worst_classes_mAP": 0.125}}})
+    found["dataset"] |= {"multi_label": True, "classes": 81}
+    assert "  worst tenth of classes    plain head mAP 12.50 %" in accuracy_lines(found)
 
 
 def test_k_means_has_no_vigilance_to_name() -> None:

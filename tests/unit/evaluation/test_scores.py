@@ -35,19 +35,38 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_one_label_has_accuracy_for_its_headline() -> None:
     scores = Scores(SPACE, NOBODY)
     assert scores.of(Predictions({"plain": SCORES}), MEMBERSHIP) == {"plain": pytest.approx(2 / 3)}
-    assert scores.more == []
+    assert scores.more == ["top_5", "nll", "ece", "mean_of_classes", "worst_classes"]
+    assert Scores(LabelSpace(("a", "b"), multi_label=True), NOBODY).more == [
+        "label_set_nll", "binary_ece", "worst_classes_mAP",
+    ]  # fmt: skip
+
+
+def test_what_cannot_be_told_is_null_and_what_can_is_a_number() -> None:
+    found = Scores(SPACE, NOBODY).more_of({"plain": SCORES}, MEMBERSHIP)["plain"]
+    assert found["top_5"] is None, "of two classes"
+    assert found["nll"] == pytest.approx(-np.log([0.9, 0.8, 0.4]).mean())
+    assert found["worst_classes"] == 0.5
+    nothing = Scores(SPACE, NOBODY).more_of({"plain": SCORES[:0]}, MEMBERSHIP[:0])
+    assert set(nothing["plain"].values()) == {None}
+    several = Scores(LabelSpace(("a", "b"), multi_label=True), NOBODY)
+    assert set(several.more_of({"plain": SCORES[:0]}, MEMBERSHIP[:0])["plain"].values()) == {None}
 
 
 def test_further_metrics_stand_beside_it(own: str) -> None:
     scores = Scores(SPACE, NOBODY, f"{own}:half, {own}:nothing")
-    found = scores.more_of(Predictions({"plain": SCORES}), MEMBERSHIP)
-    assert found == {"plain": {f"{own}:half": 0.5, f"{own}:nothing": None}}
+    found = scores.more_of({"plain": SCORES}, MEMBERSHIP)["plain"]
+    assert list(found)[-2:] == [f"{own}:half", f"{own}:nothing"]
+    assert (found[f"{own}:half"], found[f"{own}:nothing"]) == (0.5, None)
+
+
+def test_one_that_is_asked_for_and_standard_is_there_once() -> None:
+    assert Scores(SPACE, NOBODY, "nll, mAP").more[-2:] == ["worst_classes", "mAP"]
 
 
 def test_one_that_fails_is_named(own: str) -> None:
     scores = Scores(SPACE, NOBODY, f"{own}:failing")
     with pytest.raises(ConfigError, match=r"evaluate\.more_metrics: own_metrics:failing: got 'ZeroDivisionError"):
-        scores.more_of(Predictions({"plain": SCORES}), MEMBERSHIP)
+        scores.more_of({"plain": SCORES}, MEMBERSHIP)
 
 
 @pytest.mark.parametrize("name", ["accuracyy", "own_metrics:absent", "own_metrics:two"])

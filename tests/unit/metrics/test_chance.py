@@ -32,10 +32,12 @@ def test_chance_is_the_mean_over_all_ways_to_deal_the_answers(pairs: list[tuple[
     found = hits_above_chance(answers, one_hot(labels, 4), LEVEL)
     assert found.score == pytest.approx(np.mean(labels == answers))
     assert found.chance == pytest.approx(np.mean([[a == b for b in labels] for a in answers]))
-    assert found.chance <= np.bincount(labels).max() / len(labels) + 1e-12
+    constants = [np.mean(labels == answer) for answer in range(4)]
+    assert found.best_constant == pytest.approx(max(constants))
+    assert found.chance <= found.best_constant + 1e-12
     tails = binomial_tails(len(labels), found.chance)
     if len(set(labels.tolist())) == 1:
-        assert (found.visible, found.p_value) == (None, 1)
+        assert (found.visible, found.p_value, found.told, found.shows_from) == (None, 1, 0, None)
     elif found.visible is None:
         assert tails[-1] > LEVEL
     else:
@@ -67,6 +69,54 @@ def test_a_leak_below_the_largest_class_is_found() -> None:
     assert found.p_value <= LEVEL
 
 
+SKEWED = [
+    ([0.1] * 10, 0),
+    ([0.9, 0.08, 0.02], 0),  # the frequent class is answered
+    ([0.9, 0.08, 0.02], 2),  # a rare one
+    ([0.5, 0.5, 0.0], 2),  # one that no image has
+    ([0.01] * 100, 3),
+]
+
+
+@pytest.mark.parametrize(("shares", "answer"), SKEWED)
+@pytest.mark.parametrize("told", [0.0, 0.5, 1.0])
+def test_the_share_of_labels_that_was_told_is_found_again(shares: list[float], answer: int, told: float) -> None:
+    draw = np.random.default_rng(0)
+    labels = np.repeat(np.arange(len(shares)), np.round(np.array(shares) * 2000).astype(int))
+    membership, found = one_hot(labels, len(shares)), []
+    for _ in range(20):
+        answers = np.where(draw.random(len(labels)) < told, labels, answer)
+        found.append(hits_above_chance(answers, membership, LEVEL).told)
+    assert np.mean(found) == pytest.approx(told, abs=0.02)
+
+
+@pytest.mark.parametrize(("shares", "answer"), SKEWED)
+@pytest.mark.parametrize("n", [100, 200, 2000])
+def test_a_leak_of_the_share_that_is_said_to_show_does(shares: list[float], answer: int, n: int) -> None:
+    """About every second time at that share, nearly always at twice as much, and seldom at a quarter."""
+    draw = np.random.default_rng(n)
+    labels = np.repeat(np.arange(len(shares)), np.round(np.array(shares) * n).astype(int))
+    membership = one_hot(labels, len(shares))
+    before = np.full(len(labels), answer)
+    shows_from = hits_above_chance(before, membership, LEVEL).shows_from
+    assert shows_from is not None
+
+    def found(share: float) -> float:
+        told = int(np.ceil(min(share, 1) * len(labels) - 1e-9))
+        called = []
+        for _ in range(60):
+            answers = before.copy()
+            rows = draw.permutation(len(labels))[:told]
+            answers[rows] = labels[rows]
+            called.append(hits_above_chance(answers, membership, LEVEL).p_value <= LEVEL)
+        return float(np.mean(called))
+
+    assert found(shows_from) > 0.2
+    assert found(2 * shows_from) > 0.8
+    if shows_from * len(labels) >= 8:  # below, a single hit that nobody expects decides
+        assert found(shows_from / 4) < 0.2
+
+
 def several(n: int, seed: int) -> tuple[np.ndarray, Membership, np.random.Generator]:
     draw = np.random.default_rng(seed)
     dense = draw.random((n, 4)) < np.array([0.7, 0.2, 0.1, 0.05])
@@ -80,7 +130,8 @@ def test_one_ranking_for_all_images_is_exactly_chance() -> None:
     found = mean_precision_above_chance(scores, membership, LEVEL, 0)
     assert found.score == pytest.approx(mean_average_precision(scores, membership, NO_CLASS))
     assert found.chance == pytest.approx(found.score)
-    assert found.p_value == 1
+    assert found.best_constant == pytest.approx(found.score)
+    assert (found.p_value, found.told, found.shows_from) == (1, 0, None)
 
 
 def test_a_ranking_told_a_tenth_of_the_labels_is_found_and_one_without_is_not() -> None:
@@ -92,6 +143,9 @@ def test_a_ranking_told_a_tenth_of_the_labels_is_found_and_one_without_is_not() 
     assert found.p_value <= LEVEL
     assert found.visible is not None
     assert found.score >= found.visible > found.chance
+    assert found.shows_from is not None
+    assert found.told >= found.shows_from > 0
+    assert found.told == pytest.approx((found.score - found.chance) / (1 - found.chance))
 
 
 def test_dealt_label_sets_are_rarely_called_better() -> None:
@@ -111,7 +165,7 @@ def test_few_images_cannot_show_a_ranking_told_everything() -> None:
     found = mean_precision_above_chance(membership.toarray().astype(np.float32), membership, LEVEL, 0)
     assert found.score == 1
     assert found.p_value > LEVEL
-    assert found.visible is None
+    assert (found.visible, found.shows_from) == (None, None)
 
 
 @pytest.mark.parametrize("answered", [0, 1])

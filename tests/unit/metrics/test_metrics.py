@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, confusion_matrix
 from csrms_dist.labels import LabelSpace
 from csrms_dist.metrics.classification import class_accuracies, confusion, imbalance, top_accuracy, top_hits
 from csrms_dist.metrics.intervals import PairedDifference, paired_bootstrap, paired_bootstrap_map
-from csrms_dist.metrics.ranking import average_precisions, mean_of_known, precision_recall_at
+from csrms_dist.metrics.ranking import average_precisions, mean_of_known, precision_recall_at, ranking_of
 
 
 def test_accuracy_counts_the_most_probable_class() -> None:
@@ -65,6 +65,8 @@ def test_average_precision_is_that_of_scikit_learn_ties_included(rows: Any) -> N
     for k, found in enumerate(average_precisions(scores, membership)):
         if dense[:, k].any():
             assert found == pytest.approx(average_precision_score(dense[:, k], scores[:, k]))
+            weighted = ranking_of(scores, membership.tocsc(), k).average_precision(np.ones(len(scores)))
+            assert found == pytest.approx(weighted, rel=1e-12)
         else:
             assert np.isnan(found)
 
