@@ -108,7 +108,7 @@ class RunContents:
 
     @property
     def bank(self) -> F32:
-        """(N, D) features of the trained encoder; of one that stayed frozen, the feature table."""
+        """(N, D) features that the trained heads look at; where these stayed as they were, the feature table."""
         path = self.artefact("train") / BANK
         if not path.exists():
             return self.vectors

@@ -10,19 +10,20 @@ from torch import Tensor, nn
 from csrms_dist.encoders.make import architecture_of
 
 
-def encoder_weights(name: str, encoder: nn.Module, plain_head: nn.Linear) -> dict[str, Tensor]:
+def encoder_weights(name: str, encoder: nn.Module, plain_head: nn.Linear | None) -> dict[str, Tensor]:
     """The tensors to save, by name.
 
     Of a timm model: the whole classifier, the plain head as its last layer, as `timm.create_model(model, num_classes=K,
     checkpoint_path=...)` loads it. Of any other encoder, and of the few timm models whose classifier is more than one
-    linear layer: what `encoder.load_state_dict` takes, without a head.
+    linear layer, and where no plain head is given: what `encoder.load_state_dict` takes, without a head.
     """
     tensors: dict[str, Tensor] = dict(encoder.state_dict())
-    tensors |= architecture_of(name).head_tensors(tensors, plain_head)
+    if plain_head is not None:
+        tensors |= architecture_of(name).head_tensors(tensors, plain_head)
     return {key: tensors[key].detach().cpu().contiguous() for key in sorted(tensors)}
 
 
-def save_encoder(path: Path, name: str, encoder: nn.Module, plain_head: nn.Linear) -> None:
+def save_encoder(path: Path, name: str, encoder: nn.Module, plain_head: nn.Linear | None) -> None:
     """Write `encoder_weights` as a safetensors file."""
     save_file(encoder_weights(name, encoder, plain_head), path, metadata={"format": "pt"})
 

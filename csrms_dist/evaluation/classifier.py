@@ -13,6 +13,7 @@ from csrms_dist.basics.arrays import F32, U8
 from csrms_dist.encoders import Encoder, Normaliser
 from csrms_dist.features.extraction import encode_pixels
 from csrms_dist.methods.saved_model import make_model, read_card, read_weights
+from csrms_dist.models.adapter import AdaptedEncoder, base_of
 
 MEAN = "mean"
 
@@ -49,7 +50,8 @@ class Classifier:
 
     @property
     def encoder(self) -> Encoder:
-        return self.model.encoder
+        """From images to features; an adapter comes after it."""
+        return base_of(self.model.encoder)
 
     @property
     def class_names(self) -> Sequence[str]:
@@ -69,7 +71,7 @@ class Classifier:
         return self.predict_features(self.features(pixels))
 
     def predict_features(self, features: F32) -> Predictions:
-        """(N, D) features of this encoder -> class probabilities."""
+        """(N, D) features of this encoder -> class probabilities. An adapter, if there is one, is applied here."""
         size = self.card.batch_size
         parts = [self._block(features[n : n + size]) for n in range(0, max(len(features), 1), size)]
         heads = dict(Predictions.joined(parts).heads)
@@ -84,8 +86,18 @@ class Classifier:
         padded = torch.zeros(self.card.batch_size, features.shape[1])
         padded[:size] = torch.from_numpy(features)
         with torch.inference_mode():
-            answers = self.model.answers(padded)
+            answers = self.model.answers(self._adapted(padded))
             return Predictions({head: self._probabilities(logits)[:size] for head, logits in answers.items()})
+
+    def adapted(self, features: F32) -> F32:
+        """(N, D) features of this encoder -> what the heads look at: the same, or (N, 256) of the adapter."""
+        with torch.inference_mode():
+            found: F32 = self._adapted(torch.from_numpy(np.array(features))).cpu().numpy()
+        return found
+
+    def _adapted(self, features: torch.Tensor) -> torch.Tensor:
+        whole = self.model.encoder
+        return whole.adapted(features) if isinstance(whole, AdaptedEncoder) else features
 
     def _probabilities(self, logits: torch.Tensor) -> F32:
         values: F32 = (logits.sigmoid() if self.card.multi_label else logits.softmax(dim=1)).cpu().numpy()

@@ -36,12 +36,13 @@ Answers = Mapping[tuple[str, str], Predictions]
 class Asked:
     """The settings that decide the figures.
 
-    seed: of the run. frozen: the encoder was not trained. control_is_plain_head: it was not trained twice. epochs: of
-    `train`. difficulty_threshold: rho_1 of eq. 7.
+    seed: of the run. frozen: the encoder was not trained. adapter: what stood on it, 'none' or 'mlp'.
+    control_is_plain_head: it was not trained twice. epochs: of `train`. difficulty_threshold: rho_1 of eq. 7.
     """
 
     seed: int
     frozen: bool
+    adapter: str
     control_is_plain_head: bool
     epochs: int
     difficulty_threshold: float
@@ -99,6 +100,7 @@ def figures(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any]:
         },
         "seed": asked.seed,
         "frozen_encoder": asked.frozen,
+        "adapter": asked.adapter,
         "patterns": graph.n_patterns,
         "vigilance": clusters["vigilance"],
         "hierarchy": {

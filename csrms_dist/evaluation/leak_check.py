@@ -54,7 +54,7 @@ def blank_answers(
 ) -> F32:
     """(N, K) scores of the graph head for N blanked images. membership (N, K) of the images, bank (N', D)."""
     n, blank = int(membership.shape[0]), classifier.blank_feature()
-    case = LeakCase(np.repeat(blank, n, axis=0), membership, graph, bank, sampling, seed)
+    case = LeakCase(np.repeat(classifier.adapted(blank), n, axis=0), membership, graph, bank, sampling, seed)
     given = classifier.model.label_chosen(case)
     if given is not None:
         return given

@@ -7,7 +7,6 @@ import numpy as np
 from csrms_dist.art.outliers import Placed
 from csrms_dist.basics.arrays import F32, U8
 from csrms_dist.evaluation.classifier import Classifier
-from csrms_dist.models.feature_bank import BANK
 from csrms_dist.run_contents import RunContents
 from csrms_dist.training.recipe import PRETRAIN, TRAIN
 
@@ -18,10 +17,11 @@ class Placement:
     def __init__(self, run: RunContents) -> None:
         self._run = run
         # Trained further, the encoder has other features than those that were clustered: then images are encoded twice.
-        self._frozen = not (run.artefact(TRAIN) / BANK).exists()
-        self._encoder = None if self._frozen else Classifier(run.artefact(PRETRAIN))
+        # A feature bank does not tell: below an adapter, which has one, the encoder is as it was.
+        trained = run.facts(TRAIN)["passes"]["backward"] > 0
+        self._encoder = Classifier(run.artefact(PRETRAIN)) if trained else None
 
     def place(self, pixels: U8, features: F32) -> Placed:
-        """pixels: (M, H, W, 3) uint8. features: (M, D), theirs by the trained encoder."""
+        """pixels: (M, H, W, 3) uint8. features: (M, D), theirs by the trained model's encoder."""
         vectors = np.asarray(features if self._encoder is None else self._encoder.features(pixels))
         return self._run.outliers.place(vectors, self._run.vectors, self._run.clusters)

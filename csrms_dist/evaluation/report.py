@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from csrms_dist.basics.words import counted
+from csrms_dist.encoders.settings import NONE
 from csrms_dist.metrics.chance import LEVEL
 
-SAME_TRAINING = "with a frozen encoder it is the same training as the plain head, so that comparing them says nothing"
+SAME_TRAINING = (
+    "with a frozen encoder and no adapter it is the same training as the plain head, "
+    "so that comparing them says nothing"
+)
 """The reason why a control is not run (Recipe.control_is_plain_head)."""
 
 COARSE = 0.25
@@ -49,7 +53,9 @@ def accuracy_lines(metrics: Mapping[str, Any]) -> list[str]:
     what = f"{metrics['reading']} reading" if "reading" in metrics else f"method {metrics['method']}"
     of = f"{what}, seed {metrics['seed']}"
     if metrics["frozen_encoder"]:
-        of += ", frozen encoder"
+        of += (
+            ", frozen encoder" if metrics["adapter"] == NONE else f", frozen encoder with adapter {metrics['adapter']}"
+        )
     measured = "Accuracy" if not dataset["multi_label"] else "mAP, P@1, P@5, R@5"
     lines = [f"{measured} on {dataset['test']:,} test images ({of})"]
     if "control" in metrics:

@@ -17,7 +17,8 @@ from csrms_dist.sampling.settings import SamplingSettings
 
 @dataclass(frozen=True)
 class LeakCase:
-    """Images of the leak check: features (N, D), their labels (N, K), the bank (N', D) of the graph's rows."""
+    """Images of the leak check: features (N, D) as the heads look at them, their labels (N, K), the bank (N', D) of the
+    graph's rows."""
 
     features: F32
     membership: Membership
@@ -30,7 +31,8 @@ class LeakCase:
 class PlainModel(nn.Module):
     """encoder -> linear classifier. forward: (B, 3, H, W), or what the encoder takes, -> (B, K) logits.
 
-    K is 0 for images without labels: the encoder alone is of use then.
+    K is 0 for images without labels: the encoder alone is of use then. One that stays frozen may have an adapter, which
+    is part of `encoder` (models/adapter.py).
 
     A method's model extends it: its heads answer from the features. prototypes: (J, D) means of the patterns in the
     trained features, of a method that keeps them.
@@ -55,7 +57,7 @@ class PlainModel(nn.Module):
         return (self.plain_head,)
 
     def answers(self, features: Tensor) -> dict[str, Tensor]:
-        """(B, D) features of images that nobody has labelled -> (B, K) logits by head; `plain` comes first."""
+        """(B, D) features by `encoder` of images that nobody has labelled -> (B, K) logits by head; `plain` first."""
         return {"plain": self.plain_head(features)}
 
     def load_beside(self, folder: Path) -> None:

@@ -100,7 +100,7 @@ class Structure(Protocol):
 
     @property
     def vectors(self) -> F32:
-        """(N, D) features of the hierarchy's rows."""
+        """(N, D) features of the hierarchy's rows, as the model's encoder has them when training begins."""
         ...
 
     def candidates(self, edge_types: tuple[str, ...]) -> dict[str, Candidates]: ...
@@ -119,7 +119,7 @@ class Task:
     seed, label_smoothing: of the training.
     labels_per_image: the mean number of labels of a training image, None where each has one.
     cluster, graph: the sections of these names, of which the structure was made.
-    frozen: the encoder is not trained.
+    frozen: the features that the model's heads look at are not trained: neither the encoder nor an adapter on it.
     rank: of this worker.
     work: a folder for generations of the feature bank, equal for all workers; None keeps them in memory.
     device: where tensors go.

@@ -54,7 +54,7 @@ class MethodSettings(Settings):
 
     def plain_head_alone(self, frozen: bool) -> bool:
         """Whether the plain head is trained as if nothing stood beside it: bit for bit the plain classifier, at the
-        same passes. frozen: the encoder is not trained. A method that does not know says no."""
+        same passes. frozen: the features that it looks at are not trained. A method that does not know says no."""
         return False
 
     def check_control(self) -> None:

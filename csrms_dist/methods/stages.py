@@ -7,6 +7,8 @@ from csrms_dist.methods.protocol import Stage
 _JOBS = "ray_jobs.stages"
 _ESTIMATES = "ray_jobs.plan.estimates"
 _TRAIN_SETTINGS = ("seed", "encoder", "train")
+# All of the section but the adapter, which stands on features that are there already.
+_ENCODER = ("encoder.name", "encoder.weights", "encoder.frozen")
 
 IMAGES = Stage(
     "images",
@@ -20,7 +22,7 @@ PRETRAIN = Stage(
     "pretrain",
     f"{_JOBS}.pretrain:execute",
     requires=("images",),
-    settings=("seed", "encoder", "pretrain"),
+    settings=("seed", *_ENCODER, "pretrain"),
     outside=f"{_JOBS}.outside:weights",
     estimate=f"{_ESTIMATES}:pretrain",
     format=3,
@@ -29,7 +31,7 @@ FEATURES = Stage(
     "features",
     f"{_JOBS}.features:execute",
     requires=("images", "pretrain"),
-    settings=("encoder", "features"),
+    settings=(*_ENCODER, "features"),
     estimate=f"{_ESTIMATES}:features",
     format=3,
 )

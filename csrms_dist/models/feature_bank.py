@@ -26,15 +26,16 @@ BANK = "bank.npy"
 
 
 def generation_file(folder: Path, generation: int) -> Path:
-    """Where a generation above 0 lies."""
+    """Where a generation above 0 lies, and generation 0 where it is no feature table."""
     return folder / f"bank.{generation}.npy"
 
 
 class FeatureBank:
-    """features: (N, D) float32, generation 0 (the feature table that was clustered), only read.
+    """features: (N, D) float32, generation 0, only read: the feature table that was clustered, or what an adapter
+    makes of it at the start.
 
     folder: where later generations are written, by rank 0; None keeps them in memory, in every rank's. fixed: nothing
-    is written and every generation is the first, for an encoder that is not trained. device: where what is read goes;
+    is written and every generation is the first, for features that are not trained. device: where what is read goes;
     the bank itself stays on the host.
     """
 

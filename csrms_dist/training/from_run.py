@@ -16,18 +16,21 @@ from torch import Tensor
 from csrms_dist.basics.collective import Collective
 from csrms_dist.encoders import Encoder, Normaliser, load_initial_weights, normalisation
 from csrms_dist.encoders.given import GivenFeatures
+from csrms_dist.encoders.settings import NONE
 from csrms_dist.labels import Membership
 from csrms_dist.losses.classification import check_loss, prior_logits
 from csrms_dist.methods.known import part
 from csrms_dist.methods.model import PlainModel
-from csrms_dist.methods.protocol import Method, Task
-from csrms_dist.methods.saved_model import ModelCard, make_model, read_weights
+from csrms_dist.methods.protocol import Method, Structure, Task
+from csrms_dist.methods.saved_model import OF_ENCODER, ModelCard, make_model, read_weights
+from csrms_dist.models.adapter import AdaptedEncoder
 from csrms_dist.run_contents import RunContents
 from csrms_dist.sampling.protocol import Sampler, SamplerType
 from csrms_dist.sampling.reference_sampler import ReferenceSampler
 from csrms_dist.sampling.subgraph import NEGATIVE, POSITIVE
+from csrms_dist.training.adapted_structure import AdaptedStructure
+from csrms_dist.training.batches import TrainingData
 from csrms_dist.training.inputs import FeatureInputs, ImageInputs
-from csrms_dist.training.loop import TrainingData
 from csrms_dist.training.orders.ground import Ground, Order
 from csrms_dist.training.placement import CPU, Placement
 from csrms_dist.training.recipe import PRETRAIN, TRAIN, Recipe
@@ -59,6 +62,7 @@ def model_card(run: RunContents, recipe: Recipe, role: str = PRETRAIN) -> ModelC
         method=recipe.spec(role)[0],
         options=recipe.method.model_options(recipe.sampling) if role == TRAIN else {},
         multi_label=table.label_space.multi_label,
+        adapter=recipe.adapter(role),
     )
 
 
@@ -85,12 +89,15 @@ def _fresh(run: RunContents, recipe: Recipe, role: str, encoder: Encoder | None)
 def trained_model(run: RunContents, recipe: Recipe, role: str) -> PlainModel:
     """The method's or the control's model with stage 0's weights; what stage 0 has not trained is fresh.
 
-    With `encoder.frozen` its encoder is `GivenFeatures`, and only heads are trained.
+    With `encoder.frozen` its encoder is `GivenFeatures`, and only heads are trained, or an adapter and heads of another
+    width than stage 0's.
     """
     weights, encoder = read_weights(run.artefact(PRETRAIN)), None
     if recipe.encoder.frozen:
         encoder = GivenFeatures(int(run.facts("features")["dimension"]))
-        weights = {name: value for name, value in weights.items() if not name.startswith("encoder.")}
+        weights = {name: value for name, value in weights.items() if not name.startswith(OF_ENCODER)}
+    if recipe.adapter(role) != NONE:
+        weights = {}
     model = _fresh(run, recipe, role, encoder)
     unknown = model.load_state_dict(weights, strict=False).unexpected_keys
     if unknown:
@@ -102,8 +109,10 @@ def whole_state(run: RunContents, recipe: Recipe, trained: dict[str, Tensor]) ->
     """A trained model's weights; with `encoder.frozen` stage 0's encoder is added to the trained heads."""
     if not recipe.encoder.frozen:
         return trained
-    weights = read_weights(run.artefact(PRETRAIN))
-    return trained | {name: value for name, value in weights.items() if name.startswith("encoder.")}
+    weights, prefix = read_weights(run.artefact(PRETRAIN)), model_card(run, recipe, TRAIN).base_prefix
+    return trained | {
+        prefix + name.removeprefix(OF_ENCODER): value for name, value in weights.items() if name.startswith(OF_ENCODER)
+    }
 
 
 def training_data(run: RunContents, recipe: Recipe, role: str) -> TrainingData:
@@ -144,14 +153,18 @@ def assemble(
         labels_per_image=data.membership.nnz / len(data) if several else None,
         cluster=recipe.cluster,
         graph=recipe.graph,
-        frozen=recipe.encoder.frozen and role != PRETRAIN,
+        frozen=recipe.encoder.fixed and role != PRETRAIN,
         rank=collective.rank,
         work=work,
         device=placement.device,
         sampler_type=sampler_type,
         loss=recipe.optimiser(role).loss,
     )
-    built = part(recipe.spec(role)[1].build)(model.to(placement.device), run, task)
+    model = model.to(placement.device)
+    structure: Structure = run
+    if isinstance(model.encoder, AdaptedEncoder):
+        structure = AdaptedStructure(run, model.encoder, work, collective)
+    built = part(recipe.spec(role)[1].build)(model, structure, task)
     order = order_of(role, run, recipe, data.membership, sampler_type)
     return Training(built.method, data, recipe.optimiser(role), built.sampler, placement, order)
 

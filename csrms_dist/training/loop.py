@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,10 +12,9 @@ from torch import Tensor
 from csrms_dist.basics.arrays import I64
 from csrms_dist.basics.collective import Collective
 from csrms_dist.basics.hashing import mix, permutation
-from csrms_dist.labels import Membership
-from csrms_dist.methods.protocol import Batch, Method
+from csrms_dist.methods.protocol import Method
 from csrms_dist.sampling.protocol import Sampler
-from csrms_dist.training.inputs import Inputs
+from csrms_dist.training.batches import TrainingData, batches
 from csrms_dist.training.orders.ground import Order
 from csrms_dist.training.placement import CPU, Placement
 from csrms_dist.training.schedule import learning_rate
@@ -27,17 +24,6 @@ from csrms_dist.training.train_step import refuse_divergence, refuse_lost_weight
 EpochReport = dict[str, float]
 
 _STREAM = 0x73747265
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """N training rows: what the encoder is fed with, and membership (N, K)."""
-
-    inputs: Inputs
-    membership: Membership
-
-    def __len__(self) -> int:
-        return int(self.membership.shape[0])
 
 
 def global_batches(
@@ -108,8 +94,8 @@ def fit(
         totals: dict[str, float] = {}
         observed: dict[str, Tensor] = {}
         images = 0
-        batches = global_batches(n_rows, settings.batch_size, n_images, seed, epoch, order)
-        for number, batch in enumerate(_batches(method, data, batches, epoch, collective, sampler, placement)):
+        rows = global_batches(n_rows, settings.batch_size, n_images, seed, epoch, order)
+        for number, batch in enumerate(batches(method, data, rows, epoch, collective, sampler, placement)):
             step = steps_before[epoch] + number
             rate = learning_rate(step, steps_before[-1], settings.warmup_epochs * steps_before[1], settings.lr)
             for group in optimiser.param_groups:
@@ -138,49 +124,6 @@ def fit(
             }
             on_epoch(epoch + 1, state)
     return history
-
-
-def _batches(
-    method: Method,
-    data: TrainingData,
-    order: list[I64],
-    epoch: int,
-    collective: Collective,
-    sampler: Sampler | None,
-    placement: Placement,
-) -> Iterator[Batch]:
-    """This worker's slices of the global batches of `order`; the next one is made while the last one is trained on."""
-    with ThreadPoolExecutor(1) as ahead:
-
-        def submit(rows: I64) -> Future[Batch]:
-            return ahead.submit(_batch, method, data, rows, epoch, collective, sampler, placement)
-
-        pending = [submit(rows) for rows in order[:1]]
-        for rows in order[1:]:
-            batch = pending.pop().result()
-            pending.append(submit(rows))
-            yield batch
-        for last in pending:
-            yield last.result()
-
-
-def _batch(
-    method: Method,
-    data: TrainingData,
-    rows: I64,
-    epoch: int,
-    collective: Collective,
-    sampler: Sampler | None,
-    placement: Placement,
-) -> Batch:
-    local = rows[collective.rank :: collective.world]
-    return Batch(
-        rows=local,
-        inputs=placement.put(data.inputs(local, epoch)),
-        membership=placement.put(torch.from_numpy(data.membership[local].toarray().astype(np.float32))),
-        global_rows=rows,
-        subgraph=sampler.sample(local, epoch) if sampler is not None and method.edge_types else None,
-    )
 
 
 def _means(observed: dict[str, Tensor], collective: Collective) -> EpochReport:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from csrms_dist.art.settings import ClusterSettings
 from csrms_dist.basics.lookup import chosen, resolve
-from csrms_dist.encoders.settings import EncoderSettings
+from csrms_dist.encoders.settings import NONE, EncoderSettings
 from csrms_dist.hierarchy.settings import GraphSettings
 from csrms_dist.methods.known import control, method, settings_class
 from csrms_dist.methods.protocol import MethodSpec
@@ -40,6 +40,10 @@ class Recipe:
         """The settings of a role's training."""
         return self.pretrain if role == PRETRAIN else self.train
 
+    def adapter(self, role: str) -> str:
+        """The adapter of a role's model; stage 0, which trains nothing of a frozen encoder, has none."""
+        return NONE if role == PRETRAIN else self.encoder.used_adapter
+
     def order(self, role: str) -> type[Order]:
         """The order of a role's images: stage 0 knows no structure, and a control takes none of the method's."""
         uniform: type[Order] = resolve(ORDERS["uniform"])
@@ -60,7 +64,7 @@ class Recipe:
 
         It is where the control is the classifier of stage 0 and the method knows that its plain head is too.
         """
-        alone = self.method.plain_head_alone(self.encoder.frozen)
+        alone = self.method.plain_head_alone(self.encoder.fixed)
         same = self.order(TRAIN) is self.order(CONTROL)
         return alone and same and self.spec(CONTROL)[1] == self.spec(PRETRAIN)[1]
 

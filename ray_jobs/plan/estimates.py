@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from csrms_dist.art.outliers import PATTERN_ROWS, PATTERNS
 from csrms_dist.art.patterns import two_level
 from csrms_dist.art.two_level.vigilance import target_patterns
+from csrms_dist.encoders.settings import NONE
 from csrms_dist.methods.known import part
 from csrms_dist.methods.protocol import Stage
 from csrms_dist.methods.saved_model import ModelCard
+from csrms_dist.models.adapter import WIDTH
 from csrms_dist.training.budget import Passes, control_images
 from ray_jobs.on_ray.session import uses_ray
 from ray_jobs.settings import FEW_IMAGES, FEW_ROWS, RunSettings, hands
@@ -149,6 +151,9 @@ class Outlook:
     def __init__(self, facts: Facts, rates: Rates, settings: RunSettings, cores: int) -> None:
         self.facts, self.rates, self.settings, self.cores = facts, rates, settings, cores
         self.frozen = settings.encoder.frozen
+        # Of an adapter, where there is one: what it puts between the features and all that looks at them.
+        self.adapted = settings.encoder.used_adapter != NONE
+        self.width = WIDTH if self.adapted else facts.dimension
         self.patterns = min(
             target_patterns(settings.cluster.n_patterns, facts.train, facts.n_classes), max(facts.train, 1)
         )
@@ -168,8 +173,9 @@ class Outlook:
         return self.start(stage, workers) + steps + epochs * (EPOCH_S + (REPORT_S if uses_ray(workers) else 0.0))
 
     def weights(self) -> float:
-        """Bytes of a saved model."""
-        return 4.0 * (self.facts.parameters + (self.facts.dimension + 1) * (self.facts.n_classes or 1))
+        """Bytes of a saved model; stage 0's, which has no adapter, is a little less."""
+        adapter = (self.facts.dimension + 1 + WIDTH + 1) * WIDTH if self.adapted else 0
+        return 4.0 * (self.facts.parameters + adapter + (self.width + 1) * (self.facts.n_classes or 1))
 
     def checkpoints(self) -> float:
         """MB of two checkpoints, the newest and the one that replaces it: weights and momentum."""
@@ -284,13 +290,13 @@ def train(o: Outlook) -> Estimate:
     kept = [min(max(rows[kind], least[kind]), sampling.pool) for kind in used]
     ranked = CANDIDATE_KEY_S + CANDIDATE_PAIR_S * f.dimension
     candidates = len(used) * f.train * (CANDIDATE_S + size_of_pattern * ranked)
-    refreshing = settings.epochs * f.train * f.dimension * REFRESH_S
+    refreshing = settings.epochs * f.train * o.width * REFRESH_S
     seconds = candidates + refreshing
     workers = settings.workers
     seconds += o.training("train", images, settings.epochs, o.rates.method, workers, not o.frozen)
-    bank = 0 if o.frozen else 4 * f.train * f.dimension
-    heads = 4 * (f.dimension * f.dimension + 2 * f.dimension * (f.n_classes or 1))
-    disk = o.weights() + heads + bank + 4 * o.patterns * f.dimension
+    bank = 0 if o.settings.encoder.fixed else 4 * f.train * o.width
+    heads = 4 * (o.width * o.width + 2 * o.width * (f.n_classes or 1))
+    disk = o.weights() + heads + bank + 4 * o.patterns * o.width
     disk += f.train * sum(each * CANDIDATE_BYTES + CANDIDATE_ROW / 2 for each in kept)
     memory = o.training_mb("train", settings.batch_size, workers)
     passes = Passes(backward=0 if o.frozen else images)

@@ -210,20 +210,22 @@ def _built(role: str, facts: Facts, settings: RunSettings, encoder: Encoder) -> 
     classes, recipe = facts.n_classes or 1, settings.recipe
     patterns = target_patterns(settings.cluster.n_patterns, facts.train, classes)
     graph = _made_up(max(ROWS_PER_PATTERN * patterns, 2 * settings.train.batch_size), patterns, classes, settings)
-    vectors = np.random.default_rng(settings.seed).random((graph.n_rows, facts.dimension), np.float32)
     name, spec = recipe.spec(role)
     card = ModelCard(
         encoder=settings.encoder.name, image_shape=(facts.shape[0], facts.shape[1], facts.shape[2]), mean=(), std=(),
         class_names=tuple(map(str, range(classes))), method=name,
         options=settings.method.model_options(settings.sampling) if role == TRAIN else {},
+        adapter=recipe.adapter(role),
     )  # fmt: skip
     task = Task(
         role=role, settings=settings.method, sampling=settings.sampling, seed=settings.seed, label_smoothing=0.0,
         labels_per_image=None, cluster=recipe.cluster, graph=recipe.graph, frozen=False, rank=0,
         work=None, device=CPU.device, sampler_type=ReferenceSampler,
     )  # fmt: skip
+    model = make_model(card, settings.seed, encoder)
+    vectors = np.random.default_rng(settings.seed).random((graph.n_rows, model.encoder.dimension), np.float32)
     structure = MadeUp(graph, vectors, settings.sampling, np.arange(settings.train.batch_size))
-    built: Built = part(spec.build)(make_model(card, settings.seed, encoder), structure, task)
+    built: Built = part(spec.build)(model, structure, task)
     return built
 
 

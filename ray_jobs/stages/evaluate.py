@@ -37,6 +37,7 @@ def execute(context: StageContext) -> None:
     asked = Asked(
         seed=settings.seed,
         frozen=settings.encoder.frozen,
+        adapter=settings.encoder.used_adapter,
         control_is_plain_head=settings.recipe.control_is_plain_head,
         epochs=settings.train.epochs,
         difficulty_threshold=settings.graph.difficulty_threshold,

@@ -110,7 +110,7 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> Run:
         pq.write_table(pa.table(columns), path)
     config = """
 data: {dataset: parquet, path: images}
-encoder: {name: lenet5, frozen: true}
+encoder: {name: lenet5, frozen: true, adapter: none}
 train: {epochs: 20, lr: 0.2, batch_size: 32}
 tensorboard: true
 """
@@ -176,6 +176,7 @@ def test_a_frozen_encoder_stays_as_it_was_and_heads_learn_from_the_table(frozen:
     metrics = frozen.json("metrics.json")
     n = metrics["dataset"]["train"]
     assert metrics["frozen_encoder"] is True
+    assert metrics["adapter"] == "none"
     assert metrics["passes"] == {"method": {"backward": 0, "forward": n}, "control": {"backward": 0, "forward": n}}
     assert metrics["epochs"] == {"pretrain": 0, "train": 20}
     assert metrics["test"]["plain"] > 0.3
@@ -197,7 +198,7 @@ def test_the_plain_control_of_a_frozen_encoder_is_not_trained_again(frozen: Run)
         assert gained["value"] == pytest.approx(metrics["test"][head] - metrics["test"]["plain"])
         assert gained["low"] <= gained["value"] <= gained["high"]
         assert re.search(rf"^  {head} minus plain head +[+-]", frozen.said.out, re.MULTILINE)
-    assert "plain control             not run: with a frozen encoder" in frozen.said.out
+    assert "plain control             not run: with a frozen encoder and no adapter" in frozen.said.out
 
 
 def test_a_control_of_the_users_own_is_trained_and_the_plain_one_would_have_been_equal(with_own_control: Run) -> None:

@@ -38,6 +38,7 @@ KEYS: dict[str, tuple[float, float] | type] = {
     "dataset.imbalance.smallest": (1, N_TRAIN),
     "dataset.imbalance.ratio": (1, N_TRAIN),
     "frozen_encoder": bool,
+    "adapter": str,
     "constant_heads": list,
     "by_pattern.images": list,
     "by_pattern.accuracy": list,

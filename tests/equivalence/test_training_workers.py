@@ -37,8 +37,9 @@ from csrms_dist.methods.saved_model import ModelCard, make_model
 from csrms_dist.models.feature_bank import FeatureBank
 from csrms_dist.sampling import ReferenceSampler, build_candidates
 from csrms_dist.sampling.settings import SamplingSettings
+from csrms_dist.training.batches import TrainingData
 from csrms_dist.training.inputs import ImageInputs
-from csrms_dist.training.loop import TrainingData, fit
+from csrms_dist.training.loop import fit
 from csrms_dist.training.settings import OptimiserSettings
 from tests.unit.standins import PassingOn
 

@@ -133,10 +133,12 @@ class _BesideWeights(MethodSettings):
         return self.weights()["plain"]
 
     def plain_head_alone(self, frozen: bool) -> bool:
-        # On features that stay as they are most of our terms move the graph head alone; a user's own may do anything.
+        # On features that stay as they are most of our terms move the graph head alone; a user's own may do anything,
+        # and a curriculum on everything weighs the plain head's loss too.
         beside = [name for name, entry in TERMS.items() if entry.moves_plain_head and name != "plain"]
         others = [*self.terms.values(), *(self.weights()[name] for name in beside)]
-        return frozen and self.control_weight() > 0 and not any(others)
+        weighed = self.curriculum != "none" and self.curriculum_on == "everything"
+        return frozen and self.control_weight() > 0 and not weighed and not any(others)
 
     def check_control(self) -> None:
         if self.control_weight() == 0:

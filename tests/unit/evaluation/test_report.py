@@ -40,6 +40,7 @@ def metrics(**changes: Any) -> dict[str, Any]:
     return {
         "dataset": {"test": 1360, "classes": 10, "multi_label": False, "rejected": 0, "test_only_classes": []},
         "frozen_encoder": False,
+        "adapter": "none",
         "constant_heads": [],
         "reading": "structural",
         "seed": 3,
@@ -82,6 +83,8 @@ def test_several_labels_are_reported_by_their_own_measures() -> None:
     found["dataset"] |= {"multi_label": True, "rejected": 3, "test_only_classes": ["owl"]}
     lines = accuracy_lines(found | {"frozen_encoder": True})
     assert lines[0] == "mAP, P@1, P@5, R@5 on 1,360 test images (structural reading, seed 3, frozen encoder)"
+    adapted = accuracy_lines(found | {"frozen_encoder": True, "adapter": "mlp"})[0]
+    assert adapted.endswith("(structural reading, seed 3, frozen encoder with adapter mlp)")
     assert lines[1].startswith("  plain control             50.00 %  40.00 %  30.00 %  60.00 %   31,000 encoder passes")
     assert "  set aside                 3 unreadable images (images/rejected.parquet)" in lines
     assert any(line.endswith("only in the test set: owl") for line in lines)
@@ -92,8 +95,8 @@ def test_a_control_that_is_the_plain_head_is_not_compared_with_it() -> None:
     control = {"test": 0.9743, "same_as_plain_head": True}
     lines = accuracy_lines(metrics(frozen_encoder=True, control=control, against_plain_head=gained))
     assert lines[1:-1] == [
-        "  plain control             not run: with a frozen encoder it is the same training as the plain head, so that "
-        "comparing them says nothing",
+        "  plain control             not run: with a frozen encoder and no adapter it is the same training as the "
+        "plain head, so that comparing them says nothing",
         "  method, plain head        97.43 %   31,000 encoder passes",
         "  method, graph head        95.00 %",
         "  method, mean of the two   97.00 %",

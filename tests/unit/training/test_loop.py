@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from csrms_dist.errors import DataError
 from csrms_dist.labels import single_labels
 from csrms_dist.methods.protocol import Batch, Method
-from csrms_dist.training.loop import TrainingData, fit, global_batches
+from csrms_dist.training.batches import TrainingData
+from csrms_dist.training.loop import fit, global_batches
 from csrms_dist.training.settings import OptimiserSettings
 from tests.unit.standins import PassingOn
 

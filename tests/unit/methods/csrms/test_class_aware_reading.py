@@ -85,7 +85,8 @@ def test_a_reading_may_look_at_patterns_of_what_is_drawn(digits_run: DigitsRun, 
     assert isinstance(model, PlainModel)
     task = Task(
         role="train", settings=settings, sampling=SAMPLING, seed=0, label_smoothing=0.0, labels_per_image=None,
-        cluster=ClusterSettings(), graph=GraphSettings(), frozen=False, rank=0, work=None, device=CPU.device, sampler_type=kind,
+        cluster=ClusterSettings(), graph=GraphSettings(), frozen=False, rank=0, work=None, device=CPU.device,
+        sampler_type=kind,
     )  # fmt: skip
     built = build(model, Ground(digits_run), task)
     PatternsOfNegatives.seen.clear()

@@ -19,8 +19,9 @@ from csrms_dist.methods.plain import PlainMethod
 from csrms_dist.methods.saved_model import ModelCard, make_model
 from csrms_dist.metrics.ranking import mean_average_precision
 from csrms_dist.sampling import ReferenceSampler, build_candidates
+from csrms_dist.training.batches import TrainingData
 from csrms_dist.training.inputs import FeatureInputs
-from csrms_dist.training.loop import TrainingData, fit
+from csrms_dist.training.loop import fit
 from csrms_dist.training.settings import OptimiserSettings
 from tests.unit.csrms_made import csrms_on, settings_of
 

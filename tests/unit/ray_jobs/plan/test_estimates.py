@@ -80,10 +80,14 @@ def test_without_labels_nothing_trains() -> None:
 
 
 def test_a_frozen_encoder_leaves_no_bank_and_no_training_of_its_own() -> None:
-    frozen = estimates(STAGES, FACTS, RATES, settings_from({"encoder": {"frozen": True}}), 2)
+    frozen = estimates(STAGES, FACTS, RATES, settings_from({"encoder": {"frozen": True, "adapter": "none"}}), 2)
+    adapted = estimates(STAGES, FACTS, RATES, settings_from({"encoder": {"frozen": True}}), 2)
     trained = estimates(STAGES, FACTS, RATES, settings_from({}), 2)
     assert frozen["pretrain"].seconds < 0.3 * trained["pretrain"].seconds
     assert trained["train"].disk_mb - frozen["train"].disk_mb == pytest.approx(4 * 1295 * 84 / MB)
+    # With an adapter there is a bank of its width again.
+    assert adapted["train"].disk_mb - frozen["train"].disk_mb > 4 * 1295 * 256 / MB
+    assert adapted["train"].passes == frozen["train"].passes
 
 
 @given(workers=st.integers(2, 8), cores=st.integers(1, 8))

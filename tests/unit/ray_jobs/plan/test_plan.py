@@ -80,10 +80,12 @@ def test_what_cannot_run_cannot_be_planned(cli: Cli, tmp_path: Path, text: str, 
 
 
 def test_a_control_that_is_the_plain_head_is_not_in_the_plan(cli: Cli, tmp_path: Path) -> None:
-    said = cli("plan", CONFIG, "--set", "encoder.frozen=true", "--out", "planned")
+    said = cli("plan", CONFIG, "--set", "encoder.frozen=true", "--set", "encoder.adapter=none", "--out", "planned")
     assert said.code == 0, said.err
     assert stages(said.out) == [stage for stage in STAGES if stage != "control"]
-    assert "control is not run: with a frozen encoder it is the same training as the plain head" in said.out
+    assert (
+        "control is not run: with a frozen encoder and no adapter it is the same training as the plain head" in said.out
+    )
 
 
 def test_the_last_line_adds_up_what_is_left() -> None:

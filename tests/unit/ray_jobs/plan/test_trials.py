@@ -53,7 +53,15 @@ def test_where_rows_can_be_chosen_the_sample_is_a_few_runs_spread_evenly() -> No
     assert (steps > 1).sum() == 3
 
 
-@pytest.mark.parametrize("changes", [{}, {"encoder": {"frozen": True}}, {"method": {"reading": "paper"}}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"encoder": {"frozen": True}},
+        {"encoder": {"frozen": True, "adapter": "none"}},
+        {"method": {"reading": "paper"}},
+    ],
+)
 def test_rates_are_of_this_machine_and_leave_no_trace(changes: dict[str, dict[str, object]]) -> None:
     settings = settings_from(changes)
     before, threads = torch.get_rng_state(), torch.get_num_threads()

@@ -14,9 +14,10 @@ from csrms_dist.methods.settings import MethodSettings
 from csrms_dist.training.recipe import CONTROL, Recipe
 from ray_jobs.pipeline import prepare
 from ray_jobs.settings import RunSettings, settings_from
-from ray_jobs.stages.table import needed_for, stages_of
+from ray_jobs.stages.table import fingerprints, needed_for, stages_of
 
 OWN = "tests.unit.ray_jobs.stages.test_table"
+FIXED: dict[str, Any] = {"frozen": True, "adapter": "none"}
 
 
 class Mine(PlainHeadLoss):
@@ -30,14 +31,18 @@ OTHER = MethodSpec(model="csrms_dist.methods.plain:make", build=f"{OWN}:build")
 @pytest.mark.parametrize(
     ("section", "same"),
     [
-        ({"encoder": {"frozen": True}}, True),
-        ({"encoder": {"frozen": True}, "method": {"reading": "paper"}}, True),
-        ({"encoder": {"frozen": True}, "method": {"terms": {f"{OWN}:Mine": 0.0}}}, True),
+        ({"encoder": FIXED}, True),
+        ({"encoder": {"frozen": True}}, False),
+        ({"encoder": {"frozen": True, "adapter": "mlp"}}, False),
+        ({"encoder": FIXED, "method": {"reading": "paper"}}, True),
+        ({"encoder": FIXED, "method": {"terms": {f"{OWN}:Mine": 0.0}}}, True),
         ({}, False),
+        ({"encoder": FIXED, "method": {"curriculum": "cosine"}}, True),
+        ({"encoder": FIXED, "method": {"curriculum": "cosine", "curriculum_on": "everything"}}, False),
         ({"pretrain": {"epochs": 0}}, False),
-        ({"encoder": {"frozen": True}, "evaluate": {"control": f"{OWN}:OTHER"}}, False),
-        ({"encoder": {"frozen": True}, "method": {"terms": {f"{OWN}:Mine": 0.1}}}, False),
-        ({"encoder": {"frozen": True}, "method": {"weight_plain": 0.0}}, False),
+        ({"encoder": FIXED, "evaluate": {"control": f"{OWN}:OTHER"}}, False),
+        ({"encoder": FIXED, "method": {"terms": {f"{OWN}:Mine": 0.1}}}, False),
+        ({"encoder": FIXED, "method": {"weight_plain": 0.0}}, False),
     ],
 )
 def test_the_control_is_a_stage_where_it_is_another_training(section: dict[str, Any], same: bool) -> None:
@@ -49,14 +54,25 @@ def test_the_control_is_a_stage_where_it_is_another_training(section: dict[str, 
 
 
 def test_a_method_that_knows_nothing_of_it_gets_its_control() -> None:
-    assert not Recipe(encoder=EncoderSettings(frozen=True), method=MethodSettings()).control_is_plain_head
+    assert not Recipe(encoder=EncoderSettings(**FIXED), method=MethodSettings()).control_is_plain_head
 
 
 def test_asking_for_the_stage_says_what_leaves_it_out() -> None:
-    settings = settings_from({"encoder": {"frozen": True}})
-    with pytest.raises(ConfigError, match="--no-control or a frozen encoder the control"):
+    settings = settings_from({"encoder": FIXED})
+    with pytest.raises(ConfigError, match="--no-control or fixed features the control"):
         needed_for(CONTROL, stages_of(settings, control=True))
     assert (
         prepare(settings, "anywhere", (), control=True).inputs
         == prepare(settings, "anywhere", (), control=False).inputs
     )
+
+
+def test_another_adapter_trains_anew_and_leaves_what_came_before() -> None:
+    found = []
+    for adapter in ("none", "mlp"):
+        settings = settings_from(
+            {"encoder": {"frozen": True, "adapter": adapter}, "evaluate": {"control": f"{OWN}:OTHER"}}
+        )
+        found.append(fingerprints(stages_of(settings, control=True), settings))
+    changed = {name for name, value in found[0].items() if found[1][name] != value}
+    assert changed == {"train", "control", "evaluate"}
