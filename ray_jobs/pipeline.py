@@ -76,7 +76,7 @@ def prepare(
     inputs = fingerprints(stages, settings)
     if out is not None and not str(out):
         raise ConfigError("--out", got="no text", expected="a folder")
-    if Path(settings.name).name != settings.name:
+    if settings.name in ("", "..") or Path(settings.name).name != settings.name:
         raise ConfigError("name", got=repr(settings.name), expected="a folder's name", remedy="use --out for a path")
     directory = run_directory(out if out is not None else Path(RUNS) / settings.name)
     if not directory.is_local:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -48,9 +49,13 @@ def assert_one_sentence(said: Finished, code: int, *fragments: str) -> None:
         (["train.epochs=2.5"], ["train.epochs", "2.5", "whole number"]),
         (["train.epochs=.nan"], ["train.epochs", "nan"]),
         (["cluster.actors=0"], ["cluster.actors", "[1, 4096]"]),
-        (["seed=-1"], ["seed", "-1"]),
+        (["seed=-1"], ["run: seed: got -1, expected"]),
+        (["name="], ["name: got None"]),
+        (["name=''"], ["name: got '', expected a folder's name; use --out for a path"]),
+        (["name=.."], ["name: got '..', expected a folder's name"]),
+        (["name=a/b"], ["name: got 'a/b', expected a folder's name"]),
         (["sampling.pool=5"], ["sampling.pool", "n_positives"]),
-        (["data.dataset=digit"], ["data.dataset", "'digits'"]),
+        (["data.dataset=folder"], ["data.dataset", "'digits'", "; the nearest is folders"]),
         (["method.reading=true"], ["method.reading", "'structural'"]),
         (["cluster=3"], ["cluster", "section"]),
         (["train.epochs"], ["--set", "section.key=value"]),
@@ -71,6 +76,7 @@ def test_a_wrong_setting(cli: Cli, tmp_path: Path, overrides: list[str], fragmen
         (b"train:\n\tepochs: 3\n", ["YAML"]),
         (b"\xff\xfe\x00", ["YAML"]),
         (b"- train\n- epochs\n", ["list", "sections"]),
+        (b"# nothing\n", ["nothing in it", "sections", "the digits"]),
         (b"train: 3\n", ["train", "section"]),
         (b"train:\n  epoch: 3\n", ["train.epoch", "train.epochs"]),
         (b"3: 4\n", ["unknown key 3"]),
@@ -124,6 +130,20 @@ def test_weights_that_are_not_there_are_said_before_the_first_stage(cli: Cli, tm
     said = cli("run", CONFIG, "--set", f"encoder.weights={weights}")
     assert_one_sentence(said, CONFIG_ERROR, "encoder.weights", weights)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_is_no_file_of_weights(cli: Cli) -> None:
+    said = cli("run", CONFIG, "--set", "encoder.weights=examples")
+    assert_one_sentence(said, CONFIG_ERROR, "encoder.weights: got 'examples', which is a folder, expected")
+
+
+@pytest.mark.parametrize("name", ["v.npy", "v.npz"])
+def test_vectors_of_one_dimension(cli: Cli, tmp_path: Path, name: str) -> None:
+    np.save(tmp_path / "v.npy", np.arange(300.0))
+    np.savez(tmp_path / "v.npz", vector=np.arange(300.0))
+    for command in ("features", "plan"):
+        said = cli(command, CONFIG, "--set", f"features.path={name}")
+        assert_one_sentence(said, DATA_ERROR, f"{name}: vector: got an array of shape (300,), expected a matrix (N, D)")
 
 
 ROW = {"id": "cat-1", "vector": [0.0, 1.0], "label": 0}
