@@ -29,6 +29,7 @@ from ray_jobs.stages.graph import write_bundle
 from ray_jobs.stages.needs import check_needs
 from ray_jobs.stages.table import fingerprints, needed_for, stages_of
 from ray_jobs.stages.versions import versions
+from ray_jobs.stopping import stopping
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ def run(
                 if until == stage.name:
                     raise _no_labels(until)
                 break
+            stopping.check()
             context = StageContext(directory, work.settings, work.inputs[stage.name], stage.requires)
             begun = time.monotonic()
             with watched() as peak:

@@ -13,6 +13,7 @@ from csrms_dist.basics.lookup import one_line, own_code
 from csrms_dist.errors import ConfigError, CsrmsError, require
 from csrms_dist.methods.stages import GRAPH
 from ray_jobs.stages.table import commands as stages
+from ray_jobs.stopping import stopping
 
 INTERRUPTED = 130
 
@@ -114,22 +115,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "_ARGCOMPLETE" in os.environ:  # a shell asks for words
         require("argcomplete").autocomplete(parser)
     arguments = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, _terminate)
+    stopping.listen()
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()
         return code
-    except CsrmsError as error:
-        if arguments.debug:
-            raise
-        print(f"csrms {arguments.command}: {error}", file=sys.stderr)
-        return error.exit_code
     except (KeyboardInterrupt, SystemExit) as stop:
         # While Ray starts, its own handler of SIGTERM is in place: it exits with the signal's number.
         if arguments.debug or (isinstance(stop, SystemExit) and stop.code != signal.SIGTERM):
             raise
-        print(f"\ncsrms {arguments.command}: stopped; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
+        return _stopped(arguments.command)
     except BrokenPipeError:
         # The reader of our output has gone (csrms query ... | head): not an error of ours.
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - stays open until the process ends
@@ -137,6 +132,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if arguments.debug:
             raise
+        if stopping.asked:  # whatever failed afterwards, that is why: a module of which half was imported, a dead actor
+            return _stopped(arguments.command)
+        if isinstance(error, CsrmsError):
+            print(f"csrms {arguments.command}: {error}", file=sys.stderr)
+            return error.exit_code
         if place := own_code(error):
             print(
                 f"csrms {arguments.command}: your own code in {place}: got {one_line(error)}; correct it",
@@ -148,8 +148,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _terminate(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+def _stopped(command: str) -> int:
+    print(f"\ncsrms {command}: stopped; the same command goes on from here", file=sys.stderr)
+    return INTERRUPTED
 
 
 def _dispatch(arguments: argparse.Namespace) -> int:
