@@ -22,7 +22,7 @@ from csrms_dist.run_contents import RunContents
 from graphstore.bundle import empty_folder
 from ray_jobs.memory import Peak, watched
 from ray_jobs.on_ray.session import shared_session
-from ray_jobs.places import RUNS, run_directory
+from ray_jobs.places import RUNS, refuse_data_in, run_directory
 from ray_jobs.settings import RunSettings, load_settings
 from ray_jobs.stages.context import StageContext
 from ray_jobs.stages.graph import write_bundle
@@ -84,6 +84,10 @@ def prepare(
         raise ConfigError(
             "--out", got=directory.uri, expected="a local or shared folder, because the graph database lies in it"
         )
+    data, features = settings.data, settings.features
+    own = {"data.path": data.path, "data.test_path": data.test_path} if not features.path else {}
+    own |= {"features.path": features.path, "features.rows_path": features.rows_path}
+    refuse_data_in(directory, own, [name for stage in stages for name in (stage.name, *stage.beside)])
     work = _for_the_data(Work(settings, directory, stages, inputs), until)
     waiting = [stage for stage in work.stages if not directory.is_done(stage.name, work.inputs[stage.name])]
     check_needs(waiting, work.settings)

@@ -17,7 +17,7 @@ class Stopping:
     asked = False
 
     def listen(self) -> None:
-        """Take both signals, but for one that is ignored, as Ctrl-C is by what a shell script puts in the background."""
+        """Take both signals, but not one that is ignored, as Ctrl-C is by what a script runs in the background."""
         self.asked = False
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) is not signal.SIG_IGN:

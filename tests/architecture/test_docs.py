@@ -302,6 +302,11 @@ def without_runs() -> None:
         find_run(None)
 
 
+def among_the_images() -> None:
+    (Path("photos") / "cat").mkdir(parents=True, exist_ok=True)
+    run_stages(settings_from({"data": {"dataset": "folders", "path": "photos"}}), "photos/run")
+
+
 def in_a_ray_job() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(RAY_JOB, "{}")
@@ -362,6 +367,7 @@ MADE: list[Callable[[], Any]] = [
     lambda: predict(new_run(), "v.parquet"),
     writes_twice,
     lambda: RunDirectory(parquet("v.parquet", id=["a"]).name).write_json("run.json", {}),
+    lambda: among_the_images(),
     in_a_ray_job,
     lambda: new_run() and asked("dominance", run="runs/new"),
     lambda: asked("nothing"),

@@ -19,7 +19,8 @@ from csrms_dist.methods.stages import CLASSIFICATION
 from ray_jobs.commands.cli import main
 from ray_jobs.settings import settings_from
 from ray_jobs.stages.needs import check_needs
-from tests.end_to_end.harness import CONFIG, SMALL, Finished, execute
+from tests.end_to_end.harness import CONFIG, SMALL, Finished, contents, execute
+from tests.unit.datasets.making import image_files
 from tests.unit.ray_jobs.conftest import Cli
 
 CONFIG_ERROR, DATA_ERROR, RUN_DIRECTORY_ERROR = (kind.exit_code for kind in (ConfigError, DataError, RunDirectoryError))
@@ -213,6 +214,54 @@ def test_a_run_below_a_regular_file(cli: Cli) -> None:
 def test_a_run_in_the_place_of_a_regular_file(cli: Cli) -> None:
     said = cli("images", CONFIG, "--out", CONFIG)
     assert_one_sentence(said, RUN_DIRECTORY_ERROR, CONFIG, "regular file", "--out")
+
+
+@pytest.mark.parametrize("command", [["run"], ["images"], ["features"], ["plan"], ["run", "--no-control"]])
+@pytest.mark.parametrize("out", ["photos", "photos/run", "photos/cat", "./photos/../photos", "link/run"])
+def test_a_run_among_the_images(cli: Cli, tmp_path: Path, command: list[str], out: str) -> None:
+    image_files("photos/cat/a.png", "photos/dog/b.png")
+    (tmp_path / "link").symlink_to("photos")
+    before = contents(tmp_path)
+    settings = ("--set", "data.dataset=folders", "--set", "data.path=photos")
+    said = cli(command[0], CONFIG, *settings, "--out", out, *command[1:])
+    assert_one_sentence(
+        said, CONFIG_ERROR, f"--out: got {out}, which lies in data.path photos, expected a folder apart"
+    )
+    assert contents(tmp_path) == before
+    assert {path.name for path in (tmp_path / "photos").iterdir()} == {"cat", "dog"}
+
+
+def test_test_images_are_data_too(cli: Cli, tmp_path: Path) -> None:
+    image_files("photos/cat/a.png", "photos/dog/b.png", "later/cat/c.png")
+    settings = ("--set", "data.dataset=folders", "--set", "data.path=photos", "--set", "data.test_path=later")
+    said = cli("run", CONFIG, *settings, "--out", "later/run")
+    assert_one_sentence(said, CONFIG_ERROR, "later/run, which lies in data.test_path later")
+
+
+def test_images_where_a_stage_would_replace_them(cli: Cli, tmp_path: Path) -> None:
+    image_files("images/pets/cat/a.png", "images/pets/dog/b.png")
+    before = contents(tmp_path)
+    settings = ("--set", "data.dataset=folders", "--set", "data.path=images/pets")
+    said = cli("run", CONFIG, *settings, "--out", ".")
+    assert_one_sentence(said, CONFIG_ERROR, "the stage images would replace data.path images/pets")
+    assert contents(tmp_path) == before
+
+
+def test_a_run_above_the_images_or_beside_vectors_is_fine(cli: Cli, tmp_path: Path) -> None:
+    image_files(*(f"photos/{name}/{n}.png" for name in ("cat", "dog") for n in range(5)))
+    assert cli("images", CONFIG, "--set", "data.dataset=folders", "--set", "data.path=photos", "--out", ".").code == 0
+    (tmp_path / "mine").mkdir()
+    pq.write_table(rows(), tmp_path / "mine" / "v.parquet")
+    assert cli("features", CONFIG, "--set", "features.path=mine/v.parquet", "--out", "mine").code == 0
+    (tmp_path / "mine" / "v.parquet").rename(tmp_path / "mine" / "features" / "v.parquet")
+    said = cli("features", CONFIG, "--set", "features.path=mine/features/v.parquet", "--out", "mine")
+    assert_one_sentence(said, CONFIG_ERROR, "the stage features would replace features.path mine/features/v.parquet")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc")
+def test_a_place_where_nothing_can_be_made(cli: Cli) -> None:
+    said = cli("images", CONFIG, "--out", "/proc/foo")
+    assert_one_sentence(said, RUN_DIRECTORY_ERROR, "/proc/foo: got '", "expected a place that can be written; choose")
 
 
 @pytest.mark.parametrize(
