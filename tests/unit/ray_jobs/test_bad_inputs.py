@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from csrms_dist.errors import ConfigError, CsrmsError, DataError, RunDirectoryError
 from csrms_dist.methods.stages import CLASSIFICATION
@@ -136,6 +137,27 @@ def test_weights_that_are_not_there_are_said_before_the_first_stage(cli: Cli, tm
 def test_a_folder_is_no_file_of_weights(cli: Cli) -> None:
     said = cli("run", CONFIG, "--set", "encoder.weights=examples")
     assert_one_sentence(said, CONFIG_ERROR, "encoder.weights: got 'examples', which is a folder, expected")
+
+
+@pytest.mark.parametrize(
+    ("encoder", "weights"), [("lenet5", "junk.pth"), ("lenet5", "other.pth"), ("timm:resnet10t", "pretrained")]
+)
+def test_weights_that_are_of_no_use_are_refused_by_the_plan_too(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: str, weights: str
+) -> None:
+    def no_hub(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.get_session", no_hub)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    (tmp_path / "junk.pth").write_bytes(b"no weights")
+    torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "other.pth")
+    settings = ("--set", f"encoder.name={encoder}", "--set", f"encoder.weights={weights}")
+    planned = cli("plan", CONFIG, *settings)
+    assert_one_sentence(planned, DATA_ERROR, weights)
+    made = cli("pretrain", CONFIG, *settings)
+    assert made.code == planned.code
+    assert made.sentences[-1] == planned.sentences[-1].replace("csrms plan", "csrms pretrain")
 
 
 @pytest.mark.parametrize("name", ["v.npy", "v.npz"])
