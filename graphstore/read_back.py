@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.arrays import I32, I64, Matrix
-from csrms_dist.errors import StoreError
+from csrms_dist.errors import ConfigError, StoreError
 from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.build import assemble
 from csrms_dist.hierarchy.csr import canonical_csr
@@ -103,6 +103,11 @@ MATCH (p:Pattern {run: $run})
 """,
     (("pattern", "p.idx"), ("size", "p.size"), ("dominated", "p.dominated")),
 )
+EXAMPLE_ID = """
+MATCH (i:Instance)
+WHERE i.dataset = $dataset
+RETURN min(i.source_id) AS id
+"""
 INSTANCE_BY_ID = """
 MATCH (i:Instance {source_id: $id})
 WHERE i.dataset = $dataset
@@ -123,15 +128,15 @@ def read_additions(read: Read, run: str) -> list[AdditionInfo]:
 
 
 def read_instance(read: Read, source_id: str, dataset: str) -> str:
-    """The key of the instance that the user knows by this id. Raises StoreError when the data set has none."""
+    """The key of the instance that the user knows by this id. Raises ConfigError when the data set has none."""
     found = read(INSTANCE_BY_ID, {"id": source_id, "dataset": dataset})
     if not found.num_rows:
-        raise StoreError(
-            "the instance",
-            got=repr(source_id),
-            expected=f"an id of {dataset}",
+        example = read(EXAMPLE_ID, {"dataset": dataset})["id"].to_pylist()
+        such = f", such as {example[0]!r}" if example and example[0] is not None else ""
+        raise ConfigError(
+            "the instance", got=repr(source_id), expected=f"an id of {dataset}{such}",
             remedy="instances that could not be read are not stored",
-        )
+        )  # fmt: skip
     return str(found["key"][0].as_py())
 
 
