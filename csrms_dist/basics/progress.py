@@ -85,7 +85,8 @@ class Progress:
         _UNDER_WAY.remove(self)
         if kind is None:
             elapsed = time.monotonic() - self._started
-            amount = f"{self.done:,.0f} {self.unit} in " if self.unit else ""
+            unit = self.unit.removesuffix("s") if self.done == 1 else self.unit
+            amount = f"{self.done:,.0f} {unit} in " if unit else ""
             note = f"  {self.note}" if self.note else ""
             self._write(f"{self.stage:<9} done   {amount}{duration(elapsed)}{note}", last=True)
         elif self._tty and not self._quiet:

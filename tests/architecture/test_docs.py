@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
 from csrms_dist import errors
 from csrms_dist.artefacts.run_directory import RunDirectory
@@ -241,6 +242,13 @@ def test_the_columns_of_the_predictions_are_those_that_a_run_writes(folder: Path
     assert [(name, str(kind)) for name, kind in zip(schema.names, schema.types, strict=True)] == [
         (row[0].strip("`"), row[1]) for row in rows
     ]
+
+
+def test_the_columns_of_predict_are_those_that_it_answers(folder: Path) -> None:
+    Image.new("RGB", (8, 8)).save(folder / "blank.png")
+    found, _ = predict(RunDirectory(folder / "runs/digits"), folder / "blank.png")
+    rows = table_rows((DOCS / "metrics.md").read_text().partition("<!-- predict -->")[2])
+    assert [(field.name, str(field.type)) for field in found.schema] == [(row[0].strip("`"), row[1]) for row in rows]
 
 
 @pytest.mark.parametrize("page", ["metrics.md", "queries.md", "neo4j.md", "errors.md"])
