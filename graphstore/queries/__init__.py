@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from csrms_dist.basics.lookup import nearest
+from csrms_dist.basics.lookup import CLOSE, nearest
 from csrms_dist.errors import ConfigError, StoreError
 from graphstore.schema import KINDS
 
@@ -120,8 +120,9 @@ def named_query(name: str) -> NamedQuery:
     """One of them. Raises ConfigError that lists the names."""
     queries = named_queries()
     if name not in queries:
+        close = nearest(name, list(queries), CLOSE)
         raise ConfigError(
             "the named query", got=repr(name), expected="one of " + ", ".join(queries),
-            remedy=f"the nearest is {nearest(name, list(queries))}",
+            remedy=close and f"the nearest is {close}",
         )  # fmt: skip
     return queries[name]
