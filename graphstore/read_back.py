@@ -105,8 +105,10 @@ MATCH (p:Pattern {run: $run})
 )
 EXAMPLE_ID = """
 MATCH (i:Instance)
-WHERE i.dataset = $dataset
-RETURN min(i.source_id) AS id
+WHERE i.key >= $first AND i.key <= $last
+RETURN i.source_id AS id
+ORDER BY i.key
+LIMIT 1
 """
 INSTANCE_BY_ID = """
 MATCH (i:Instance {source_id: $id})
@@ -131,8 +133,8 @@ def read_instance(read: Read, source_id: str, dataset: str) -> str:
     """The key of the instance that the user knows by this id. Raises ConfigError when the data set has none."""
     found = read(INSTANCE_BY_ID, {"id": source_id, "dataset": dataset})
     if not found.num_rows:
-        example = read(EXAMPLE_ID, {"dataset": dataset})["id"].to_pylist()
-        such = f", such as {example[0]!r}" if example and example[0] is not None else ""
+        keys = {"first": instance_key(dataset, 0), "last": instance_key(dataset, 10**INSTANCE_DIGITS - 1)}
+        such = "".join(f", such as {name!r}" for name in read(EXAMPLE_ID, keys)["id"].to_pylist())
         raise ConfigError(
             "the instance", got=repr(source_id), expected=f"an id of {dataset}{such}",
             remedy="instances that could not be read are not stored",
