@@ -56,9 +56,10 @@ def disk_errors(place: str) -> Iterator[None]:
             raise RunDirectoryError(
                 place, got="a folder that may not be written", remedy="change its permissions or choose another --out"
             ) from error
-        # Arrow's text has the name of the file that is staged in it.
+        if not error.errno:
+            raise
         raise RunDirectoryError(
-            place, got=f"'{os.strerror(error.errno) if error.errno else error}'", expected="a place that can be written",
+            place, got=f"'{os.strerror(error.errno)}'", expected="a place that can be written",
             remedy="choose another --out",
         ) from error  # fmt: skip
 
