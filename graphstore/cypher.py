@@ -55,8 +55,6 @@ def reading(text: str, params: Mapping[str, Any]) -> str:
     if not words:
         raise StoreError("the query", got="no text", expected="a Cypher query that starts with MATCH or RETURN")
     writing = next((word for word in words if word in _WRITING), None)
-    if writing is None and words[0] not in _FIRST:
-        writing = words[0]
     if writing:
         raise StoreError(
             "the graph is read-only",
@@ -64,6 +62,12 @@ def reading(text: str, params: Mapping[str, Any]) -> str:
             expected="MATCH, OPTIONAL MATCH, UNWIND, WITH and RETURN",
             remedy="to name a property so, put it in backquotes",
         )
+    if words[0] not in _FIRST:
+        first = next(token for kind, token in parts if kind == "word")
+        raise StoreError(
+            "syntax error in the query", got=f"'{first}' as its first word",
+            expected="MATCH, OPTIONAL MATCH, UNWIND, WITH or RETURN",
+        )  # fmt: skip
     signs = [token for kind, token in parts if kind == "sign"]
     if ";" in signs:
         raise StoreError("the query", got="';'", expected="one statement", remedy="send the statements one by one")

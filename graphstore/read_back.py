@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.arrays import I32, I64, Matrix
-from csrms_dist.errors import StoreError
+from csrms_dist.errors import ConfigError, StoreError
 from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.build import assemble
 from csrms_dist.hierarchy.csr import canonical_csr
@@ -103,6 +103,13 @@ MATCH (p:Pattern {run: $run})
 """,
     (("pattern", "p.idx"), ("size", "p.size"), ("dominated", "p.dominated")),
 )
+EXAMPLE_ID = """
+MATCH (i:Instance)
+WHERE i.key >= $first AND i.key <= $last
+RETURN i.source_id AS id
+ORDER BY i.key
+LIMIT 1
+"""
 INSTANCE_BY_ID = """
 MATCH (i:Instance {source_id: $id})
 WHERE i.dataset = $dataset
@@ -123,15 +130,15 @@ def read_additions(read: Read, run: str) -> list[AdditionInfo]:
 
 
 def read_instance(read: Read, source_id: str, dataset: str) -> str:
-    """The key of the instance that the user knows by this id. Raises StoreError when the data set has none."""
+    """The key of the instance that the user knows by this id. Raises ConfigError when the data set has none."""
     found = read(INSTANCE_BY_ID, {"id": source_id, "dataset": dataset})
     if not found.num_rows:
-        raise StoreError(
-            "the instance",
-            got=repr(source_id),
-            expected=f"an id of {dataset}",
+        keys = {"first": instance_key(dataset, 0), "last": instance_key(dataset, 10**INSTANCE_DIGITS - 1)}
+        such = "".join(f", such as {name!r}" for name in read(EXAMPLE_ID, keys)["id"].to_pylist())
+        raise ConfigError(
+            "the instance", got=repr(source_id), expected=f"an id of {dataset}{such}",
             remedy="instances that could not be read are not stored",
-        )
+        )  # fmt: skip
     return str(found["key"][0].as_py())
 
 

@@ -282,7 +282,7 @@ class GraphStore(Protocol):
     def resolve_instance(self, source_id: str, run: str) -> str:
         """The key of the instance, of any split, that the user knows by this id, in the run's data set.
 
-        Raises StoreError.
+        Raises ConfigError.
         """
         ...
 

@@ -22,13 +22,14 @@ from csrms_dist.run_contents import RunContents
 from graphstore.bundle import empty_folder
 from ray_jobs.memory import Peak, watched
 from ray_jobs.on_ray.session import shared_session
-from ray_jobs.places import RUNS, run_directory
+from ray_jobs.places import RUNS, refuse_data_in, run_directory
 from ray_jobs.settings import RunSettings, load_settings
 from ray_jobs.stages.context import StageContext
 from ray_jobs.stages.graph import write_bundle
 from ray_jobs.stages.needs import check_needs
 from ray_jobs.stages.table import fingerprints, needed_for, stages_of
 from ray_jobs.stages.versions import versions
+from ray_jobs.stopping import stopping
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,17 @@ def prepare(
     inputs = fingerprints(stages, settings)
     if out is not None and not str(out):
         raise ConfigError("--out", got="no text", expected="a folder")
-    if Path(settings.name).name != settings.name:
+    if settings.name in ("", "..") or Path(settings.name).name != settings.name:
         raise ConfigError("name", got=repr(settings.name), expected="a folder's name", remedy="use --out for a path")
     directory = run_directory(out if out is not None else Path(RUNS) / settings.name)
     if not directory.is_local:
         raise ConfigError(
             "--out", got=directory.uri, expected="a local or shared folder, because the graph database lies in it"
         )
+    data, features = settings.data, settings.features
+    own = {"data.path": data.path, "data.test_path": data.test_path} if not features.path else {}
+    own |= {"features.path": features.path, "features.rows_path": features.rows_path}
+    refuse_data_in(directory, own, [name for stage in stages for name in (stage.name, *stage.beside)])
     work = _for_the_data(Work(settings, directory, stages, inputs), until)
     waiting = [stage for stage in work.stages if not directory.is_done(stage.name, work.inputs[stage.name])]
     check_needs(waiting, work.settings)
@@ -137,6 +142,7 @@ def run(
                 if until == stage.name:
                     raise _no_labels(until)
                 break
+            stopping.check()
             context = StageContext(directory, work.settings, work.inputs[stage.name], stage.requires)
             begun = time.monotonic()
             with watched() as peak:

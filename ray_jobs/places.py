@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from csrms_dist.artefacts.names import RECORD, STORE
@@ -40,6 +41,34 @@ def run_directory(named: str | Path) -> RunDirectory:
             expected="an absolute path", remedy=f"set {ROOT} to a folder that all nodes share, or name it in full",
         )  # fmt: skip
     return RunDirectory(named)
+
+
+def refuse_data_in(run: RunDirectory, data: Mapping[str, str], made: Iterable[str]) -> None:
+    """Raise ConfigError for a run directory in a folder of the user's data, and for data where a stage writes.
+
+    A stage replaces the folder of its name, and what lies among images is taken for images by the next run.
+
+    data: a setting's name to the file or folder that it names, '' for none. made: the folders that the stages write.
+    """
+    out, made = run.path.resolve(), set(made)
+    for key, named in data.items():
+        place = Path(named).resolve()
+        if named and place.is_dir() and out.is_relative_to(place):
+            got = f"{run.uri}, which lies in {key} {named}"
+        elif named and place.is_relative_to(out) and made.intersection(place.relative_to(out).parts[:1]):
+            got = f"{run.uri}, where the stage {place.relative_to(out).parts[0]} would replace {key} {named}"
+        else:
+            continue
+        raise ConfigError("--out", got=got, expected="a folder apart from the data", remedy="choose another")
+
+
+def trains_nothing(run: RunDirectory) -> str:
+    """Why a run never has a model: 'a run on given vectors', 'a run without labels'; '' for one that has or may."""
+    if run.stamp("train") is not None or run.stamp("features") is None:
+        return ""
+    if run.stamp("images") is None:
+        return "a run on given vectors"
+    return "" if run.facts("features")["labelled"] else "a run without labels"
 
 
 def store_of(run: RunDirectory, keep_runs: int = KEEP_RUNS) -> GraphStore:

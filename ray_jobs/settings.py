@@ -108,7 +108,7 @@ class RunSettings(Settings):
 
     @classmethod
     def section(cls) -> str:
-        return "run"
+        return ""  # its keys stand above all sections
 
     def as_mapping(self) -> dict[str, Any]:
         """Plain nested values, as run.json keeps them."""
@@ -223,7 +223,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         what = f"{path}, line {error.line}" if error.line else f"{path}"
         raise ConfigError(what, got=error.got, expected=error.expected, remedy=error.remedy) from error
     if values is None:
-        return {}
+        raise ConfigError(
+            f"{path}", got="nothing in it", expected="a mapping of sections",
+            remedy="write `data: {dataset: digits}` for the digits, or name your images there",
+        )  # fmt: skip
     if not isinstance(values, dict):
         raise ConfigError(f"{path}", got=type(values).__name__, expected="a mapping of sections")
     return values

@@ -56,7 +56,12 @@ def disk_errors(place: str) -> Iterator[None]:
             raise RunDirectoryError(
                 place, got="a folder that may not be written", remedy="change its permissions or choose another --out"
             ) from error
-        raise
+        if not error.errno:
+            raise
+        raise RunDirectoryError(
+            place, got=f"'{os.strerror(error.errno)}'", expected="a place that can be written",
+            remedy="choose another --out",
+        ) from error  # fmt: skip
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -139,7 +139,11 @@ def one_line(error: BaseException) -> str:
     return f"'{type(error).__name__}: {' '.join(str(error).split())[:200]}'"
 
 
-def nearest(name: str, valid: Sequence[str]) -> str:
-    """The valid name that is closest to `name`, for error messages."""
-    matches = difflib.get_close_matches(name, valid, n=1, cutoff=0.0)
+CLOSE = 0.6
+"""From this likeness on (of `difflib`) one name may be a slip of the pen for another."""
+
+
+def nearest(name: str, valid: Sequence[str], likeness: float = 0.0) -> str:
+    """The valid name that is closest to `name`, for error messages; '' where none is as like as that."""
+    matches = difflib.get_close_matches(name, valid, n=1, cutoff=likeness)
     return matches[0] if matches else ""

@@ -46,12 +46,20 @@ class Progress:
         self._tty = self._stream.isatty()
         self._quiet = os.environ.get("CI", "").lower() not in ("", "0", "false")
         self._started = self._shown = time.monotonic()
+        self._said: set[str] = set()
         self._steady = steady
         self._rated_from: float | None = None
         self._base = 0.0
 
     def __enter__(self) -> Self:
+        _UNDER_WAY.append(self)
         return self
+
+    def say(self, text: str) -> None:
+        """Say once, on a line of its own, what the work is waiting for; in CI nothing is said."""
+        if not self._quiet and text not in self._said:
+            self._said.add(text)
+            self._write(f"{self.stage:<9} {text}", last=True)
 
     def resume_at(self, done: float) -> None:
         """Work done before now, by an earlier attempt: counted as done, not in the rate."""
@@ -74,9 +82,11 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        _UNDER_WAY.remove(self)
         if kind is None:
             elapsed = time.monotonic() - self._started
-            amount = f"{self.done:,.0f} {self.unit} in " if self.unit else ""
+            unit = self.unit.removesuffix("s") if self.done == 1 else self.unit
+            amount = f"{self.done:,.0f} {unit} in " if unit else ""
             note = f"  {self.note}" if self.note else ""
             self._write(f"{self.stage:<9} done   {amount}{duration(elapsed)}{note}", last=True)
         elif self._tty and not self._quiet:
@@ -100,6 +110,16 @@ class Progress:
         else:
             self._stream.write(line + "\n")
         self._stream.flush()
+
+
+_UNDER_WAY: list[Progress] = []
+"""What this process shows at the moment, the last begun last."""
+
+
+def waiting_for(text: str) -> None:
+    """What the work that is shown at the moment waits for, said once; nothing where none is shown, as in a library."""
+    for progress in _UNDER_WAY[-1:]:
+        progress.say(text)
 
 
 def warn(sentence: str) -> None:

@@ -84,6 +84,8 @@ def check_value(settings: type[Settings], name: str, value: Any, prefix: str = "
         with contextlib.suppress(ValueError):
             float(value)
             remedy = "write it without quotes and with a point, as in 1.0e-3, because YAML reads this as text"
+    elif isinstance(value, str) and len(spec.metadata["words"]) > 1:
+        remedy = f"the nearest is {nearest(value, spec.metadata['words'])}"
     raise ConfigError(prefix + name, got=repr(value), expected=describe(spec), remedy=remedy)
 
 
@@ -124,7 +126,7 @@ class Settings:
     def __post_init__(self) -> None:
         for spec in fields(self):
             if "legal" in spec.metadata:
-                value = check_value(type(self), spec.name, getattr(self, spec.name), f"{self.section()}.")
+                value = check_value(type(self), spec.name, getattr(self, spec.name), self._prefix())
                 object.__setattr__(self, spec.name, value)
 
     def check_own(self) -> None:
@@ -139,12 +141,17 @@ class Settings:
                 value = getattr(self, spec.name)
                 for name in value if isinstance(value, Mapping) else [value]:
                     if name not in spec.metadata["words"]:
-                        yield f"{self.section()}.{spec.name}", name, spec.metadata["own"]
+                        yield f"{self._prefix()}{spec.name}", name, spec.metadata["own"]
 
     @classmethod
     def section(cls) -> str:
-        """The name of this section in the YAML file."""
+        """The name of this section in the YAML file; '' for what stands above all sections."""
         return cls.__name__.removesuffix("Settings").removesuffix("Job").lower()
+
+    @classmethod
+    def _prefix(cls) -> str:
+        """What stands before a key of this section in an error."""
+        return f"{cls.section()}." if cls.section() else ""
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:

@@ -41,9 +41,16 @@ def refuse_other_file(path: Path) -> None:
     """Raise ConfigError for a file that is not there, or whose name has another ending."""
     if not path.name.lower().endswith(ENDINGS) or not path.is_file():
         raise ConfigError(
-            "encoder.weights", got=f"'{path}'" + ("" if path.is_file() else ", which is not there"),
+            "encoder.weights", got=f"'{path}'" + _what_it_is(path),
             expected=f"'pretrained' or an existing file that ends in {', '.join(ENDINGS)}",
         )  # fmt: skip
+
+
+def _what_it_is(path: Path) -> str:
+    """What a path leads to in the place of a file, behind a comma; '' for a file."""
+    if path.is_file():
+        return ""
+    return ", which is a folder" if path.is_dir() else ", which is not there"
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -57,7 +57,7 @@ def accuracy_lines(metrics: Mapping[str, Any]) -> list[str]:
             ", frozen encoder" if metrics["adapter"] == NONE else f", frozen encoder with adapter {metrics['adapter']}"
         )
     measured = "Accuracy" if not dataset["multi_label"] else "mAP, P@1, P@5, R@5"
-    lines = [f"{measured} on {dataset['test']:,} test images ({of})"]
+    lines = [f"{measured} on {counted(dataset['test'], 'test image')} ({of})"]
     if "control" in metrics:
         name = f"{metrics['control'].get('name', 'plain')} control"
         if metrics["control"].get("same_as_plain_head"):
@@ -76,7 +76,9 @@ def accuracy_lines(metrics: Mapping[str, Any]) -> list[str]:
         if head != "mean"
     ]
     if dataset["rejected"]:
-        lines.append(f"  set aside                 {dataset['rejected']:,} unreadable images (images/rejected.parquet)")
+        lines.append(
+            f"  set aside                 {counted(dataset['rejected'], 'unreadable image')} (images/rejected.parquet)"
+        )
     if dataset["test_only_classes"]:
         names = ", ".join(dataset["test_only_classes"][:5])
         lines.append(f"  counted as wrong          images of classes that are only in the test set: {names}")
@@ -154,15 +156,15 @@ def method_of(found: Mapping[str, Any]) -> str:
     how = f"ART at vigilance {vigilance:.3f}" if vigilance >= 0 else "k-means"
     if grain:
         patterns, low, high = grain
-        return f"{how} (the data's own grain: {patterns} patterns from vigilance {low:.2f} to {high:.2f})"
+        return f"{how} (the data's own grain: {counted(patterns, 'pattern')} from vigilance {low:.2f} to {high:.2f})"
     if not found.get("sought"):
         return how
     if found.get("cut"):
-        return f"{how}, cut by k-means, as no vigilance gives about {found['sought']} patterns"
+        return f"{how}, cut by k-means, as no vigilance gives about {counted(found['sought'], 'pattern')}"
     why, fewest = "", found.get("looked_for", 0)
     if fewest:
         why = ", as the data has no grain of " + (f"{fewest} patterns or more" if fewest > 1 else "its own")
-    return f"{how} (searched for about {found['sought']} patterns{why})"
+    return f"{how} (searched for about {counted(found['sought'], 'pattern')}{why})"
 
 
 def pattern_lines(metrics: Mapping[str, Any], look_alikes: Sequence[LookAlike]) -> list[str]:
@@ -182,9 +184,13 @@ def pattern_lines(metrics: Mapping[str, Any], look_alikes: Sequence[LookAlike]) 
     if not look_alikes:
         return [*lines, "  no two classes share a pattern"]
     if any(pair.lift > 1 for pair in look_alikes):
-        lines.append("Class pairs that look most alike: how often they meet in a pattern, where 1 x is by chance")
+        lines.append(
+            "Class pairs that look most alike, surest first: how often they meet in a pattern, where 1 x is by chance"
+        )
     else:
-        lines.append("No classes meet in patterns more often than by chance, which is 1 x; those that come nearest")
+        lines.append(
+            "No classes meet in patterns more often than by chance, which is 1 x; those that come nearest, surest first"
+        )
     for pair in look_alikes:
         shared = ", ".join(f"pattern {p} ({m} of {pair.a}, {n} of {pair.b})" for p, m, n in pair.patterns)
         lines.append(f"  {pair.a} ~ {pair.b}   {pair.lift:.2f} x, {counted(pair.images, 'image')} of each   {shared}")

@@ -216,6 +216,9 @@ class _Reader:
     def _check_kind(self) -> None:
         kind = self.schema.field(self.vector).type
         if not holds_numbers(kind):
+            if self.path.suffix.lower() in SUFFIXES:
+                got = f"an array of shape ({self.n},)"
+                raise DataError(f"{self.path}: {self.vector}", got=got, expected="a matrix (N, D), a vector a row")
             raise DataError(f"{self.path}: column {self.vector}", got=str(kind), expected="lists of numbers")
 
     def _vectors(self, ids: Texts, folder: Path | None) -> F32:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from csrms_dist.basics.lookup import CLOSE, nearest
 from csrms_dist.errors import ConfigError, StoreError
 from graphstore.schema import KINDS
 
@@ -119,5 +120,9 @@ def named_query(name: str) -> NamedQuery:
     """One of them. Raises ConfigError that lists the names."""
     queries = named_queries()
     if name not in queries:
-        raise ConfigError("the named query", got=repr(name), expected="one of " + ", ".join(queries))
+        close = nearest(name, list(queries), CLOSE)
+        raise ConfigError(
+            "the named query", got=repr(name), expected="one of " + ", ".join(queries),
+            remedy=close and f"the nearest is {close}",
+        )  # fmt: skip
     return queries[name]

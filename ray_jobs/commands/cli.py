@@ -8,11 +8,17 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 from csrms_dist.basics.lookup import one_line, own_code
+from csrms_dist.basics.words import counted
 from csrms_dist.errors import ConfigError, CsrmsError, require
 from csrms_dist.methods.stages import GRAPH
 from ray_jobs.stages.table import commands as stages
+from ray_jobs.stopping import stopping
+
+if TYPE_CHECKING:
+    from csrms_dist.artefacts.run_directory import RunDirectory
 
 INTERRUPTED = 130
 
@@ -58,7 +64,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     query.add_argument("--cypher", default="", metavar="TEXT", help="a Cypher text instead of a name (read-only)")
     query.add_argument(
-        "--limit", type=int, metavar="N", help="rows at the most (on a screen 10000, of the first ones 100; --out: all)"
+        "--limit",
+        type=int,
+        metavar="N",
+        help="rows at the most (of a table 10000, of the first ones 100; --out and a pipe of another --format: all)",
     )
     query.add_argument("--run", metavar="DIR", help="run directory (default: the last one below runs/)")
     _output(query)
@@ -114,22 +123,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "_ARGCOMPLETE" in os.environ:  # a shell asks for words
         require("argcomplete").autocomplete(parser)
     arguments = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, _terminate)
+    stopping.listen()
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()
         return code
-    except CsrmsError as error:
-        if arguments.debug:
-            raise
-        print(f"csrms {arguments.command}: {error}", file=sys.stderr)
-        return error.exit_code
     except (KeyboardInterrupt, SystemExit) as stop:
         # While Ray starts, its own handler of SIGTERM is in place: it exits with the signal's number.
         if arguments.debug or (isinstance(stop, SystemExit) and stop.code != signal.SIGTERM):
             raise
-        print(f"\ncsrms {arguments.command}: stopped; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
+        return _stopped(arguments.command)
     except BrokenPipeError:
         # The reader of our output has gone (csrms query ... | head): not an error of ours.
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - stays open until the process ends
@@ -137,6 +140,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if arguments.debug:
             raise
+        if stopping.asked:  # whatever failed afterwards, that is why: a module of which half was imported, a dead actor
+            return _stopped(arguments.command)
+        if isinstance(error, CsrmsError):
+            print(f"csrms {arguments.command}: {error}", file=sys.stderr)
+            return error.exit_code
         if place := own_code(error):
             print(
                 f"csrms {arguments.command}: your own code in {place}: got {one_line(error)}; correct it",
@@ -148,8 +156,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _terminate(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+def _stopped(command: str) -> int:
+    print(f"\ncsrms {command}: stopped; the same command goes on from here", file=sys.stderr)
+    return INTERRUPTED
 
 
 def _dispatch(arguments: argparse.Namespace) -> int:
@@ -213,15 +222,15 @@ def _query(arguments: argparse.Namespace) -> int:
     from graphstore.store import ROW_LIMIT
     from ray_jobs.commands.output import check_out, write
     from ray_jobs.commands.query import answer, parse_parameters
-    from ray_jobs.places import find_run
 
-    to_file = arguments.out is not None
+    # A file and a pipe get every row, as a table that is meant for people does not.
+    to_file = arguments.out is not None or (arguments.format != "table" and not sys.stdout.isatty())
     if arguments.limit is not None and not 1 <= arguments.limit <= (arguments.limit if to_file else ROW_LIMIT):
         expected = "a whole number from 1 on" if to_file else f"a whole number in [1, {ROW_LIMIT}]"
         raise ConfigError("--limit", got=str(arguments.limit), expected=expected)
     check_out(arguments)
     table, left_out = answer(
-        find_run(arguments.run),
+        _run(arguments),
         arguments.name,
         parse_parameters(arguments.param),
         cypher=arguments.cypher,
@@ -234,18 +243,35 @@ def _query(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _run(arguments: argparse.Namespace) -> RunDirectory:
+    """The run that is asked; where nobody named it, it is said which."""
+    from ray_jobs.places import find_run
+
+    run = find_run(arguments.run)
+    if arguments.run is None:
+        print(f"csrms {arguments.command}: of {run.uri}, the run that was written last", file=sys.stderr)
+    return run
+
+
 def _say_bundle(folder: str, n_rows: int) -> None:
-    print(f"{folder}: {n_rows:,} rows")
+    print(f"{folder}: {counted(n_rows, 'row')}")
     print(f"load them with: make neo4j-import BUNDLE={folder}")
 
 
 def _runs(arguments: argparse.Namespace) -> int:
     from ray_jobs.commands.output import check_out, write
+    from ray_jobs.commands.query import check_run, published_run
     from ray_jobs.commands.runs import listing, write_bundle
-    from ray_jobs.places import find_run, store_of
+    from ray_jobs.places import store_of
 
     check_out(arguments)
-    with store_of(find_run(arguments.run)) as store:
+    run = _run(arguments)
+    with store_of(run) as store:
+        if not store.runs():
+            published_run(run, store)  # says why there is nothing to list
+        for option, key in (("--go-live", arguments.go_live), ("--retire", arguments.retire)):
+            if key:
+                check_run(store, option, key)
         if arguments.bundle:
             _say_bundle(arguments.bundle, write_bundle(store, arguments.bundle))
             return 0
@@ -260,10 +286,9 @@ def _runs(arguments: argparse.Namespace) -> int:
 def _predict(arguments: argparse.Namespace) -> int:
     from ray_jobs.commands.output import check_out, write
     from ray_jobs.commands.predict import predict
-    from ray_jobs.places import find_run
 
     check_out(arguments)
-    table, rejected = predict(find_run(arguments.run), *arguments.paths)
+    table, rejected = predict(_run(arguments), *arguments.paths)
     for item in rejected:
         print(f"csrms predict: {item.id} was set aside: {item.reason}", file=sys.stderr)
     write(table, arguments)

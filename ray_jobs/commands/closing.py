@@ -44,8 +44,11 @@ def closing_text(result: RunResult) -> str:
     if result.metrics:
         lines += accuracy_lines(result.metrics)
     if labelled:
-        lines += pattern_lines(pattern_facts(result), list(look_alikes(result)))
-        asked = ["confused_classes", f"--cypher {shlex.quote(EXAMPLE)}"]
+        pairs, facts = list(look_alikes(result)), pattern_facts(result)
+        lines += pattern_lines(facts, pairs)
+        asked = ["confused_classes"] if pairs else ["patterns", "dominance", "hardest --limit 20"]
+        if facts["hierarchy"]["mixed_patterns"]:
+            asked.append(f"--cypher {shlex.quote(EXAMPLE)}")
     else:
         facts = result.run.facts("cluster")
         lines.append(

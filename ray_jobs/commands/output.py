@@ -17,6 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from csrms_dist.artefacts.files import disk_errors
+from csrms_dist.basics.words import counted
 from csrms_dist.errors import ConfigError, RunDirectoryError
 
 CELL_WIDTH = 60
@@ -80,6 +81,11 @@ def check_out(arguments: argparse.Namespace) -> None:
         return
     if Path(out).suffix not in (".parquet", ".csv", ".json"):
         raise ConfigError("--out", got=f"'{out}'", expected="a name that ends in .parquet, .csv or .json")
+    if arguments.format not in ("table", Path(out).suffix[1:]):
+        raise ConfigError(
+            f"--format {arguments.format}", got=f"--out '{out}' beside it", expected="one of them",
+            remedy="the ending of --out decides",
+        )  # fmt: skip
     if not Path(out).absolute().parent.is_dir():
         raise RunDirectoryError("--out", got=f"'{out}'", expected="a file in a folder that exists")
 
@@ -111,4 +117,4 @@ def write(table: pa.Table, arguments: argparse.Namespace) -> None:
         finally:
             with contextlib.suppress(OSError):
                 staged.unlink(missing_ok=True)
-    print(f"{path}: {table.num_rows:,} rows")
+    print(f"{path}: {counted(table.num_rows, 'row')}")

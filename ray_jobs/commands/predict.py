@@ -16,6 +16,7 @@ from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.arrays import U8
 from csrms_dist.basics.parquet import batches, texts_of
 from csrms_dist.basics.progress import Progress
+from csrms_dist.basics.words import counted
 from csrms_dist.datasets.decoding import SUFFIXES, Stored, Unreadable, decode, in_threads
 from csrms_dist.datasets.folder_walk import shown, walk
 from csrms_dist.datasets.image_column import IMAGE, open_images, stored_images
@@ -26,6 +27,7 @@ from csrms_dist.evaluation.placement import Placement
 from csrms_dist.features.extraction import THREADS
 from csrms_dist.run_contents import RunContents
 from csrms_dist.training.recipe import TRAIN
+from ray_jobs.places import trains_nothing
 
 BLOCK = 1024
 LIKELY = 0.5
@@ -36,10 +38,11 @@ def predict(run: RunDirectory, *paths: str | Path) -> tuple[pa.Table, list[Rejec
     """Classify image files, folders of them (recursively) and Parquet files of `image` bytes and, if there, `id`.
 
     Images become RGB at the model's size (bilinear). Returns a table of id, class, probability, graph_class,
-    mean_class, nearest_pattern, resemblance (to that pattern), distance and outlier (unlike all that was trained on),
-    and what could not be read; with several labels an image also classes and probabilities, the lists of what is at
-    least as likely as not. The id of a file is its name, of one in a folder its path there; of several paths, the path
-    as it was given leads. Raises DataError when there is no image.
+    mean_class, nearest_pattern, resemblance (to that pattern), distance, outlier (unlike all that was trained on) and
+    problem, and what could not be read; with several labels an image also classes and probabilities, the lists of what
+    is at least as likely as not. What could not be read has a row too, in its place, in which problem says why and all
+    else is null. The id of a file is its name, of one in a folder its path there; of several paths, the path as it was
+    given leads. Raises DataError when there is no image.
     """
     torch.set_num_threads(THREADS)
     _refuse_untrained(run)
@@ -52,37 +55,49 @@ def predict(run: RunDirectory, *paths: str | Path) -> tuple[pa.Table, list[Rejec
     classifier, placement = Classifier(contents.artefact(TRAIN)), Placement(contents)
     rejected: list[Rejected] = []
     parts: list[pa.Table] = []
+    read = 0
     with Progress("predict", unit="images") as progress:
-        for ids, pixels in _blocks([Path(path) for path in paths], classifier.card.image_shape, rejected):
-            parts.append(_table(classifier, placement, ids, pixels))
-            progress.update(len(ids))
-    if not parts:
-        reason = (
-            f"{len(rejected)} unreadable images, the first {rejected[0].id}: {rejected[0].reason}"
-            if rejected
-            else "no image"
-        )
-        raise DataError(
-            ", ".join(map(str, paths[:SHOWN])) + (", ..." if len(paths) > SHOWN else ""),
-            got=reason,
-            expected=f"images ({', '.join(sorted(SUFFIXES))}) or Parquet of image bytes",
-        )
-    return pa.concat_tables(parts), rejected
+        for block in _blocks([Path(path) for path in paths], classifier.card.image_shape):
+            problems = [Rejected(name, found.reason) for name, found in block if isinstance(found, Unreadable)]
+            images = [(name, found) for name, found in block if not isinstance(found, Unreadable)]
+            answers = []
+            if images:
+                answers.append(
+                    _table(
+                        classifier, placement, [name for name, _ in images], np.stack([image for _, image in images])
+                    )
+                )
+            if problems:
+                answers.append(
+                    pa.table({"id": [item.id for item in problems], "problem": [item.reason for item in problems]})
+                )
+            place = [place for place, (_, found) in enumerate(block) if not isinstance(found, Unreadable)]
+            place += [place for place, (_, found) in enumerate(block) if isinstance(found, Unreadable)]
+            parts.append(pa.concat_tables(answers, promote_options="default").take(np.argsort(place)))
+            rejected += problems
+            read += len(images)
+            progress.update(len(block))
+        if not read:
+            reason = "no image"
+            if rejected:
+                unreadable = counted(len(rejected), "unreadable image")
+                reason = f"{unreadable}, the first {rejected[0].id}: {rejected[0].reason}"
+            raise DataError(
+                ", ".join(map(str, paths[:SHOWN])) + (", ..." if len(paths) > SHOWN else ""),
+                got=reason,
+                expected=f"images ({', '.join(sorted(SUFFIXES))}) or Parquet of image bytes",
+            )
+    names = max((part.column_names for part in parts), key=len)  # a block of which nothing could be read has two
+    return pa.concat_tables(parts, promote_options="default").select(names), rejected
 
 
 def _refuse_untrained(run: RunDirectory) -> None:
     """Raise RunDirectoryError for a run that never has a model: on given vectors, or without labels."""
-    if run.stamp(TRAIN) is not None or run.stamp("features") is None:
-        return
-    if run.stamp("images") is None:
-        got = "a run on given vectors"
-    elif not run.facts("features")["labelled"]:
-        got = "a run without labels"
-    else:
-        return
-    raise RunDirectoryError(
-        run.uri, got=f"{got}, which trains nothing", expected="one on labelled images", remedy="name another with --run"
-    )
+    if why := trains_nothing(run):
+        raise RunDirectoryError(
+            run.uri, got=f"{why}, which trains nothing", expected="one on labelled images",
+            remedy="name another with --run",
+        )  # fmt: skip
 
 
 def _table(classifier: Classifier, placement: Placement, ids: list[str], pixels: U8) -> pa.Table:
@@ -110,26 +125,17 @@ def _table(classifier: Classifier, placement: Placement, ids: list[str], pixels:
         "resemblance": place.score,
         "distance": place.distance,
         "outlier": place.outlier,
+        "problem": pa.nulls(len(ids), pa.string()),
     }
     return pa.table(columns)
 
 
-def _blocks(
-    paths: Sequence[Path], shape: tuple[int, int, int], rejected: list[Rejected]
-) -> Iterator[tuple[list[str], U8]]:
-    """(ids, images) of what can be read, a bounded number at a time; the rest goes into `rejected`."""
+def _blocks(paths: Sequence[Path], shape: tuple[int, int, int]) -> Iterator[list[tuple[str, U8 | Unreadable]]]:
+    """(id, image, or why there is none), a bounded number at a time."""
     sources = chain.from_iterable(_sources(path, several=len(paths) > 1) for path in paths)
     while block := list(islice(sources, BLOCK)):
         found = in_threads(partial(decode, shape=shape), [stored for _, stored in block])
-        ids, images = [], []
-        for (name, _), image in zip(block, found, strict=True):
-            if isinstance(image, Unreadable):
-                rejected.append(Rejected(name, image.reason))
-            else:
-                ids.append(name)
-                images.append(image)
-        if ids:
-            yield ids, np.stack(images)
+        yield [(name, image) for (name, _), image in zip(block, found, strict=True)]
 
 
 def _sources(path: Path, *, several: bool) -> Iterator[tuple[str, Stored]]:

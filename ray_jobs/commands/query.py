@@ -12,13 +12,14 @@ import pyarrow as pa
 
 from csrms_dist.artefacts.names import STORE
 from csrms_dist.artefacts.run_directory import RunDirectory
+from csrms_dist.basics.lookup import CLOSE, nearest
 from csrms_dist.errors import ConfigError, StoreError
 from graphstore.cypher import parameters as parameters_of
 from graphstore.predictions import KIND as PREDICTIONS
 from graphstore.queries import named_query
 from graphstore.store import LONG_S, NO_LIMIT, ROW_LIMIT, TIMEOUT_S, GraphStore, is_truncated
 from ray_jobs.commands.catalogue import FILLED, TOP, shown
-from ray_jobs.places import store_of
+from ray_jobs.places import store_of, trains_nothing
 
 LISTED = 10
 RUNS = ("run", "other")
@@ -71,8 +72,9 @@ def query(
     id. everything: as many rows as there are, or `limit`, in at most ten minutes. `graphstore.store.is_truncated` tells
     whether there were more.
 
-    Raises ConfigError for an unknown query or a parameter that is unknown, missing or of the wrong kind, and names a
-    class or a run that is not there; StoreError for what the store refuses or does not hold. Both are one sentence.
+    Raises ConfigError for an unknown query, for a parameter that is unknown, missing or of the wrong kind, and for a
+    class, a pattern, an image or a run in one that is not there; StoreError for what the store refuses. Both are one
+    sentence.
     """
     named = None if cypher else named_query(name)
     wanted = named.parameters if named else tuple(parameters_of(cypher))
@@ -95,8 +97,10 @@ def query(
             if "run" in wanted:
                 given["run"] = key
         if named:
-            _check_runs(store, chosen)
+            for parameter, value in chosen.items():
+                check_run(store, f"parameter {parameter}", value)
             _check_classes(store, given)
+            _check_pattern(store, given)
             if "addition" in wanted:
                 given["addition"] = _predictions(run, store, given)
         if "instance" in wanted and "id" in given:
@@ -166,6 +170,12 @@ def _predictions(run: RunDirectory, store: GraphStore, given: Mapping[str, Any])
     """The key of the predictions that are asked about: those given, else the run directory's own, else the newest."""
     keys = [info.key for info in store.additions(given["run"]) if (info.kind, info.status) == (PREDICTIONS, "ready")]
     if not keys:
+        published = (run.stamp("graph") or {"facts": {}})["facts"].get("run")
+        if published == given["run"] and (why := trains_nothing(run)):
+            raise StoreError(
+                run.uri, got=f"{why}, which trains nothing that could predict", expected="one on labelled images",
+                remedy="name another with --run",
+            )  # fmt: skip
         raise StoreError(
             f"run {given['run']}", got="no predictions that were added to it",
             remedy="run `csrms evaluate CONFIG` first, or name another run with --param run=KEY",
@@ -179,19 +189,22 @@ def _predictions(run: RunDirectory, store: GraphStore, given: Mapping[str, Any])
 
 def _check_names(wanted: Sequence[str], given: Mapping[str, Any]) -> None:
     known = shown(wanted)
+    may = [*known, *(name for name in FILLED if name in wanted)]
+    for name in given:
+        if name not in (*wanted, *known):
+            close = nearest(name, may, CLOSE)
+            raise ConfigError(
+                f"unknown parameter {name}", expected=" or ".join(may) or "none",
+                remedy=close and f"the nearest is {close}",
+            )  # fmt: skip
     for name in wanted:
         said = "id" if name == "instance" else name
         if name not in FILLED and name not in given and said not in given:
+            needed = [other for other in known if other not in given]  # the defaults are among the given
             raise ConfigError(
-                f"parameter {said}", got="no value", expected=f"values for {', '.join(known)}",
+                f"parameter {said}", got="no value", expected=f"values for {', '.join(needed)}",
                 remedy=f"add --param {said}=...",
             )  # fmt: skip
-    for name in given:
-        if name not in (*wanted, *known):
-            raise ConfigError(
-                f"unknown parameter {name}",
-                expected=" or ".join([*known, *(name for name in FILLED if name in wanted)]) or "none",
-            )
 
 
 def _of_kind(name: str, value: Any, kind: str | None) -> Any:
@@ -204,11 +217,20 @@ def _of_kind(name: str, value: Any, kind: str | None) -> Any:
         raise ConfigError(f"parameter {name}", got=repr(value), expected="a whole number") from error
 
 
-def _check_runs(store: GraphStore, chosen: Mapping[str, Any]) -> None:
-    keys = [info.key for info in store.runs()] if chosen else []
-    for name, value in chosen.items():
-        if keys and value not in keys:
-            raise ConfigError(f"parameter {name}", got=repr(value), expected="one of " + _listed(keys))
+def check_run(store: GraphStore, what: str, key: Any) -> None:
+    """Raise ConfigError for a key that is no stored run's, `what` being where it was given."""
+    keys = [info.key for info in store.runs()]
+    if keys and key not in keys:
+        raise ConfigError(what, got=repr(key), expected="one of " + _listed(keys))
+
+
+def _check_pattern(store: GraphStore, given: Mapping[str, Any]) -> None:
+    """A pattern that is not there would get an empty answer, as one without neighbours does."""
+    if "pattern" not in given:
+        return
+    [last] = [info.n_patterns - 1 for info in store.runs() if info.key == given["run"]]
+    if not 0 <= given["pattern"] <= last:
+        raise ConfigError("parameter pattern", got=str(given["pattern"]), expected=f"a whole number in [0, {last}]")
 
 
 def _check_classes(store: GraphStore, given: Mapping[str, Any]) -> None:
@@ -217,9 +239,11 @@ def _check_classes(store: GraphStore, given: Mapping[str, Any]) -> None:
     names = store.query(_CLASS_NAMES, {"run": given["run"]}, limit=1 << 30)["name"].to_pylist() if asked else []
     for name in asked:
         if names and given[name] not in names:
+            close = nearest(str(given[name]), names, CLOSE)
             raise ConfigError(
-                f"parameter {name}", got=repr(given[name]), expected="one of " + _listed([*map(repr, names)])
-            )
+                f"parameter {name}", got=repr(given[name]), expected="one of " + _listed([*map(repr, names)]),
+                remedy=close and f"the nearest is {close!r}",
+            )  # fmt: skip
 
 
 def _listed(names: Sequence[str]) -> str:

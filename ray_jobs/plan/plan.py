@@ -15,9 +15,11 @@ import pyarrow.compute as pc
 from csrms_dist.basics.progress import warn
 from csrms_dist.datasets.image_source import TRAIN, UNLABELLED, VAL, Layout
 from csrms_dist.datasets.layouts.choose import open_layout
+from csrms_dist.encoders.weights import load_initial_weights
 from csrms_dist.evaluation.report import SAME_TRAINING
 from csrms_dist.features.given_vectors import vector_facts
 from csrms_dist.features.settings import FeaturesSettings
+from csrms_dist.methods.stages import PRETRAIN
 from ray_jobs.pipeline import Work, is_done, prepare
 from ray_jobs.plan.estimates import SESSION_S, Facts, Rates, estimates
 from ray_jobs.plan.text import Planned, comparison_text, plan_text
@@ -52,7 +54,9 @@ def plan(
 
 def forecast(work: Work, cores: int) -> list[Planned]:
     """The estimate of each stage that has a formula, in order."""
-    facts, rates = survey(work.settings)
+    starts = [stage for stage in work.stages if stage.name == PRETRAIN.name]
+    weights = any(not is_done(work.directory, stage, work.inputs[stage.name]) for stage in starts)
+    facts, rates = survey(work.settings, weights=weights)
     labelled = bool(facts.n_classes)
     stages = [stage for stage in work.stages if stage.estimate and (labelled or not stage.needs_labels)]
     done = {stage.name for stage in stages if is_done(work.directory, stage, work.inputs[stage.name])}
@@ -62,8 +66,11 @@ def forecast(work: Work, cores: int) -> list[Planned]:
     return [Planned(name, estimate, name in done) for name, estimate in found.items()]
 
 
-def survey(settings: RunSettings) -> tuple[Facts, Rates]:
-    """Count what the configuration names, without decoding more than a sample, and measure rates on it."""
+def survey(settings: RunSettings, *, weights: bool = False) -> tuple[Facts, Rates]:
+    """Count what the configuration names, without decoding more than a sample, and measure rates on it.
+
+    weights: load those that the encoder starts from too, because they may be of no use or out of reach.
+    """
     if settings.features.path:
         return _vector_facts(settings.features), NO_IMAGES
     layout = open_layout(settings.data)
@@ -73,6 +80,8 @@ def survey(settings: RunSettings) -> tuple[Facts, Rates]:
         settings = settings.without_labels()
     with sampled(layout.train) as sample:
         encoder, parameters = encoder_facts(settings, sample.table.shape)
+        if weights:
+            load_initial_weights(encoder, settings.encoder)
         facts = _image_facts(layout, sample.table.shape, sample.stored_bytes, int(encoder.dimension), parameters)
         return facts, measure(facts, encoder, sample, settings)
 

@@ -11,7 +11,9 @@ from csrms_dist.art.patterns import two_level
 from csrms_dist.art.settings import ClusterSettings
 from csrms_dist.art.two_level.plan import MISSED, PHASES, TwoLevel
 from csrms_dist.artefacts.names import HELD_OUT
+from csrms_dist.basics.arrays import F32
 from csrms_dist.basics.progress import Progress, warn
+from csrms_dist.basics.words import counted
 from csrms_dist.evaluation.report import method_of
 from ray_jobs.on_ray.actors import executor_of
 from ray_jobs.settings import FEW_ROWS, hands
@@ -50,12 +52,14 @@ def execute(context: StageContext) -> None:
                 after_phase=after_phase,
             )
             facts.update(_found(clustering, two_level(settings, len(table), n_classes)))
-            progress.set(len(PHASES), f"{clustering.n_patterns} patterns by {method_of(facts)}")
+            progress.set(len(PHASES), f"{counted(clustering.n_patterns, 'pattern')} by {method_of(facts)}")
         if settings.vigilance != "auto":
             found = calibrate(table.vectors, table.ids, settings.algorithm)
             warning = found.warning(float(settings.vigilance), "cluster.vigilance", " or 'auto'")
             if warning:
                 warn(warning)
+        if all_equal(table.vectors):
+            warn(f"all {len(table):,} vectors are the same, so their one pattern says nothing about them")
         if sentence := missed(settings, clustering.n_patterns, len(table)):
             warn(sentence)
         outliers = find_outliers(context.contents.vectors_file, clustering, executor)
@@ -68,6 +72,15 @@ def execute(context: StageContext) -> None:
             for name, values in placed._asdict().items():
                 np.save(beside / f"{name}.npy", values)
         facts["outliers"] = int(outliers.outlier.sum())
+
+
+BLOCK = 4096
+
+
+def all_equal(vectors: F32) -> bool:
+    """Whether two or more vectors (N, D) are all the same; reads no further than to the first block with another."""
+    blocks = (vectors[first : first + BLOCK] for first in range(0, len(vectors), BLOCK))
+    return len(vectors) > 1 and all((block == vectors[0]).all() for block in blocks)
 
 
 def missed(settings: ClusterSettings, patterns: int, rows: int) -> str:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
 from csrms_dist import errors
 from csrms_dist.artefacts.run_directory import RunDirectory
@@ -251,6 +252,13 @@ def test_the_columns_of_the_predictions_are_those_that_a_run_writes(folder: Path
     ]
 
 
+def test_the_columns_of_predict_are_those_that_it_answers(folder: Path) -> None:
+    Image.new("RGB", (8, 8)).save(folder / "blank.png")
+    found, _ = predict(RunDirectory(folder / "runs/digits"), folder / "blank.png")
+    rows = table_rows((DOCS / "metrics.md").read_text().partition("<!-- predict -->")[2])
+    assert [(field.name, str(field.type)) for field in found.schema] == [(row[0].strip("`"), row[1]) for row in rows]
+
+
 @pytest.mark.parametrize("page", ["metrics.md", "queries.md", "neo4j.md", "errors.md"])
 def test_the_python_in_the_pages_runs(page: str, inside: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = blocks(DOCS / page, "python")
@@ -310,6 +318,11 @@ def without_runs() -> None:
         find_run(None)
 
 
+def among_the_images() -> None:
+    (Path("photos") / "cat").mkdir(parents=True, exist_ok=True)
+    run_stages(settings_from({"data": {"dataset": "folders", "path": "photos"}}), "photos/run")
+
+
 def in_a_ray_job() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(RAY_JOB, "{}")
@@ -341,9 +354,11 @@ GIVEN_VECTORS = {"features": {"path": "v.parquet"}}
 MADE: list[Callable[[], Any]] = [
     lambda: load_settings("missing.yaml"),
     lambda: load_settings(written("twice.yaml", b"train:\n  epochs: 3\ntrain:\n  lr: 0.1\n")),
+    lambda: load_settings(written("empty.yaml", b"")),
     lambda: settings_from({"train": 5}),
     lambda: settings_from({"cluster": {"vigilence": 0.5}}),
     lambda: settings_from({"cluster": {"vigilance": 1.5}}),
+    lambda: settings_from({"data": {"dataset": "folder"}}),
     lambda: settings_from({"train": {"lr": "1e-3"}}),
     lambda: settings_from({"cluster": {"vigilance": 0.5, "n_patterns": 50}}),
     lambda: settings_from({"sampling": {"pool": 5}}),
@@ -370,15 +385,19 @@ MADE: list[Callable[[], Any]] = [
     lambda: predict(new_run(), "v.parquet"),
     writes_twice,
     lambda: RunDirectory(parquet("v.parquet", id=["a"]).name).write_json("run.json", {}),
+    lambda: among_the_images(),
     in_a_ray_job,
     lambda: new_run() and asked("dominance", run="runs/new"),
-    lambda: asked("nothing"),
+    lambda: asked("confused_clases"),
     lambda: asked(cypher="MATCH (p:Pattern) DELETE p"),
+    lambda: asked(cypher="hello"),
     lambda: asked("shared_patterns"),
     lambda: asked("r_is"),
     lambda: asked("dominance", c=1),
+    lambda: asked("members", patern=3),
     lambda: asked("representativeness", **{"class": "cat"}),
     lambda: asked("pattern_neighbours", pattern="first"),
+    lambda: asked("pattern_neighbours", pattern=999),
     lambda: asked("instance", id="digit-9999"),
     lambda: asked(cypher="MATCH (p:Pattern {run: $run}) RETURN p"),
     lambda: Neo4jStore("bolt://graph.example.org", "me", "hush"),

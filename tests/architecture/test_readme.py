@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from csrms_dist.evaluation.report import LookAlike, pattern_lines
 from ray_jobs.commands.cli import _parser
+from ray_jobs.commands.closing import EXAMPLE
 from ray_jobs.settings import settings_from
 
 ROOT = Path(__file__).parents[2]
@@ -59,3 +61,19 @@ def test_the_pipeline_example_is_the_public_one() -> None:
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)\)", TEXT))))
 def test_links_lead_somewhere(target: str) -> None:
     assert (ROOT / target).is_file()
+
+
+def test_the_sample_of_a_run_ends_as_a_run_does() -> None:
+    [sample] = [block for kind, block in BLOCKS if kind == "text" and "Ask it" in block]
+    facts = {
+        "patterns": 64,
+        "vigilance": 0.851,
+        "hierarchy": {"dominated_patterns": 63, "mixed_patterns": 1, "outliers": 2},
+    }
+    pairs = [LookAlike("1", "8", 0.4, 6, [(31, 12, 2)])]
+    *_, title, _ = pattern_lines(facts, pairs)
+    assert f"\n{title}\n" in sample
+    place, *asked = sample.splitlines()[-4:]
+    assert re.fullmatch(r"Graph database: (/[\w-]+)+/runs/digits/store", place)
+    questions = ["confused_classes", f"--cypher {shlex.quote(EXAMPLE)}"]
+    assert asked == ["Ask it, for example", *(f"  csrms query {words} --run runs/digits" for words in questions)]

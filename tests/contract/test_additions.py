@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from csrms_dist.errors import CsrmsError, DataError, StoreError
+from csrms_dist.errors import ConfigError, CsrmsError, DataError, StoreError
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.hierarchy.snapshot import equal
 from csrms_dist.labels import label_lists
@@ -217,7 +217,7 @@ def test_runs_after_images_joined_and_what_goes_with_a_run(store: GraphStore) ->
     assert n_instances(store) == 62
     (row,) = ask(store, "instance", run=second, instance=store.resolve_instance("new-1", second))
     assert (row["pattern"], row["class"]) == (4, "class 1")
-    with pytest.raises(StoreError, match="'new-2'"):
+    with pytest.raises(ConfigError, match="'new-2'"):
         store.resolve_instance("new-2", second)
     assert totals(store)["Addition"] == 1
     assert totals(store)[PREDICTED] == 0

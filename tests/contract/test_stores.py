@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from csrms_dist.basics.progress import Progress
-from csrms_dist.errors import DataError, StoreError
+from csrms_dist.errors import ConfigError, DataError, StoreError
 from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.hierarchy.look_alikes import look_alikes
@@ -561,7 +561,7 @@ def test_answers_are_plain_values(filled: GraphStore) -> None:
 
 
 def test_an_unknown_instance_or_run_is_named(filled: GraphStore) -> None:
-    with pytest.raises(StoreError, match="'nobody'"):
+    with pytest.raises(ConfigError, match=r"'nobody', expected an id of animals@\w+, such as 'img-"):
         filled.resolve_instance("nobody", filled.live_run() or "")
     with pytest.raises(StoreError, match="'nothing', expected one of animals@01234567"):
         filled.export("nothing")

@@ -66,6 +66,17 @@ def test_labelled_vectors_become_a_graph(labelled: Given) -> None:
     assert not (labelled.folder / "runs" / "given" / "metrics.json").exists()
 
 
+def test_classes_that_share_no_pattern_are_not_asked_about(tmp_path: Path) -> None:
+    _, rows, _ = vectors()
+    ids = list(map(str, range(N)))
+    found = Given(tmp_path, {"id": ids, "vector": pa.array(list(rows)), "label": np.arange(N) % 6})
+    _, none, _, _, *questions = found.said.out.splitlines()
+    assert none == "  no two classes share a pattern"
+    assert len(questions) > 1
+    for question in questions:
+        assert found.ask(*shlex.split(question)[2:]), question
+
+
 def test_addresses_of_the_users_own_are_in_the_graph(labelled: Given) -> None:
     found = [labelled.ask("instance", "--param", f"id={vectors()[0][n]}")[0]["uri"] for n in (7, 8)]
     assert found == ["s3://shop/7", ""]
@@ -150,6 +161,13 @@ def test_without_labels_there_is_a_graph_of_patterns(unlabelled: Given) -> None:
         assert unlabelled.ask(*shlex.split(question)[2:])
     assert sum(row["size"] for row in unlabelled.ask("patterns")) == N
     assert unlabelled.ask("dominance") == unlabelled.ask("confused_classes") == []
+    for question in ("mistakes", "confusions"):
+        said = csrms("query", question, "--run", "runs/given", folder=unlabelled.folder)
+        assert said.code == 5
+        assert said.err == (
+            "csrms query: runs/given: got a run on given vectors, which trains nothing that could predict, expected "
+            "one on labelled images; name another with --run\n"
+        )
     (one,) = unlabelled.ask("instance", "--param", "id=shop/7.jpg")
     assert (one["split"], one["class"], one["dominated"]) == ("train", None, False)
 

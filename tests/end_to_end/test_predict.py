@@ -74,6 +74,11 @@ def test_a_folder_with_a_truncated_image(
     assert set_aside.startswith("csrms predict: broken.png was set aside: ")
     assert len(set_aside) > len("csrms predict: broken.png was set aside: ")
     rows = json.loads(said.out)
+    assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
+    [broken] = [row for row in rows if row["problem"] is not None]
+    rows.remove(broken)
+    assert (broken["id"], broken["problem"]) == ("broken.png", set_aside.rpartition("set aside: ")[2])
+    assert {name for name, value in broken.items() if value is not None} == {"id", "problem"}
     assert {row["id"] for row in rows} == {
         f"{'even' if number % 2 == 0 else 'odd'}/{name}.png" for number, name in enumerate(images)
     }
@@ -85,7 +90,7 @@ def test_a_folder_with_a_truncated_image(
     assert all(0 <= row["nearest_pattern"] < n_patterns for row in rows)
     assert set(rows[0]) == {
         "id", "class", "probability", "graph_class", "mean_class", "nearest_pattern", "resemblance", "distance",
-        "outlier",
+        "outlier", "problem",
     }  # fmt: skip
     assert all(type(row["outlier"]) is bool and 0 < row["distance"] <= 2 for row in rows)
 
@@ -168,8 +173,9 @@ def test_nothing_to_predict_is_one_sentence(
         if what == "no column image":
             pq.write_table(pa.table({"picture": [b""]}), place)
     assert main(["predict", str(place), "--run", str(finished.directory)]) == 3
-    [sentence] = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("predict ")]
+    [sentence] = capsys.readouterr().err.splitlines()
     assert sentence.startswith(f"csrms predict: {place}")
+    assert ("got 1 unreadable image, the first a.png: " in sentence) == (what == "only broken")
     assert " at 0x" not in sentence
 
 

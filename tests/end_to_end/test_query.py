@@ -56,7 +56,11 @@ def ask(finished: Run, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.Capt
     monkeypatch.chdir(finished.folder)
     monkeypatch.setattr("signal.signal", lambda *_: None)
 
-    def run(*arguments: str, command: str = "query") -> Answer:
+    def run(*arguments: str, command: str = "query", screen: bool = True) -> Answer:
+        """screen: as on a terminal; otherwise standard output is a pipe."""
+        monkeypatch.setattr("sys.stdout.isatty", lambda: screen)
+        if (arguments or command == "runs") and "--run" not in arguments:
+            arguments = (*arguments, "--run", "runs/digits")
         code = main([command, *arguments])
         captured = capfdbinary.readouterr()
         return Answer(code, captured.out.decode(), captured.err.decode())
@@ -241,7 +245,9 @@ def test_maps_are_text_in_csv_and_dates_in_json(ask: Ask) -> None:
 def test_parquet_goes_to_a_pipe_but_to_no_terminal(ask: Ask, finished: Run, tmp_path: Path) -> None:
     with (tmp_path / "rows.parquet").open("wb") as file:
         subprocess.run([*CLI, "query", "outliers", "--format", "parquet"], cwd=finished.folder, stdout=file, check=True)
-    assert pq.read_table(tmp_path / "rows.parquet").to_pylist() == ask("outliers", "--format", "json").rows
+    assert (
+        pq.read_table(tmp_path / "rows.parquet").to_pylist() == ask("outliers", "--format", "json", screen=False).rows
+    )
     parent, child = os.openpty()
     try:
         said = subprocess.run(
@@ -284,8 +290,23 @@ def test_a_write_is_refused(ask: Ask, finished: Run, text: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "fragment"),
     [
-        (("confused_clases",), 2, "confused_classes"),
-        (("r_is", "--param", "id=digit-9999"), 5, "digit-9999"),
+        (("confused_clases",), 2, "; the nearest is confused_classes"),
+        (("r_is", "--param", "id=digit-9999"), 2, "got 'digit-9999', expected an id of digits@"),
+        (("r_is", "--param", "id=9999"), 2, ", such as 'digit-"),
+        (("members", "--param", "pattern=999"), 2, "parameter pattern: got 999, expected a whole number in [0, "),
+        (
+            ("pattern_neighbours", "--param", "pattern=-1"),
+            2,
+            "parameter pattern: got -1, expected a whole number in [0,",
+        ),
+        (
+            ("members", "--param", "patern=3"),
+            2,
+            "unknown parameter patern: expected pattern or top or run; the nearest is",
+        ),
+        (("changed_instances",), 2, "parameter other: got no value, expected values for other; add"),
+        (("outliers", "--format", "json", "--out", "q.csv"), 2, "--format json: got --out 'q.csv' beside it"),
+        (("--cypher", "hello"), 5, "syntax error in the query: got 'hello' as its first word, expected MATCH, "),
         (("r_is",), 2, "parameter id: got no value"),
         (("shared_patterns", "--param", "a=1"), 2, "parameter b: got no value"),
         (("shared_patterns", "--param", "a=1", "--param", "b=cat"), 2, "parameter b: got 'cat', expected one of '0', "),
@@ -334,6 +355,24 @@ def test_the_run_that_was_written_last_is_asked(finished: Run) -> None:
     said = csrms("query", "confused_classes", "--limit", "1", folder=finished.folder)
     assert said.code == 0
     assert said.out.split()[:3] == ["class", "other", "lift"]
+    assert said.err.splitlines()[0] == "csrms query: of runs/digits, the run that was written last"
+    assert csrms("runs", folder=finished.folder).err == "csrms runs: of runs/digits, the run that was written last\n"
+
+
+def test_a_pipe_gets_every_row_as_a_file_does(ask: Ask) -> None:
+    for words in (("--format", "csv"), ("--format", "json")):
+        piped = ask("outliers", *words, screen=False)
+        assert (piped.err, len(piped.rows if "json" in words else piped.out.splitlines()[1:])) == ("", 1797)
+    assert len(ask("outliers", "--format", "json", "--limit", "20", screen=False).rows) == 20
+    assert len(ask("outliers", screen=False).out.splitlines()) == 101  # a table is for people
+
+
+def test_a_run_without_a_graph_lists_no_runs(ask: Ask, tmp_path: Path) -> None:
+    RunDirectory(tmp_path / "new").write_json("run.json", {})
+    for words, command in (((), "runs"), (("dominance",), "query")):
+        said = ask(*words, "--run", str(tmp_path / "new"), command=command)
+        assert (said.code, said.out) == (5, "")
+        assert said.err.startswith(f"csrms {command}: {tmp_path}/new: got no graph that it published; run `csrms graph")
 
 
 def test_no_other_run_answers_for_the_one_that_was_published(
@@ -365,10 +404,12 @@ def test_the_runs_of_a_database(finished: Run, ask: Ask) -> None:
     assert (run["live"], run["status"], run["patterns"]) == (True, "ready", finished.facts("graph")["patterns"])
     assert f"{run['run']}:{run['additions']}" == finished.facts("evaluate")["addition"]
     assert ask("--go-live", str(run["run"]), "--format", "json", command="runs").rows == [run]
-    for option, key, words in (("--retire", run["run"], "make another one live"), ("--go-live", "x", "one of digits@")):
-        said = ask(option, str(key), command="runs")
-        assert said.code == 5
-        assert words in said.err
+    said = ask("--retire", str(run["run"]), command="runs")
+    assert (said.code, "make another one live" in said.err) == (5, True)
+    for option in ("--retire", "--go-live"):
+        said = ask(option, "x", command="runs")
+        assert said.code == 2
+        assert said.err.startswith(f"csrms runs: {option}: got 'x', expected one of digits@")
 
 
 def test_a_bundle_with_and_without_a_store(copied: Run) -> None:

@@ -192,3 +192,11 @@ def test_standard_output_stays_the_command_s_result(capsys: pytest.CaptureFixtur
     shown = cast("tuple[str, str]", capsys.readouterr())
     assert shown[0] == ""
     assert shown[1] == "features  done   0.0 s\n"
+
+
+@pytest.mark.parametrize(("done", "said"), [(0, "0 images"), (1, "1 image"), (2, "2 images")])
+def test_one_is_one(clock: Clock, done: int, said: str) -> None:
+    stream = io.StringIO()
+    with Progress("images", unit="images", stream=stream) as progress:
+        progress.update(done)
+    assert stream.getvalue() == f"images    done   {said} in 0.0 s\n"

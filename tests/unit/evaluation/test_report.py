@@ -217,12 +217,12 @@ def test_classes_that_look_alike_name_the_patterns_they_share() -> None:
     pairs = [LookAlike("3", "8", 0.4213, 5, [(7, 12, 3), (9, 2, 5)]), LookAlike("1", "7", 12, 1, [(2, 1, 1)])]
     assert pattern_lines(metrics(), pairs) == [
         "Patterns: 120 found by ART at vigilance 0.912, 110 dominated by one class, 10 mixed; 4 outliers",
-        "Class pairs that look most alike: how often they meet in a pattern, where 1 x is by chance",
+        "Class pairs that look most alike, surest first: how often they meet in a pattern, where 1 x is by chance",
         "  3 ~ 8   0.42 x, 5 images of each   pattern 7 (12 of 3, 3 of 8), pattern 9 (2 of 3, 5 of 8)",
         "  1 ~ 7   12.00 x, 1 image of each   pattern 2 (1 of 1, 1 of 7)",
     ]
     assert pattern_lines(metrics(), pairs[:1])[1:] == [
-        "No classes meet in patterns more often than by chance, which is 1 x; those that come nearest",
+        "No classes meet in patterns more often than by chance, which is 1 x; those that come nearest, surest first",
         "  3 ~ 8   0.42 x, 5 images of each   pattern 7 (12 of 3, 3 of 8), pattern 9 (2 of 3, 5 of 8)",
     ]
     assert pattern_lines(metrics(), [])[-1] == "  no two classes share a pattern"

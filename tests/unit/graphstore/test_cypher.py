@@ -29,9 +29,14 @@ def test_reading_queries_are_sent_without_their_comments(text: str, sent: str) -
         "/* MATCH */ CREATE (n)",
         "RETURN \"'\" AS a LOAD FROM '\"' RETURN 1",
         "MATCH (n)\u00a0DELETE n",
-        "EXPLAIN MATCH (n) RETURN n",
     ],
 )
 def test_nothing_hides_a_writing_word(text: str) -> None:
     with pytest.raises(StoreError, match="read-only"):
+        reading(text, {})
+
+
+@pytest.mark.parametrize("text", ["hello", "EXPLAIN MATCH (n) RETURN n", "(n) RETURN n", "/* MATCH */ SHOW TABLES"])
+def test_what_begins_with_another_word_is_no_query(text: str) -> None:
+    with pytest.raises(StoreError, match=r"^syntax error in the query: got '\w+' as its first word, expected MATCH"):
         reading(text, {})

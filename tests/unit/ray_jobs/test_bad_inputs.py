@@ -9,16 +9,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from csrms_dist.errors import ConfigError, CsrmsError, DataError, RunDirectoryError
 from csrms_dist.methods.stages import CLASSIFICATION
 from ray_jobs.commands.cli import main
 from ray_jobs.settings import settings_from
 from ray_jobs.stages.needs import check_needs
-from tests.end_to_end.harness import CONFIG, SMALL, Finished, execute
+from tests.end_to_end.harness import CONFIG, SMALL, Finished, contents, execute
+from tests.unit.datasets.making import image_files
 from tests.unit.ray_jobs.conftest import Cli
 
 CONFIG_ERROR, DATA_ERROR, RUN_DIRECTORY_ERROR = (kind.exit_code for kind in (ConfigError, DataError, RunDirectoryError))
@@ -48,9 +51,13 @@ def assert_one_sentence(said: Finished, code: int, *fragments: str) -> None:
         (["train.epochs=2.5"], ["train.epochs", "2.5", "whole number"]),
         (["train.epochs=.nan"], ["train.epochs", "nan"]),
         (["cluster.actors=0"], ["cluster.actors", "[1, 4096]"]),
-        (["seed=-1"], ["seed", "-1"]),
+        (["seed=-1"], ["run: seed: got -1, expected"]),
+        (["name="], ["name: got None"]),
+        (["name=''"], ["name: got '', expected a folder's name; use --out for a path"]),
+        (["name=.."], ["name: got '..', expected a folder's name"]),
+        (["name=a/b"], ["name: got 'a/b', expected a folder's name"]),
         (["sampling.pool=5"], ["sampling.pool", "n_positives"]),
-        (["data.dataset=digit"], ["data.dataset", "'digits'"]),
+        (["data.dataset=folder"], ["data.dataset", "'digits'", "; the nearest is folders"]),
         (["method.reading=true"], ["method.reading", "'structural'"]),
         (["cluster=3"], ["cluster", "section"]),
         (["train.epochs"], ["--set", "section.key=value"]),
@@ -71,6 +78,7 @@ def test_a_wrong_setting(cli: Cli, tmp_path: Path, overrides: list[str], fragmen
         (b"train:\n\tepochs: 3\n", ["YAML"]),
         (b"\xff\xfe\x00", ["YAML"]),
         (b"- train\n- epochs\n", ["list", "sections"]),
+        (b"# nothing\n", ["nothing in it", "sections", "the digits"]),
         (b"train: 3\n", ["train", "section"]),
         (b"train:\n  epoch: 3\n", ["train.epoch", "train.epochs"]),
         (b"3: 4\n", ["unknown key 3"]),
@@ -124,6 +132,41 @@ def test_weights_that_are_not_there_are_said_before_the_first_stage(cli: Cli, tm
     said = cli("run", CONFIG, "--set", f"encoder.weights={weights}")
     assert_one_sentence(said, CONFIG_ERROR, "encoder.weights", weights)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_is_no_file_of_weights(cli: Cli) -> None:
+    said = cli("run", CONFIG, "--set", "encoder.weights=examples")
+    assert_one_sentence(said, CONFIG_ERROR, "encoder.weights: got 'examples', which is a folder, expected")
+
+
+@pytest.mark.parametrize(
+    ("encoder", "weights"), [("lenet5", "junk.pth"), ("lenet5", "other.pth"), ("timm:resnet10t", "pretrained")]
+)
+def test_weights_that_are_of_no_use_are_refused_by_the_plan_too(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: str, weights: str
+) -> None:
+    def no_hub(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.get_session", no_hub)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    (tmp_path / "junk.pth").write_bytes(b"no weights")
+    torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "other.pth")
+    settings = ("--set", f"encoder.name={encoder}", "--set", f"encoder.weights={weights}")
+    planned = cli("plan", CONFIG, *settings)
+    assert_one_sentence(planned, DATA_ERROR, weights)
+    made = cli("pretrain", CONFIG, *settings)
+    assert made.code == planned.code
+    assert made.sentences[-1] == planned.sentences[-1].replace("csrms plan", "csrms pretrain")
+
+
+@pytest.mark.parametrize("name", ["v.npy", "v.npz"])
+def test_vectors_of_one_dimension(cli: Cli, tmp_path: Path, name: str) -> None:
+    np.save(tmp_path / "v.npy", np.arange(300.0))
+    np.savez(tmp_path / "v.npz", vector=np.arange(300.0))
+    for command in ("features", "plan"):
+        said = cli(command, CONFIG, "--set", f"features.path={name}")
+        assert_one_sentence(said, DATA_ERROR, f"{name}: vector: got an array of shape (300,), expected a matrix (N, D)")
 
 
 ROW = {"id": "cat-1", "vector": [0.0, 1.0], "label": 0}
@@ -193,6 +236,54 @@ def test_a_run_below_a_regular_file(cli: Cli) -> None:
 def test_a_run_in_the_place_of_a_regular_file(cli: Cli) -> None:
     said = cli("images", CONFIG, "--out", CONFIG)
     assert_one_sentence(said, RUN_DIRECTORY_ERROR, CONFIG, "regular file", "--out")
+
+
+@pytest.mark.parametrize("command", [["run"], ["images"], ["features"], ["plan"], ["run", "--no-control"]])
+@pytest.mark.parametrize("out", ["photos", "photos/run", "photos/cat", "./photos/../photos", "link/run"])
+def test_a_run_among_the_images(cli: Cli, tmp_path: Path, command: list[str], out: str) -> None:
+    image_files("photos/cat/a.png", "photos/dog/b.png")
+    (tmp_path / "link").symlink_to("photos")
+    before = contents(tmp_path)
+    settings = ("--set", "data.dataset=folders", "--set", "data.path=photos")
+    said = cli(command[0], CONFIG, *settings, "--out", out, *command[1:])
+    assert_one_sentence(
+        said, CONFIG_ERROR, f"--out: got {out}, which lies in data.path photos, expected a folder apart"
+    )
+    assert contents(tmp_path) == before
+    assert {path.name for path in (tmp_path / "photos").iterdir()} == {"cat", "dog"}
+
+
+def test_test_images_are_data_too(cli: Cli, tmp_path: Path) -> None:
+    image_files("photos/cat/a.png", "photos/dog/b.png", "later/cat/c.png")
+    settings = ("--set", "data.dataset=folders", "--set", "data.path=photos", "--set", "data.test_path=later")
+    said = cli("run", CONFIG, *settings, "--out", "later/run")
+    assert_one_sentence(said, CONFIG_ERROR, "later/run, which lies in data.test_path later")
+
+
+def test_images_where_a_stage_would_replace_them(cli: Cli, tmp_path: Path) -> None:
+    image_files("images/pets/cat/a.png", "images/pets/dog/b.png")
+    before = contents(tmp_path)
+    settings = ("--set", "data.dataset=folders", "--set", "data.path=images/pets")
+    said = cli("run", CONFIG, *settings, "--out", ".")
+    assert_one_sentence(said, CONFIG_ERROR, "the stage images would replace data.path images/pets")
+    assert contents(tmp_path) == before
+
+
+def test_a_run_above_the_images_or_beside_vectors_is_fine(cli: Cli, tmp_path: Path) -> None:
+    image_files(*(f"photos/{name}/{n}.png" for name in ("cat", "dog") for n in range(5)))
+    assert cli("images", CONFIG, "--set", "data.dataset=folders", "--set", "data.path=photos", "--out", ".").code == 0
+    (tmp_path / "mine").mkdir()
+    pq.write_table(rows(), tmp_path / "mine" / "v.parquet")
+    assert cli("features", CONFIG, "--set", "features.path=mine/v.parquet", "--out", "mine").code == 0
+    (tmp_path / "mine" / "v.parquet").rename(tmp_path / "mine" / "features" / "v.parquet")
+    said = cli("features", CONFIG, "--set", "features.path=mine/features/v.parquet", "--out", "mine")
+    assert_one_sentence(said, CONFIG_ERROR, "the stage features would replace features.path mine/features/v.parquet")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc")
+def test_a_place_where_nothing_can_be_made(cli: Cli) -> None:
+    said = cli("images", CONFIG, "--out", "/proc/foo")
+    assert_one_sentence(said, RUN_DIRECTORY_ERROR, "/proc/foo: got '", "expected a place that can be written; choose")
 
 
 @pytest.mark.parametrize(

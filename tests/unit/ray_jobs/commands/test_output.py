@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from csrms_dist.errors import ConfigError
-from ray_jobs.commands.output import as_json, flat
+from csrms_dist.errors import ConfigError, RunDirectoryError
+from ray_jobs.commands.output import as_json, check_out, flat, write
 from ray_jobs.commands.query import parse_parameters
 
 
@@ -52,3 +55,16 @@ def test_lists_in_csv_are_such_json_too() -> None:
 def test_a_parameter_that_is_no_json(word: str) -> None:
     with pytest.raises(ConfigError, match=r"--param x: got .*, expected a JSON value"):
         parse_parameters([f"x:={word}"])
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc")
+@pytest.mark.parametrize("ending", ["csv", "json", "parquet"])
+def test_a_place_where_no_file_can_be_made(ending: str) -> None:
+    arguments = argparse.Namespace(out=f"/proc/x.{ending}", format="table")
+    check_out(arguments)
+    with pytest.raises(RunDirectoryError) as caught:
+        write(pa.table({"a": [1]}), arguments)
+    assert re.fullmatch(
+        rf"/proc/x\.{ending}: got '[\w ]+', expected a place that can be written; choose another --out",
+        str(caught.value),
+    )

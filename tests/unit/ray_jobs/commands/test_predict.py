@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from csrms_dist.datasets.decoding import Unreadable
 from csrms_dist.datasets.image_table import Rejected
 from csrms_dist.errors import DataError
 from ray_jobs.commands.predict import _blocks
@@ -24,8 +25,9 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def read(path: str) -> tuple[dict[str, np.ndarray], list[Rejected]]:
     rejected: list[Rejected] = []
     found: dict[str, np.ndarray] = {}
-    for ids, images in _blocks([Path(path)], (8, 8, 3), rejected):
-        found |= dict(zip(ids, images, strict=True))
+    for block in _blocks([Path(path)], (8, 8, 3)):
+        rejected += [Rejected(name, image.reason) for name, image in block if isinstance(image, Unreadable)]
+        found |= {name: image for name, image in block if not isinstance(image, Unreadable)}
     return found, rejected
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from csrms_dist.art.settings import ClusterSettings
-from ray_jobs.stages.cluster import missed
+from ray_jobs.stages.cluster import BLOCK, all_equal, missed
 
 
 @pytest.mark.parametrize(
@@ -19,3 +20,12 @@ def test_a_number_missed_by_more_than_a_tenth_is_said(asked: int | str, patterns
         assert sentence.startswith(f"cluster.n_patterns: asked for 100, got {patterns}, ")
         assert "2,000 rows" in sentence
         assert "cluster.min_size 3 are dissolved" in sentence
+
+
+@pytest.mark.parametrize("rows", [2, BLOCK, 2 * BLOCK + 1])
+def test_vectors_that_are_all_the_same(rows: int) -> None:
+    vectors = np.zeros((rows, 3), np.float32)
+    assert all_equal(vectors)
+    vectors[-1, 2] = 1e-6
+    assert not all_equal(vectors)
+    assert not all_equal(vectors[:1])
