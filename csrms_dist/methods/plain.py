@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from csrms_dist.basics.arrays import I64
 from csrms_dist.basics.collective import Collective
 from csrms_dist.encoders.encoder import Encoder
 from csrms_dist.losses.classification import check_loss, classification_loss, top_hits
@@ -16,6 +17,7 @@ from csrms_dist.losses.term import Reducer, View
 from csrms_dist.methods.model import PlainModel
 from csrms_dist.methods.protocol import Batch, BatchOutcome, Built, MethodSpec, Structure, Task
 from csrms_dist.methods.saved_model import ModelCard
+from csrms_dist.sampling.subgraph import BatchSubgraph
 
 
 def _no_edges(edge_type: str) -> tuple[Tensor, Tensor]:
@@ -42,6 +44,9 @@ class PlainMethod:
         self.objective = Objective({"plain": weight})
         self.label_smoothing, self.loss = label_smoothing, loss
         self.separation = Separation()
+
+    def more_rows(self, rows: I64, subgraph: BatchSubgraph | None) -> None:
+        """The images of the batch are all that is encoded."""
 
     def begin_epoch(self, history: Sequence[Mapping[str, float]], epochs: int, collective: Collective) -> None:
         """Every epoch is like the others."""

@@ -161,6 +161,7 @@ class Batch:
     membership: (b, K) float32, 0 and 1.
     global_rows: (B,) int64, the rows of all workers, in order; this worker holds global_rows[rank::world].
     subgraph: of these anchors, None where no edges are sampled; a `ClassAwareSubgraph` from a `ClassAwareSampling`.
+    more_rows: (M,) rows that are encoded beside these, as `Method.more_rows` says; more_inputs: as inputs, (M, ...).
     """
 
     rows: I64
@@ -168,6 +169,8 @@ class Batch:
     membership: Tensor
     global_rows: I64
     subgraph: BatchSubgraph | None
+    more_rows: I64 | None = None
+    more_inputs: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -200,6 +203,10 @@ class Method(Protocol):
 
     @property
     def edge_types(self) -> tuple[str, ...]: ...
+
+    def more_rows(self, rows: I64, subgraph: BatchSubgraph | None) -> I64 | None:
+        """The rows (M,) that a step encodes beside those (b,) of its batch; None for none."""
+        ...
 
     def begin_epoch(self, history: Sequence[Mapping[str, float]], epochs: int, collective: Collective) -> None: ...
 

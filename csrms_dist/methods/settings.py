@@ -48,6 +48,10 @@ class MethodSettings(Settings):
         """The options of the model's card, beside the encoder and the classes."""
         return {}
 
+    def encodings(self, sampling: SamplingSettings) -> int:
+        """How many images a step encodes at most for an image of its batch, itself included."""
+        return 1
+
     def control_weight(self) -> float:
         """The weight of the control's classification loss, as in the method; 0 where it would have nothing to do."""
         return 1.0

@@ -45,7 +45,7 @@ def batches(
     placement: Placement,
 ) -> Iterator[Batch]:
     """This worker's slices of the global batches of `order`; the next one is made while the last one is trained on."""
-    make = _Maker(data, order, epoch, collective, sampler if method.edge_types else None, placement)
+    make = _Maker(method, data, order, epoch, collective, sampler if method.edge_types else None, placement)
     with ThreadPoolExecutor(1) as ahead:
         pending = [ahead.submit(make, number) for number in range(len(order))[:1]]
         for number in range(1, len(order)):
@@ -61,6 +61,7 @@ class _Maker:
 
     def __init__(
         self,
+        method: Method,
         data: TrainingData,
         order: list[I64],
         epoch: int,
@@ -70,18 +71,23 @@ class _Maker:
     ) -> None:
         self._data, self._order, self._epoch = data, order, epoch
         self._sampler, self._placement = sampler, placement
+        self._more_rows = method.more_rows
         self._local = [rows[collective.rank :: collective.world] for rows in order]
         self._drawn: dict[int, BatchSubgraph] = {}
         self._together = DRAWN
 
     def __call__(self, number: int) -> Batch:
         local, data, placement = self._local[number], self._data, self._placement
+        subgraph = self._subgraph(number, self._sampler) if self._sampler is not None else None
+        more = self._more_rows(local, subgraph)
         return Batch(
             rows=local,
             inputs=placement.put(data.inputs(local, self._epoch)),
             membership=placement.put(torch.from_numpy(data.membership[local].toarray().astype(np.float32))),
             global_rows=self._order[number],
-            subgraph=self._subgraph(number, self._sampler) if self._sampler is not None else None,
+            subgraph=subgraph,
+            more_rows=more,
+            more_inputs=None if more is None else placement.put(data.inputs(more, self._epoch)),
         )
 
     def _subgraph(self, number: int, sampler: Sampler) -> BatchSubgraph:

@@ -93,7 +93,7 @@ def fit(
         torch.manual_seed(int(mix(_STREAM, seed, epoch, collective.rank)[0] >> np.uint64(1)))
         totals: dict[str, float] = {}
         observed: dict[str, Tensor] = {}
-        images = 0
+        images = encoded = 0
         rows = global_batches(n_rows, settings.batch_size, n_images, seed, epoch, order)
         for number, batch in enumerate(batches(method, data, rows, epoch, collective, sampler, placement)):
             step = steps_before[epoch] + number
@@ -103,6 +103,7 @@ def fit(
             outcome, loss = train_step(method, batch, optimiser, collective)
             size = len(batch.global_rows)
             images += size
+            encoded += len(batch.rows) + (0 if batch.more_rows is None else len(batch.more_rows))
             values = {"loss": float(loss), **{name: float(term.detach()) for name, term in outcome.terms.items()}}
             for name, value in values.items():
                 totals[name] = totals.get(name, 0.0) + value * size
@@ -113,6 +114,9 @@ def fit(
                 observed[name] = observed[name] + pair if name in observed else pair
         method.end_epoch(collective)
         history.append(_report(totals, images, epoch, collective) | _means(observed, collective))
+        encoded = round(float(collective.all_sum(torch.tensor(float(encoded), dtype=torch.float64))))
+        if encoded != images:
+            history[-1]["encoded"] = float(encoded)
         refuse_divergence(history[-1]["loss"], epoch + 1)
         refuse_lost_weights(method.module.parameters(), epoch + 1)
         if on_epoch is not None:

@@ -293,13 +293,14 @@ def train(o: Outlook) -> Estimate:
     refreshing = settings.epochs * f.train * o.width * REFRESH_S
     seconds = candidates + refreshing
     workers = settings.workers
-    seconds += o.training("train", images, settings.epochs, o.rates.method, workers, not o.frozen)
+    each = o.settings.method.encodings(sampling)  # at most
+    seconds += each * o.training("train", images, settings.epochs, o.rates.method, workers, not o.frozen)
     bank = 0 if o.settings.encoder.fixed else 4 * f.train * o.width
     heads = 4 * (o.width * o.width + 2 * o.width * (f.n_classes or 1))
     disk = o.weights() + heads + bank + 4 * o.patterns * o.width
-    disk += f.train * sum(each * CANDIDATE_BYTES + CANDIDATE_ROW / 2 for each in kept)
-    memory = o.training_mb("train", settings.batch_size, workers)
-    passes = Passes(backward=0 if o.frozen else images)
+    disk += f.train * sum(some * CANDIDATE_BYTES + CANDIDATE_ROW / 2 for some in kept)
+    memory = o.training_mb("train", each * settings.batch_size, workers)
+    passes = Passes(backward=0 if o.frozen else each * images)
     working = o.checkpoints() + 3 * bank / MB
     return Estimate(images, passes, seconds, memory, o.disk(disk), working, on_ray=uses_ray(workers))
 
@@ -307,7 +308,8 @@ def train(o: Outlook) -> Estimate:
 def control(o: Outlook) -> Estimate:
     """As many passes as the method's."""
     f, settings = o.facts, o.settings.train
-    method = Passes(forward=f.train) + Passes(backward=settings.epochs * f.train)
+    each = o.settings.method.encodings(o.settings.sampling)
+    method = Passes(forward=f.train) + Passes(backward=each * settings.epochs * f.train)
     images = settings.epochs * f.train if o.frozen else control_images(method, Passes())
     passes = Passes(forward=f.train) if o.frozen else Passes(backward=images)
     epochs = -(-images // max(f.train, 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from csrms_dist.methods.saved_model import save_model
 from csrms_dist.training.budget import Passes, control_images
 from csrms_dist.training.from_run import model_card, whole_state
-from csrms_dist.training.recipe import CONTROL
+from csrms_dist.training.recipe import CONTROL, TRAIN
 from ray_jobs.stages.context import StageContext
 from ray_jobs.stages.workers import discard_checkpoints, train
 
@@ -23,7 +23,10 @@ def execute(context: StageContext) -> None:
         n_images, passes = settings.train.epochs * n_rows, features
     else:
         stage_0 = Passes(**run.facts("pretrain")["passes"])
-        method = stage_0 + features + Passes(backward=settings.train.epochs * n_rows)
+        trained = Passes(backward=settings.train.epochs * n_rows)
+        if settings.method.encodings(settings.sampling) > 1:  # how many depends on what was drawn
+            trained = Passes(**run.facts(TRAIN)["passes"])
+        method = stage_0 + features + trained
         n_images = control_images(method, stage_0)
         passes = Passes(backward=n_images)
     state = train(context, CONTROL, n_images, -(-n_images // n_rows))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Keys that change who computes or what is kept, not what comes out: left out of fingerprints.
 SCHEDULE_KEYS = ("actors", "keep_runs")
 
-CONTROL = "control"
+CONTROL, TRAIN = "control", "train"
 
 
 def commands() -> Mapping[str, Stage]:
@@ -39,7 +39,13 @@ def stages_of(settings: RunSettings, *, control: bool) -> tuple[Stage, ...]:
     if settings.features.path:
         return spec.given_vector_stages
     if control and not settings.recipe.control_is_plain_head:
-        return spec.stages
+        if settings.method.encodings(settings.sampling) == 1:
+            return spec.stages
+        # The control follows the method where that one's passes are known at its end alone.
+        return tuple(
+            replace(stage, requires=(*stage.requires, TRAIN)) if stage.name == CONTROL else stage
+            for stage in spec.stages
+        )
     return tuple(
         replace(stage, requires=tuple(name for name in stage.requires if name != CONTROL))
         for stage in spec.stages

@@ -23,7 +23,8 @@ def execute(context: StageContext) -> None:
     prepare_candidates(context)
     epochs, n_rows = settings.train.epochs, run.facts("images")["train"]
     state = train(context, TRAIN, epochs * n_rows, epochs)
-    backward = 0 if settings.encoder.frozen else epochs * n_rows
+    encoded = sum(round(report.get("encoded", report["images"])) for report in state["history"])
+    backward = 0 if settings.encoder.frozen else encoded
     facts: dict[str, Any] = {"passes": {"backward": backward, "forward": 0}, "history": state["history"]}
     keep = method(settings.method.name).keep
     with context.run.writing("train", context.inputs, facts) as folder:

@@ -18,6 +18,9 @@ class PassingOn:
     def batch(self, batch: Batch, collective: Collective) -> BatchOutcome:
         return self.method.batch(batch, collective)
 
+    def more_rows(self, rows: Any, subgraph: Any) -> Any:
+        return self.method.more_rows(rows, subgraph)
+
     def begin_epoch(self, history: Any, epochs: int, collective: Collective) -> None:
         self.method.begin_epoch(history, epochs, collective)
 

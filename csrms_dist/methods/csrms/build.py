@@ -19,6 +19,7 @@ from csrms_dist.losses.classification import Classification
 from csrms_dist.losses.term import Term
 from csrms_dist.methods.csrms.curriculum import CURRICULA
 from csrms_dist.methods.csrms.curriculum.weights import AnchorWeights
+from csrms_dist.methods.csrms.encoding import ENCODINGS
 from csrms_dist.methods.csrms.method import CSRMS
 from csrms_dist.methods.csrms.model import PROTOTYPES, CSRMSModel
 from csrms_dist.methods.csrms.readings.reading import Reading
@@ -44,7 +45,10 @@ def build(model: PlainModel, structure: Structure, task: Task) -> Built:
     relations = model.relations(structure.hierarchy, bank)
     anchors = anchor_weights(settings, structure.hierarchy, task.graph.difficulty_threshold)
     everything = settings.curriculum_on == "everything"
-    method = CSRMS(model, relations, terms, settings.weights(), used, task.labels_per_image, anchors, everything)
+    encoding = chosen(ENCODINGS, settings.encoding, "method.encoding")()
+    method = CSRMS(
+        model, relations, terms, settings.weights(), used, task.labels_per_image, anchors, everything, encoding
+    )
 
     def sampler_of(graph: HierarchyGraph, candidates: Mapping[str, Candidates]) -> Sampler:
         sampler = task.sampler_type(candidates, used, task.seed, graph)

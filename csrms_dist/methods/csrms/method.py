@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from csrms_dist.basics.arrays import I64
 from csrms_dist.basics.collective import Collective
 from csrms_dist.errors import ConfigError
 from csrms_dist.losses.classification import top_hits
@@ -15,10 +17,13 @@ from csrms_dist.losses.objective import Objective
 from csrms_dist.losses.separation import Separation
 from csrms_dist.losses.term import Reducer, Term, View
 from csrms_dist.methods.csrms.curriculum.weights import AnchorWeights
+from csrms_dist.methods.csrms.encoding.bank import Bank
+from csrms_dist.methods.csrms.encoding.encoding import NONE, Draw, Encoded, Encoding
 from csrms_dist.methods.csrms.model import CSRMSModel
 from csrms_dist.methods.csrms.refresh import Refreshing
-from csrms_dist.methods.csrms.relations import Relations, neighbours
+from csrms_dist.methods.csrms.relations import Relations
 from csrms_dist.methods.protocol import Batch, BatchOutcome
+from csrms_dist.sampling.subgraph import BatchSubgraph
 
 
 def _number(name: str, value: Any) -> Tensor:
@@ -42,6 +47,7 @@ class CSRMS:
     sizes: how many neighbours of each edge type an anchor has at most; the types that are sampled.
     labels_per_image: the mean number of labels of a training image, None where each has one.
     anchors: how much each anchor weighs in the relation terms; None: all alike. everything: in all terms.
+    encoding: where features of neighbours come from; None: from the bank.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class CSRMS:
         labels_per_image: float | None = None,
         anchors: AnchorWeights | None = None,
         everything: bool = False,
+        encoding: Encoding | None = None,
     ) -> None:
         self.module, self.relations, self.terms, self.sizes = model, relations, terms, sizes
         self.labels_per_image = labels_per_image
@@ -61,6 +68,7 @@ class CSRMS:
         self.objective = Objective(weights)
         self.edge_types = tuple(sizes)
         self.anchors, self.everything = anchors, everything
+        self.encoding: Encoding = encoding or Bank()
         self.refreshing: Refreshing | None = None
 
     def begin_epoch(self, history: Sequence[Mapping[str, float]], epochs: int, collective: Collective) -> None:
@@ -71,14 +79,9 @@ class CSRMS:
 
     def batch(self, batch: Batch, collective: Collective) -> BatchOutcome:
         model, size = self.module, len(batch.global_rows)
-        features = model.encoder(batch.inputs)
+        features, draw = self._encoded(batch)
         plain = model.plain_head(features)
-        graph, smoothed = model.graph_head(features, model.context(features, batch, self.relations))
-
-        @cache
-        def draw(edge_type: str) -> tuple[Tensor, Tensor]:
-            return neighbours(batch.subgraph, edge_type, self.sizes[edge_type], self.relations.bank)
-
+        graph, smoothed = model.graph_head(features, model.context(features, batch, self.relations, draw))
         heads = {"plain": plain, "graph": graph}
         weights, observed = None, {}
         if self.anchors is not None:
@@ -100,6 +103,28 @@ class CSRMS:
         self.relations.bank.write(batch.global_rows, collective.gather_rows(features, size))
         hits = {name: top_hits(logits, batch.membership) for name, logits in heads.items()}
         return BatchOutcome(terms, hits, observed | self.separation.of(view, self.edge_types))
+
+    def _encoded(self, batch: Batch) -> tuple[Tensor, Draw]:
+        """Features (b, D) of the batch, and where those of its neighbours are found."""
+        inputs, more = batch.inputs, batch.more_rows if batch.more_rows is not None else NONE
+        if batch.more_inputs is not None:
+            inputs = torch.cat([inputs, batch.more_inputs])
+        encoded = Encoded(batch.rows, more, self.module.encoder(inputs))
+
+        @cache
+        def draw(edge_type: str) -> tuple[Tensor, Tensor]:
+            if batch.subgraph is None:
+                raise ValueError(f"the batch has no sub-graph, but something looks at {edge_type} edges")
+            index, mask = batch.subgraph.dense(edge_type, self.sizes[edge_type])
+            bank = self.relations.bank
+            found = self.encoding.of(batch.subgraph, edge_type, index, mask, encoded, bank)
+            return found, torch.from_numpy(mask).to(bank.device)
+
+        return encoded.features[: len(batch.rows)], draw
+
+    def more_rows(self, rows: I64, subgraph: BatchSubgraph | None) -> I64 | None:
+        found = self.encoding.more_rows(rows, subgraph) if subgraph is not None else NONE
+        return found if len(found) else None
 
     def end_epoch(self, collective: Collective) -> None:
         self.separation.end_epoch()

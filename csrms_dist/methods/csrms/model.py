@@ -13,6 +13,7 @@ from csrms_dist.basics.arrays import F32
 from csrms_dist.basics.lookup import chosen
 from csrms_dist.encoders.encoder import Encoder
 from csrms_dist.hierarchy.graph import HierarchyGraph
+from csrms_dist.methods.csrms.encoding.encoding import Draw
 from csrms_dist.methods.csrms.readings import READINGS
 from csrms_dist.methods.csrms.readings.reading import Reading
 from csrms_dist.methods.csrms.relations import Relations
@@ -79,9 +80,9 @@ class CSRMSModel(PlainModel):
         found.align(self.alignment.grounds(graph))
         return found
 
-    def context(self, features: Tensor, batch: Batch, relations: Relations) -> GraphContext:
+    def context(self, features: Tensor, batch: Batch, relations: Relations, draw: Draw) -> GraphContext:
         """The graph head's surroundings in training, for (b, D) features of the batch's rows."""
-        found = self.reading.context(features, batch, relations)
+        found = self.reading.context(features, batch, relations, draw)
         if relations.grounds is None:
             return found
         return replace(found, prototypes=relations.grounds.of_batch(features, batch.rows, batch.membership))

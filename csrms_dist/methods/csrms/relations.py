@@ -40,9 +40,7 @@ class Relations:
             grounds.refresh(self.patterns)
 
 
-def neighbours(subgraph: BatchSubgraph | None, edge_type: str, width: int, bank: FeatureBank) -> tuple[Tensor, Tensor]:
+def neighbours(subgraph: BatchSubgraph, edge_type: str, width: int, bank: FeatureBank) -> tuple[Tensor, Tensor]:
     """The bank's features of an edge type's neighbours: (B, width, D) and mask (B, width)."""
-    if subgraph is None:
-        raise ValueError(f"the batch has no sub-graph, but something looks at {edge_type} edges")
     index, mask = subgraph.dense(edge_type, width)
     return bank.read(index), torch.from_numpy(mask).to(bank.device)

@@ -12,6 +12,7 @@ from csrms_dist.errors import ConfigError
 from csrms_dist.hierarchy.settings import DIFFICULTY_RULES
 from csrms_dist.losses.terms import PLACES, TERMS
 from csrms_dist.methods.csrms.curriculum import CURRICULA
+from csrms_dist.methods.csrms.encoding import ENCODINGS
 from csrms_dist.methods.csrms.readings import READINGS
 from csrms_dist.methods.settings import MethodSettings
 from csrms_dist.models.alignment import ALIGNMENTS
@@ -54,6 +55,12 @@ class _BesideWeights(MethodSettings):
         AUTO,
         words=(AUTO, *ALIGNMENTS),
         doc="alignment with prototypes (eq. 11-12); paper and reference choose them by the label, which leaks",
+    )
+    encoding: str = setting(
+        "bank",
+        words=ENCODINGS,
+        own="csrms_dist.methods.csrms.encoding.encoding:KIND",
+        doc="features of neighbours: one epoch old, or encoded in the step, each image once or as often as it is drawn",
     )
     refresh: int = setting(
         0, "[0, 100000]", doc="after so many epochs, patterns and candidates anew from the trained features; 0 never"
@@ -128,6 +135,10 @@ class _BesideWeights(MethodSettings):
             "alignment": self.alignment,
             "n_positives": sampling.n_positives,
         }
+
+    def encodings(self, sampling: SamplingSettings) -> int:
+        sizes = {"positive": sampling.n_positives, "negative": sampling.n_negatives}
+        return 1 if self.encoding == "bank" else 1 + sum(sizes[kind] for kind in self.edge_types())
 
     def control_weight(self) -> float:
         return self.weights()["plain"]

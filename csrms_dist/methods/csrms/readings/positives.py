@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from csrms_dist.methods.csrms.encoding.encoding import Draw
 from csrms_dist.methods.csrms.readings.reading import Reading
 from csrms_dist.methods.csrms.relations import Relations, neighbours
 from csrms_dist.methods.model import LeakCase
@@ -22,8 +23,8 @@ class PositivesReading(Reading):
 
     edge_types = (POSITIVE,)
 
-    def context(self, features: Tensor, batch: Batch, relations: Relations) -> GraphContext:
-        return GraphContext(*neighbours(batch.subgraph, POSITIVE, self.n_positives, relations.bank))
+    def context(self, features: Tensor, batch: Batch, relations: Relations, draw: Draw) -> GraphContext:
+        return GraphContext(*draw(POSITIVE))
 
     def unseen_context(self, features: Tensor, prototypes: Tensor) -> GraphContext:
         """The image's own feature stands in for its positives."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from csrms_dist.basics.lookup import Kind, takes
 from csrms_dist.hierarchy.graph import HierarchyGraph
+from csrms_dist.methods.csrms.encoding.encoding import Draw
 from csrms_dist.methods.csrms.relations import Relations
 from csrms_dist.methods.model import LeakCase
 from csrms_dist.methods.protocol import Batch
@@ -43,8 +44,11 @@ class Reading:
         """The prototypes that `context` looks up, made from the bank."""
         return Relations(graph, bank)
 
-    def context(self, features: Tensor, batch: Batch, relations: Relations) -> GraphContext:
-        """The head's surroundings in training, for (b, D) features of the batch's rows."""
+    def context(self, features: Tensor, batch: Batch, relations: Relations, draw: Draw) -> GraphContext:
+        """The head's surroundings in training, for (b, D) features of the batch's rows.
+
+        draw: an edge type -> features (b, n, D) of the neighbours that were drawn, and a mask (b, n).
+        """
         raise NotImplementedError
 
     def unseen_context(self, features: Tensor, prototypes: Tensor) -> GraphContext:

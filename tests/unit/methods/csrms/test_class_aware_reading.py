@@ -40,7 +40,7 @@ class PatternsOfNegatives(StructuralReading):
     class_aware: ClassVar[bool] = True
     seen: ClassVar[list[ClassAwareSubgraph]] = []
 
-    def context(self, features: Tensor, batch: Batch, relations: Relations) -> GraphContext:
+    def context(self, features: Tensor, batch: Batch, relations: Relations, draw: Any) -> GraphContext:
         found = batch.subgraph
         assert isinstance(found, ClassAwareSubgraph)
         self.seen.append(found)
