@@ -217,8 +217,10 @@ class _Reader:
         kind = self.schema.field(self.vector).type
         if not holds_numbers(kind):
             if self.path.suffix.lower() in SUFFIXES:
-                got = f"an array of shape ({self.n},)"
-                raise DataError(f"{self.path}: {self.vector}", got=got, expected="a matrix (N, D), a vector a row")
+                matrix = pa.types.is_fixed_size_list(kind)
+                got = f"a matrix of {kind.value_type}" if matrix else f"an array of shape ({self.n},)"
+                expected = "a matrix (N, D) of numbers, a vector a row"
+                raise DataError(f"{self.path}: {self.vector}", got=got, expected=expected)
             raise DataError(f"{self.path}: column {self.vector}", got=str(kind), expected="lists of numbers")
 
     def _vectors(self, ids: Texts, folder: Path | None) -> F32:

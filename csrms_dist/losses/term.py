@@ -68,6 +68,10 @@ def form_of(forms: Mapping[str, T], form: str, term: str) -> T:
     return forms[form]
 
 
+def _no_prototypes() -> tuple[Tensor, Tensor]:
+    raise ValueError("a loss term looks at prototypes, but this view of a batch was made without them")
+
+
 def _no_head(features: Tensor) -> Tensor:
     raise ValueError("a loss term classifies features, but this view of a batch was made without `classify`")
 
@@ -81,7 +85,7 @@ class View:
     from the bank. weights: (b,) of the anchors in the relation terms, mean 1 over the global batch; None: all weigh 1.
     everything: they weigh the classification losses too.
     labels_per_image: their mean number in training, None where each image has one. classify: the plain head, features
-    (..., D) -> logits (..., K).
+    (..., D) -> logits (..., K). prototypes: the cluster's and the class's prototype of each anchor's labels, both (b, D).
     """
 
     features: Tensor
@@ -94,6 +98,7 @@ class View:
     everything: bool = False
     labels_per_image: float | None = None
     classify: Callable[[Tensor], Tensor] = _no_head
+    prototypes: Callable[[], tuple[Tensor, Tensor]] = _no_prototypes
 
     @cached_property
     def unit(self) -> Tensor:
@@ -111,10 +116,12 @@ class Term:
 
     A subclass is made without arguments, is called with what its formula needs, and says in `of` where a batch has it.
     edge_types: the edges that it looks at; what no term and no reading looks at is not made.
+    label_prototypes: it looks at the prototypes of the anchors' classes.
     packages: modules of the extra `full` that it needs.
     """
 
     edge_types: ClassVar[tuple[str, ...]] = ()
+    label_prototypes: ClassVar[bool] = False
     packages: ClassVar[tuple[str, ...]] = ()
 
     def of(self, view: View) -> Tensor:

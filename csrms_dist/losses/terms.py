@@ -36,6 +36,9 @@ TERMS: Mapping[str, Entry] = {
     ),
     "inter_class": Entry("csrms_dist.losses.inter_class:InterClass", 0.17, "the inter-class term (eq. 16)", _FORMS),
     "attract": Entry("csrms_dist.losses.attraction:Attraction", 0.0, "the attraction to positives; 0 leaves it out"),
+    "align": Entry(
+        "csrms_dist.losses.alignment:AlignmentLoss", 0.0, "the attraction of the graph head's F_a to its prototypes"
+    ),
     "info_nce": Entry("csrms_dist.losses.info_nce:InfoNCE", 0.0, "InfoNCE, drawn positives against drawn negatives"),
     "sup_con": Entry("csrms_dist.losses.sup_con:SupCon", 0.0, "supervised contrast over all images of the batch"),
     "triplet": Entry("csrms_dist.losses.triplet:Triplet", 0.0, "the triplet loss, drawn positives and negatives"),

@@ -136,7 +136,7 @@ def test_what_was_set_aside_is_said_and_kept(frozen: Run) -> None:
     assert rejected[0]["reason"]
     said = "\n".join(frozen.said.sentences)
     assert BROKEN in said
-    assert "1 unreadable images" in frozen.said.out
+    assert "1 unreadable image " in frozen.said.out
     metrics = frozen.json("metrics.json")
     assert metrics["dataset"]["rejected"] == 1
     assert metrics["dataset"]["train"] + metrics["dataset"]["val"] == 319

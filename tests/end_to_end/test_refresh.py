@@ -73,7 +73,7 @@ def test_a_training_that_was_stopped_ends_as_one_that_was_not(finished: Run, rec
 
 
 def test_without_features_that_move_there_is_nothing_to_make_anew(finished: Run, recipe: Recipe) -> None:
-    frozen = replace(recipe, encoder=replace(recipe.encoder, frozen=True))
+    frozen = replace(recipe, encoder=replace(recipe.encoder, frozen=True, adapter="none"))
     with pytest.raises(ConfigError, match=r"method\.refresh: got 2 with features that training does not change"):
         trained(finished, frozen, Path())
 

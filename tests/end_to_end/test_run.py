@@ -86,6 +86,7 @@ KEYS: dict[str, tuple[float, float] | type] = {
     "weights.negative": (0, 100),
     "weights.inter_class": (0, 100),
     "weights.attract": (0, 100),
+    "weights.align": (0, 100),
     "weights.info_nce": (0, 100),
     "weights.sup_con": (0, 100),
     "weights.triplet": (0, 100),

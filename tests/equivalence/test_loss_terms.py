@@ -59,8 +59,9 @@ def view(n: int, several: bool, reducer: Reducer, mine: slice) -> tuple[View, li
         lambda kind: (drawn[int(kind == NEGATIVE), :n][mine], mask[int(kind == NEGATIVE), :n][mine]),
         reducer,
         weights[mine] * n / weights.sum(),
-        1.5 if several else None,
-        classify,
+        labels_per_image=1.5 if several else None,
+        classify=classify,
+        prototypes=lambda: (drawn[0, :n, 0][mine], drawn[1, :n, 0][mine]),
     )
     return made, parameters
 

@@ -24,9 +24,11 @@ from csrms_dist.methods.csrms.method import CSRMS
 from csrms_dist.methods.csrms.model import PROTOTYPES, CSRMSModel
 from csrms_dist.methods.csrms.readings.reading import Reading
 from csrms_dist.methods.csrms.refresh import Refresh, Refreshing, Renewed, keep_refreshed
+from csrms_dist.methods.csrms.relations import Relations
 from csrms_dist.methods.csrms.settings import CSRMSSettings
 from csrms_dist.methods.model import PlainModel
 from csrms_dist.methods.protocol import Built, Structure, Task
+from csrms_dist.models.alignment.label_prototypes import LabelPrototypes
 from csrms_dist.models.feature_bank import BANK, FeatureBank, generation_file
 from csrms_dist.sampling.candidates import Candidates
 from csrms_dist.sampling.protocol import ClassAwareSampling, Sampler
@@ -42,7 +44,14 @@ def build(model: PlainModel, structure: Structure, task: Task) -> Built:
     sizes = {POSITIVE: sampling.n_positives, NEGATIVE: sampling.n_negatives}
     used = {kind: sizes[kind] for kind in settings.edge_types()}
     terms = make_terms(settings, model.reading, task.label_smoothing, task.labels_per_image, task.loss)
-    relations = model.relations(structure.hierarchy, bank)
+
+    def relations_of(graph: HierarchyGraph) -> Relations:
+        found = model.relations(graph, bank)
+        if any(term.label_prototypes for term in terms.values()):
+            found.aim(LabelPrototypes(graph))
+        return found
+
+    relations = relations_of(structure.hierarchy)
     anchors = anchor_weights(settings, structure.hierarchy, task.graph.difficulty_threshold)
     everything = settings.curriculum_on == "everything"
     encoding = chosen(ENCODINGS, settings.encoding, "method.encoding")()
@@ -68,7 +77,7 @@ def build(model: PlainModel, structure: Structure, task: Task) -> Built:
     )
 
     def renew(graph: HierarchyGraph, candidates: Mapping[str, Candidates]) -> None:
-        method.relations = model.relations(graph, bank)
+        method.relations = relations_of(graph)
         method.anchors = anchor_weights(settings, graph, task.graph.difficulty_threshold)
         if renewed is not None:
             renewed.current = sampler_of(graph, candidates)

@@ -98,6 +98,7 @@ class CSRMS:
             self.everything,
             self.labels_per_image,
             model.plain_head,
+            lambda: self._targets(features, batch),
         )
         terms = {name: _number(name, term.of(view)) for name, term in self.terms.items()}
         self.relations.bank.write(batch.global_rows, collective.gather_rows(features, size))
@@ -121,6 +122,12 @@ class CSRMS:
             return found, torch.from_numpy(mask).to(bank.device)
 
         return encoded.features[: len(batch.rows)], draw
+
+    def _targets(self, features: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The prototypes (b, D) of the batch's labels."""
+        if self.relations.targets is None:
+            raise ValueError("a loss term looks at prototypes of labels, which were not made")
+        return self.relations.targets.of_batch(features, batch.rows, batch.membership)
 
     def more_rows(self, rows: I64, subgraph: BatchSubgraph | None) -> I64 | None:
         found = self.encoding.more_rows(rows, subgraph) if subgraph is not None else NONE

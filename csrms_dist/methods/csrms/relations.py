@@ -16,10 +16,12 @@ from csrms_dist.sampling.subgraph import BatchSubgraph
 class Relations:
     """The bank and the patterns' prototypes, made anew from it after every epoch; no label is looked at.
 
-    grounds: what an alignment looks up beside them, made anew with them; labels may choose it.
+    grounds: what an alignment looks up beside them, made anew with them; labels may choose it. targets: what a loss
+    term looks up, chosen by labels.
     """
 
     grounds: Grounds | None = None
+    targets: Grounds | None = None
 
     def __init__(self, graph: HierarchyGraph, bank: FeatureBank) -> None:
         self.bank = bank
@@ -30,8 +32,14 @@ class Relations:
     def refresh(self) -> None:
         """Make the prototypes anew from the bank's current generation."""
         self.patterns = PatternPrototypes(self.bank.current, self.pattern, self.n_patterns, self.bank.device)
-        if self.grounds is not None:
-            self.grounds.refresh(self.patterns)
+        for looked_up in (self.grounds, self.targets):
+            if looked_up is not None:
+                looked_up.refresh(self.patterns)
+
+    def aim(self, targets: Grounds) -> None:
+        """Keep these as targets from now on."""
+        self.targets = targets
+        targets.refresh(self.patterns)
 
     def align(self, grounds: Grounds | None) -> None:
         """Keep these from now on."""

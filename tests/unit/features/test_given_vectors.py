@@ -414,11 +414,14 @@ def test_columns_by_other_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("array", "said"),
     [
-        (np.zeros(3), r"v\.npy: column vector: got double, expected lists of numbers"),
+        (
+            np.zeros(3),
+            r"v\.npy: vector: got an array of shape \(3,\), expected a matrix \(N, D\) of numbers, a vector a row",
+        ),
         (np.zeros((3, 2, 2)), r"v\.npy: got float64 of shape \(3, 2, 2\), expected a matrix of numbers"),
         (np.zeros((3, 0)), r"v\.npy: got float64 of shape \(3, 0\), expected a matrix"),
         (np.zeros((0, 3)), r"v\.npy: got no rows"),
-        (np.zeros((3, 2), bool), r"v\.npy: column vector: got fixed_size_list<.*bool>"),
+        (np.zeros((3, 2), bool), r"v\.npy: vector: got a matrix of bool, expected a matrix \(N, D\) of numbers"),
         (np.zeros((3, 2), complex), r"v\.npy: got complex128 of shape"),
         (np.array([["a"]]), r"v\.npy"),
         (np.array([[1.0, np.nan]]), r"v\.npy: vector of '0': got nan"),

@@ -54,6 +54,7 @@ class Small:
             lambda kind: (drawn[int(kind == NEGATIVE)], mask[int(kind == NEGATIVE)]),
             labels_per_image=1.5 if several else None,
             classify=classify,
+            prototypes=lambda: (drawn[0, :, 0], drawn[1, :, 0]),
             **changed,
         )
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from csrms_dist.errors import ConfigError
+from csrms_dist.losses.alignment import AlignmentLoss
 from csrms_dist.losses.attraction import Attraction
 from csrms_dist.losses.classification import classification_loss, prior_logits, top_hits
 from csrms_dist.losses.distance import RunningScale, class_sums, euclidean
@@ -326,3 +327,29 @@ def test_the_objective_weighs_the_terms_in_name_order() -> None:
 def test_nothing_to_train_on_is_refused(weights: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=r"weights of the loss terms: .*at least one above 0"):
         Objective(weights)
+
+
+def test_alignment_as_a_loss_is_the_mean_over_both_prototypes() -> None:
+    features, prototypes = torch.nn.functional.normalize(torch.randn(5, 4), dim=1), torch.randn(5, 2, 4)
+    weights = torch.tensor([2.0, 1.0, 1.0, 0.5, 0.5])
+    term = AlignmentLoss()
+    found = float(term(features, prototypes, weights=weights))
+    distance = [[float((features[b] - prototypes[b, k]).norm()) for k in range(2)] for b in range(5)]
+    scale = sum(map(sum, distance)) / 10
+    by_hand = sum(float(weights[b]) * sum(1 - 1 / (1 + d / scale) for d in distance[b]) / 2 for b in range(5)) / 5
+    assert found == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_alignment_as_a_loss_draws_to_the_prototypes() -> None:
+    free, prototypes = torch.randn(6, 4, requires_grad=True), torch.randn(6, 2, 4)
+    optimiser, term = torch.optim.SGD([free], lr=0.5), AlignmentLoss()
+
+    def distance() -> float:
+        return float((free.detach()[:, None] - prototypes).norm(dim=2).mean())
+
+    before = distance()
+    for _ in range(50):
+        optimiser.zero_grad()
+        term(free, prototypes).backward()
+        optimiser.step()
+    assert distance() < 0.9 * before
