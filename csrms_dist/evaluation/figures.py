@@ -27,6 +27,8 @@ from csrms_dist.training.recipe import CONTROL, PRETRAIN, TRAIN
 SCHEMA = 3
 PLAIN = "plain"
 TEST, VAL = "test", "val"
+SEPARATION = ("distance_", "smoothed_distance_", "effective_rank")
+"""What the keys of `losses.separation` begin with."""
 
 Answers = Mapping[tuple[str, str], Predictions]
 """(model's stage, split) -> its predictions for the images of the split."""
@@ -125,6 +127,8 @@ def figures(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any]:
     heads = {split: _with_control(answers, split, asked.control_is_plain_head) for split in (TEST, VAL)}
     metrics["more"] = {split: scores.more_of(heads[split], labels[split]) for split in (TEST, VAL)}
     metrics["by_pattern"] = by_pattern(heads[TEST], labels[TEST], patterns_of_test(run), graph.n_patterns)
+    trained = [role for role in (TRAIN, CONTROL) if role == TRAIN or (CONTROL, TEST) in answers]
+    metrics["separation"] = {role: separation_of(run.facts(role)["history"]) for role in trained}
     plain = answers[TRAIN, TEST].plain
 
     def gained(a: F32, b: F32) -> dict[str, float]:
@@ -144,6 +148,14 @@ def figures(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any]:
         metrics["passes"]["control"] = _passes(run, (PRETRAIN, CONTROL))
         metrics["difference"] = gained(plain, answers[CONTROL, TEST].plain)
     return metrics
+
+
+def separation_of(history: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """What relation losses are meant to change, in the first and in the last epoch of a training."""
+    return {
+        place: {name: value for name, value in report.items() if name.startswith(SEPARATION)}
+        for place, report in (("first", history[0]), ("last", history[-1]))
+    }
 
 
 def _with_control(answers: Answers, split: str, control_is_plain_head: bool) -> dict[str, F32]:

@@ -213,6 +213,11 @@ def test_the_example_of_metrics_has_the_keys_that_a_run_writes(folder: Path) -> 
         "by_pattern.worst.control",
     }
     missing |= {
+        f"separation.control.{place}.{name}"
+        for place in ("first", "last")
+        for name in metrics["separation"]["control"][place]
+    }
+    missing |= {
         f"more.{split}.control.{name}" for split in ("test", "val") for name in metrics["more"][split]["control"]
     }
     assert typed_keys(metrics).keys() - typed_keys(bare).keys() == {f".{key}" for key in missing}
@@ -227,7 +232,11 @@ def test_every_key_of_metrics_is_explained_once() -> None:
         explained += [f"{parent}{name}" if name.startswith(".") else name for name in names]
     keys = {key.removeprefix(".") for key in typed_keys(example("metrics"))}
     # `passes.method` stands for its two counts, `weights.*` for every term, other stars for splits and heads.
-    stars = {r"^(weights|by_pattern\.mean|by_pattern\.worst)\..*": r"\1.*", r"^more\.\w+\.\w+\.": "more.*.*."}
+    stars = {
+        r"^(weights|by_pattern\.mean|by_pattern\.worst)\..*": r"\1.*",
+        r"^more\.\w+\.\w+\.": "more.*.*.",
+        r"^separation\..*": "separation.*.*.*",
+    }
     keys = {key.rpartition(".")[0] if key.startswith("passes.") else key for key in keys}
     for pattern, written in stars.items():
         keys = {re.sub(pattern, written, key) for key in keys}
