@@ -5,16 +5,12 @@ The workers run this file as a module: gloo, a rendezvous by file.
 
 from __future__ import annotations
 
-import datetime
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
@@ -24,8 +20,8 @@ from csrms_dist.losses.separation import Separation
 from csrms_dist.losses.term import Reducer, Term, View
 from csrms_dist.losses.terms import TERMS
 from csrms_dist.sampling.subgraph import NEGATIVE, POSITIVE
+from tests.equivalence.processes import two_processes, work
 
-ROOT = Path(__file__).resolve().parents[2]
 B, N, INPUTS, D, K = 11, 3, 7, 6, 4
 BATCHES = {"uneven slices": B, "one row on the second worker": 3, "no row on the second worker": 1}
 FORMS = [(name, form) for name, entry in TERMS.items() for form in (entry.forms or ("",))]
@@ -94,38 +90,12 @@ def everything(collective: Collective) -> dict[str, Any]:
     return found
 
 
-def worker(folder: Path, rank: int, world: int) -> None:
-    dist.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/rendezvous",
-        rank=rank,
-        world_size=world,
-        timeout=datetime.timedelta(seconds=100),
-    )
-    torch.save(everything(Collective(rank, world)), folder / f"{rank}.pt")
-    dist.destroy_process_group()
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """(one worker, two workers)."""
     folder = tmp_path_factory.mktemp("terms")
-    command = [sys.executable, "-W", "error", "-m", "tests.equivalence.test_loss_terms", str(folder)]
-    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-    workers = [
-        subprocess.Popen([*command, str(rank), "2"], cwd=ROOT, stderr=subprocess.PIPE, env=environment, text=True)
-        for rank in range(2)
-    ]
-    threads = torch.get_num_threads()
-    try:
-        alone = everything(Collective())
-        errors = [process.communicate(timeout=120)[1] for process in workers]
-    finally:
-        torch.set_num_threads(threads)
-        for process in workers:
-            process.kill()
-    assert [process.returncode for process in workers] == [0, 0], "\n".join(errors)
-    return alone, [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    with two_processes("tests.equivalence.test_loss_terms", folder, 120) as found:
+        return everything(Collective()), found()
 
 
 @pytest.mark.parametrize("batch", BATCHES)
@@ -156,4 +126,4 @@ def test_two_workers_report_the_same_means(runs: Any, several: bool, batch: str)
 
 
 if __name__ == "__main__":
-    worker(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    work(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), everything)

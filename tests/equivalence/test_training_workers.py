@@ -5,10 +5,7 @@ The workers run this file as a module, so that they are processes as any other: 
 
 from __future__ import annotations
 
-import datetime
 import math
-import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 
 from csrms_dist.basics.collective import Collective
 from csrms_dist.basics.lookup import resolve
@@ -45,9 +41,9 @@ from csrms_dist.training.loop import fit
 from csrms_dist.training.orders import ORDERS
 from csrms_dist.training.orders.ground import Ground
 from csrms_dist.training.settings import OptimiserSettings
+from tests.equivalence.processes import two_processes, work
 from tests.unit.standins import PassingOn
 
-ROOT = Path(__file__).resolve().parents[2]
 K, EPOCHS = 5, 5
 # Four batches of 33 (17 and 16 rows) and one of a single row: uneven slices, and a batch smaller than two workers.
 N, BATCH = 133, 33
@@ -199,39 +195,14 @@ def everything(folder: Path, collective: Collective) -> dict[str, Any]:
     return {**found, "inter_class": inter_class(collective)}
 
 
-def worker(folder: Path, rank: int, world: int) -> None:
-    dist.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/rendezvous",
-        rank=rank,
-        world_size=world,
-        timeout=datetime.timedelta(seconds=200),
-    )
-    torch.save(everything(folder, Collective(rank, world)), folder / f"{rank}.pt")
-    dist.destroy_process_group()
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """(one worker, two workers)."""
     folder = tmp_path_factory.mktemp("workers")
     prepare(folder)
-    command = [sys.executable, "-W", "error", "-m", "tests.equivalence.test_training_workers", str(folder)]
-    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-    workers = [
-        subprocess.Popen([*command, str(rank), "2"], cwd=ROOT, stderr=subprocess.PIPE, env=environment, text=True)
-        for rank in range(2)
-    ]
-    threads = torch.get_num_threads()
-    try:
+    with two_processes("tests.equivalence.test_training_workers", folder, 240) as found:
         alone = everything(folder, Collective())
-        errors = [process.communicate(timeout=240)[1] for process in workers]
-    finally:
-        torch.set_num_threads(threads)
-        for process in workers:
-            process.kill()
-    assert [process.returncode for process in workers] == [0, 0], "\n".join(errors)
-    return alone, [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+        return alone, found()
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -306,4 +277,5 @@ def test_gathered_rows_are_in_the_order_of_the_batch(runs: Any) -> None:
 
 
 if __name__ == "__main__":
-    worker(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    place = Path(sys.argv[1])
+    work(place, int(sys.argv[2]), int(sys.argv[3]), lambda collective: everything(place, collective))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from csrms_dist.methods.csrms.readings.positives import PositivesReading
+from csrms_dist.methods.csrms.readings.positives import RELEASED_WEIGHTS, PositivesReading
 from csrms_dist.models.smoothing.form import Form
 
 
@@ -17,12 +17,7 @@ class PaperReading(PositivesReading):
         "cluster": {"algorithm": "fuzzy"},
         "sampling": {"positives": "dominant_far", "negatives": "nearest_dominated"},
         "train": {"batch_size": 32},
-        "method": {
-            "weight_plain": 1 / 6,
-            "weight_graph": 0.5,
-            "weight_negative": 1 / 6,
-            "weight_inter_class": 1 / 6,
-        },
+        "method": RELEASED_WEIGHTS,
     }
     forms: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "negative": {"form": "printed"},

@@ -17,6 +17,9 @@ from csrms_dist.sampling import positive_candidates
 from csrms_dist.sampling.reference_sampler import ReferenceSampler
 from csrms_dist.sampling.subgraph import POSITIVE, BatchSubgraph
 
+RELEASED_WEIGHTS = {"weight_plain": 1 / 6, "weight_graph": 0.5, "weight_negative": 1 / 6, "weight_inter_class": 1 / 6}
+"""Those of the released code; the paper gives none."""
+
 
 class PositivesReading(Reading):
     """The anchor's positives are its neighbours; the label is known in training alone."""
