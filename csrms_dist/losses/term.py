@@ -85,7 +85,7 @@ class View:
     from the bank. weights: (b,) of the anchors in the relation terms, mean 1 over the global batch; None: all weigh 1.
     everything: they weigh the classification losses too.
     labels_per_image: their mean number in training, None where each image has one. classify: the plain head, features
-    (..., D) -> logits (..., K). prototypes: the cluster's and the class's prototype of the anchors' labels, (b, D) each.
+    (..., D) -> logits (..., K). prototypes: the cluster's and the class's of the anchors' labels, (b, D) each.
     """
 
     features: Tensor
