@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -53,10 +54,15 @@ class PatternPrototypes:
         self.sums = group_sums(features, pattern, n_patterns).to(device)
         self.sizes = torch.from_numpy(np.bincount(pattern, minlength=n_patterns)).to(device)
 
-    @property
+    @cached_property
     def means(self) -> Tensor:
         """(J, D) float32."""
         return (self.sums / self.sizes[:, None].clamp(min=1)).to(torch.float32)
+
+    @cached_property
+    def directions(self) -> Tensor:
+        """(J, D) float32, the means with length 1."""
+        return normalize(self.means, dim=1)
 
     def nearest(self, features: Tensor, rows: I64 | None, k: int) -> tuple[Tensor, Tensor]:
         """The k prototypes nearest to each of B features, Euclidean on L2-normalised vectors.
@@ -71,7 +77,7 @@ class PatternPrototypes:
     def nearest_found(self, features: Tensor, rows: I64 | None, k: int) -> Nearest:
         """The same with where they are and how near, at most as many as there are patterns."""
         means = self.means
-        return nearest_found(features, means, min(k, len(means)), self._own(rows))
+        return nearest_found(features, means, min(k, len(means)), self._own(rows), self.directions)
 
     def _own(self, rows: I64 | None) -> Own | None:
         if rows is None:
@@ -89,10 +95,12 @@ def nearest_rows(features: Tensor, means: Tensor, k: int, own: Own | None) -> tu
     return found.means, found.mask
 
 
-def nearest_found(features: Tensor, means: Tensor, k: int, own: Own | None) -> Nearest:
-    """The same with where they are and how near."""
+def nearest_found(
+    features: Tensor, means: Tensor, k: int, own: Own | None, directions: Tensor | None = None
+) -> Nearest:
+    """The same with where they are and how near. directions: (J, D), the means with length 1, where they are known."""
     unit = normalize(features.detach(), dim=1)
-    similarity = unit @ normalize(means, dim=1).T
+    similarity = unit @ (normalize(means, dim=1) if directions is None else directions).T
     if own is not None:
         pattern, mean, gone = own
         replaced = (unit * normalize(mean, dim=1)).sum(dim=1).masked_fill(gone, -torch.inf)
