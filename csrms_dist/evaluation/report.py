@@ -71,7 +71,8 @@ def accuracy_lines(metrics: Mapping[str, Any]) -> list[str]:
             lines.append(f"  {f'method, {name}':<26}{_score(figures)}")
     lines += _further_lines(metrics)
     lines += [
-        f"  constant                  the {head} head answers the same for every image: it has learnt nothing"
+        f"  constant                  the {head} head answers nearly the same for every image: "
+        "it has learnt next to nothing"
         for head in metrics["constant_heads"]
         if head != "mean"
     ]

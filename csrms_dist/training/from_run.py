@@ -125,6 +125,12 @@ def training_data(run: RunContents, recipe: Recipe, role: str) -> TrainingData:
     return TrainingData(inputs, table.membership[indices])
 
 
+def check_losses(recipe: Recipe, several: bool) -> None:
+    """Raise ConfigError where a loss is not for these labels: of stage 0 and of what follows, whichever comes first."""
+    for section in (PRETRAIN, TRAIN):
+        check_loss(recipe.optimiser(section).loss, 1.0 if several else None, f"{section}.loss")
+
+
 def assemble(
     role: str,
     run: RunContents,
@@ -140,8 +146,7 @@ def assemble(
     work: a folder for the feature bank's generations, equal for all workers; None keeps the bank in memory.
     """
     several = run.train_images.label_space.multi_label
-    for section in (PRETRAIN, TRAIN):  # of both, so that stage 0 already says what a later stage would
-        check_loss(recipe.optimiser(section).loss, 1.0 if several else None, f"{section}.loss")
+    check_losses(recipe, several)
     data = training_data(run, recipe, role)
     model = initial_model(run, recipe) if role == PRETRAIN else trained_model(run, recipe, role)
     task = Task(

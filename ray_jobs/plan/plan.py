@@ -20,6 +20,7 @@ from csrms_dist.evaluation.report import SAME_TRAINING
 from csrms_dist.features.given_vectors import vector_facts
 from csrms_dist.features.settings import FeaturesSettings
 from csrms_dist.methods.stages import PRETRAIN
+from csrms_dist.training.from_run import check_losses
 from ray_jobs.pipeline import Work, is_done, prepare
 from ray_jobs.plan.estimates import SESSION_S, Facts, Rates, estimates
 from ray_jobs.plan.text import Planned, comparison_text, plan_text
@@ -78,6 +79,7 @@ def survey(settings: RunSettings, *, weights: bool = False) -> tuple[Facts, Rate
         warn(note)
     if not layout.label_space.n_classes:
         settings = settings.without_labels()
+    check_losses(settings.recipe, layout.label_space.multi_label)
     with sampled(layout.train) as sample:
         encoder, parameters = encoder_facts(settings, sample.table.shape)
         if weights:

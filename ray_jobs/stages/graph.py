@@ -13,6 +13,7 @@ from csrms_dist.artefacts.fingerprints import fingerprint
 from csrms_dist.artefacts.names import CLUSTER, REFRESHED, REFRESHED_FACTS, SNAPSHOT
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.progress import Progress
+from csrms_dist.basics.words import counted
 from csrms_dist.features.feature_table import VECTORS, FeatureTable
 from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.build import build_hierarchy
@@ -117,7 +118,7 @@ def publish_refreshed(context: StageContext, folder: Path) -> list[dict[str, Any
     made = sorted(folder.iterdir(), key=lambda path: int(path.name))
     run, keep_runs, found = context.run, context.settings.graph.keep_runs, []
     own = publication_of(replace(context, inputs=str((run.stamp("graph") or {})["fingerprint"])))
-    with Progress("graph", unit="rows") as progress, store_of(run, keep_runs) as store:
+    with store_of(run, keep_runs) as store:
         for place, path in enumerate(made):
             facts: dict[str, Any] = json.loads((path / REFRESHED_FACTS).read_text())
             if len(made) - place < keep_runs:
@@ -133,7 +134,8 @@ def publish_refreshed(context: StageContext, folder: Path) -> list[dict[str, Any
                     held_out=None,
                     figures=None,
                 )
-                facts["run"] = store.publish(publication, progress)
+                with Progress(f"graph after {counted(facts['epoch'], 'epoch')}", unit="rows") as progress:
+                    facts["run"] = store.publish(publication, progress)
             found.append(facts)
         store.go_live(run.facts("graph")["run"])
     return found

@@ -9,7 +9,7 @@ import pytest
 
 from ray_jobs.pipeline import prepare as prepare_run
 from ray_jobs.plan.plan import forecast
-from tests.end_to_end.harness import CONFIG, ROOM, SMALL, STAGES, Finished, Run, csrms, prepare
+from tests.end_to_end.harness import CONFIG, ROOM, ROOT, SMALL, STAGES, Finished, Run, csrms, prepare
 
 # Within these factors; docs/plan.md says how near it usually is. What is small is mostly headers and process starts.
 DISK, MEMORY = 1.5, 2.0
@@ -76,3 +76,11 @@ def test_images_that_are_not_there_are_an_error_at_once(tmp_path: Path, missing:
     assert said.code in (2, 3), said.err
     assert len(said.sentences) == 1
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_loss_for_several_labels_is_refused_as_the_run_does(tmp_path: Path) -> None:
+    said = csrms("plan", ROOT / CONFIG, "--out", tmp_path / "run", "--set", "train.loss=asymmetric", folder=tmp_path)
+    assert said.code == 2
+    assert said.sentences[-1].endswith(
+        "train.loss: got 'asymmetric' for images of one label each, expected images with several labels; set it to auto"
+    )

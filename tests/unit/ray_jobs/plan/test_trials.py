@@ -10,6 +10,7 @@ from csrms_dist.datasets.image_source import ImageSource, Selected, in_memory
 from csrms_dist.errors import DataError
 from csrms_dist.labels import LabelSpace
 from ray_jobs.plan.estimates import Facts
+from ray_jobs.plan.plan import survey
 from ray_jobs.plan.trials import encoder_facts, measure, sampled
 from ray_jobs.settings import settings_from
 
@@ -93,3 +94,12 @@ def test_images_that_cannot_be_read_are_found_before_a_long_wait() -> None:
     broken = in_memory("made", space, ["x", "y"], space.membership([0, 0]), ["train"] * 2, [b"no image", b""])
     with pytest.raises(DataError, match="readable"), sampled(broken):
         pass
+
+
+@pytest.mark.parametrize("encoding", ["unique", "full"])
+def test_a_step_that_encodes_neighbours_is_tried_too(encoding: str) -> None:
+    settings = settings_from({"method": {"encoding": encoding}})
+    facts, rates = survey(settings)
+    assert rates.method > rates.plain
+    assert settings.method.encodings(settings.sampling) == 11  # the image and its ten negatives
+    assert facts.train > 0
