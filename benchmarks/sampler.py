@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -61,8 +61,8 @@ def candidates(asked: argparse.Namespace) -> list[dict[str, Any]]:
         seconds: dict[int, float] = {}
         for n in asked.rows:
             taken = write(n, kind, settings)
-            seconds[n] = sum(taken.values())
-            table.append({"kind": kind, "rows": n, **taken, "peak MB": peak_mb()})
+            seconds[n] = taken["positive"] + taken["negative"]
+            table.append({"kind": kind, "rows": n, **taken})
             print(json.dumps(table[-1]), flush=True)
         if len(seconds) > 1:
             slope = np.polyfit(np.log(list(seconds)), np.log(list(seconds.values())), 1)[0]
@@ -72,20 +72,31 @@ def candidates(asked: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def write(n: int, kind: str, settings: SamplingSettings) -> dict[str, float]:
-    """Processor seconds of each edge type."""
+    """Processor seconds of each edge type, and by how many MB the private memory rose over that of the data."""
     graph, features = made(n, kind)
-    taken = {}
+    taken, before = {}, private_mb()
+    peak, done = [before], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.02):
+            peak[0] = max(peak[0], private_mb())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     for edge_type in ("positive", "negative"):
         with tempfile.TemporaryDirectory() as folder:
             started = time.process_time()
             write_candidates(Path(folder), graph, features, settings, edge_types=[edge_type])
             taken[edge_type] = time.process_time() - started
-    return taken
+    done.set()
+    watcher.join()
+    return {**taken, "rise MB": peak[0] - before}
 
 
-def peak_mb() -> float:
-    """The largest resident memory of this process so far, its data included."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def private_mb() -> float:
+    """RssAnon of this process."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon")]
+    return int(line.split()[1]) / 1024
 
 
 def main() -> None:
