@@ -13,7 +13,7 @@ from csrms_dist.methods.known import control, method, settings_class
 from csrms_dist.methods.protocol import MethodSpec
 from csrms_dist.methods.settings import MethodSettings
 from csrms_dist.sampling.settings import SamplingSettings
-from csrms_dist.training.orders import ORDERS
+from csrms_dist.training.orders import ORDERS, UNIFORM
 from csrms_dist.training.settings import OptimiserSettings, PretrainSettings, TrainSettings
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Recipe:
 
     def order(self, role: str) -> type[Order]:
         """The order of a role's images: stage 0 knows no structure, and a control takes none of the method's."""
-        uniform: type[Order] = resolve(ORDERS["uniform"])
+        uniform: type[Order] = resolve(ORDERS[UNIFORM])
         if role == PRETRAIN:
             return uniform
         kind: type[Order] = chosen(ORDERS, self.train.batches, "train.batches")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+UNIFORM = "uniform"
+
 ORDERS: Mapping[str, str] = {
-    "uniform": "csrms_dist.training.orders.uniform:Uniform",
+    UNIFORM: "csrms_dist.training.orders.uniform:Uniform",
     "class_balanced": "csrms_dist.training.orders.class_balanced:ClassBalanced",
     "subgraph": "csrms_dist.training.orders.subgraph:SubgraphOrder",
     "look_alikes": "csrms_dist.training.orders.look_alikes:LookAlikeOrder",

@@ -76,3 +76,14 @@ def test_another_adapter_trains_anew_and_leaves_what_came_before() -> None:
         found.append(fingerprints(stages_of(settings, control=True), settings))
     changed = {name for name, value in found[0].items() if found[1][name] != value}
     assert changed == {"train", "control", "evaluate"}
+
+
+def test_batches_of_the_methods_own_leave_the_control_as_it_is() -> None:
+    def of(batches: str) -> tuple[str, str]:
+        settings = settings_from({"train": {"batches": batches}})
+        found = fingerprints(stages_of(settings, control=True), settings)
+        return found["train"], found[CONTROL]
+
+    uniform, structural, balanced = of("uniform"), of("subgraph"), of("class_balanced")
+    assert uniform[1] == structural[1] != balanced[1]
+    assert len({uniform[0], structural[0], balanced[0]}) == 3
