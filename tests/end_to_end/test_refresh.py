@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from csrms_dist.training.alone import train_alone
 from csrms_dist.training.recipe import Recipe
 from ray_jobs.places import store_of
 from ray_jobs.settings import load_settings
-from tests.end_to_end.harness import CONFIG, ROOM, ROOT, SMALL, Run
+from tests.end_to_end.harness import CONFIG, ROOM, ROOT, SMALL, Run, digests
 
 pytestmark = ROOM
 
@@ -97,3 +98,17 @@ def test_a_run_publishes_them_beside_its_own(finished: Run, tmp_path: Path) -> N
             np.testing.assert_array_equal(graph.pattern, kept.pattern)
     assert f"made anew from the features after 2 epochs: {made[1]['patterns']} patterns" in said.out
     assert run.run(*asked).done == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["train.2", "train.3", "train.4"])
+def test_a_kill_in_the_middle_of_curriculum_and_refresh_changes_no_figure(
+    finished: Run, tmp_path: Path, point: str
+) -> None:
+    asked = ("--set", "method.refresh=2", "--set", "method.curriculum=cosine", "--no-control")
+    whole, killed = finished.copy(tmp_path / "whole"), finished.copy(tmp_path / "killed")
+    assert whole.run(*asked).code == 0
+    assert killed.run(*asked, **{"CSRMS_TEST_STOP_AFTER": point}).code == -signal.SIGKILL
+    assert killed.run(*asked).code == 0
+    assert killed.path("metrics.json").read_bytes() == whole.path("metrics.json").read_bytes()
+    assert digests(killed.path("train")) == digests(whole.path("train"))
