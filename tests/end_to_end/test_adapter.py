@@ -31,7 +31,7 @@ pytestmark = ROOM
 TABLE = "encoder.adapter=none"
 
 
-@pytest.fixture(scope="module", params=["one label", "several labels"])
+@pytest.fixture(scope="module", params=["one label", pytest.param("several labels", marks=pytest.mark.slow)])
 def adapted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run up to the graph without an adapter, then to its end with the default."""
     folder = tmp_path_factory.mktemp("adapted")

@@ -20,6 +20,16 @@ PRETRAIN_EPOCHS, TRAIN_EPOCHS = 2, 5
 SHARE = (0.0, 1.0)
 HEADS = ("plain", "graph", "mean", "control")
 # Every key of metrics.json, with the interval of its values.
+OF_BOTH = {"distance_between_classes": (0, 2), "distance_within_classes": (0, 2), "effective_rank": (1, 84)}
+SEPARATION: dict[str, dict[str, Any]] = {
+    "control": OF_BOTH,
+    "train": {
+        **OF_BOTH,
+        "distance_negative": (0, 2),
+        "smoothed_distance_between_classes": (0, 2),
+        "smoothed_distance_within_classes": (0, 2),
+    },
+}
 KEYS: dict[str, tuple[float, float] | type] = {
     "schema": (3, 3),
     "dataset.name": str,
@@ -101,6 +111,12 @@ KEYS: dict[str, tuple[float, float] | type] = {
     "leak_check.told": SHARE,
     "leak_check.shows_from": SHARE,
     "leak_check.graph_head_training_accuracy": SHARE,
+    **{
+        f"separation.{role}.{place}.{name}": legal
+        for role, names in SEPARATION.items()
+        for name, legal in names.items()
+        for place in ("first", "last")
+    },
 }
 
 

@@ -15,6 +15,13 @@ from tests.equivalence.parts import ENTRIES, SEVERAL_ALONE, candidates, prepare,
 from tests.equivalence.processes import two_processes, work
 
 CASES = [(name, several) for several in (False, True) for name in (*ENTRIES, *(SEVERAL_ALONE if several else ()))]
+LABELS_COUNT = ("reading", "alignment", "term", "positives", "negatives", "curriculum", "asymmetric", "batches")
+"""What looks at labels: the others with several of them are behind the marker."""
+
+
+def _marked(name: str, several: bool) -> Any:
+    slow = several and not name.startswith(LABELS_COUNT)
+    return pytest.param(name, several, marks=[pytest.mark.slow] if slow else [])
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +37,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Any:
     torch.use_deterministic_algorithms(exact)
 
 
-@pytest.mark.parametrize(("name", "several"), CASES, ids=lambda value: str(value))
+@pytest.mark.parametrize(("name", "several"), [_marked(*case) for case in CASES], ids=str)
 def test_an_entry_trains_an_epoch(folders: Any, name: str, several: bool, tmp_path: Path) -> None:
     recipe = recipe_of((ENTRIES | SEVERAL_ALONE)[name])
     if recipe.edge_types:

@@ -64,6 +64,7 @@ def test_a_term_a_strategy_and_a_metric_of_the_users_own(beside: Run) -> None:
     assert neighbours[indptr[row]] == (row + 1) % n
 
 
+@pytest.mark.slow  # tests/extensions/test_documented.py has one that runs through the command line every time
 @ROOM
 def test_a_method_of_the_users_own_runs_through_the_command_line_and_ray(beside: Run) -> None:
     chosen = ("--set", "method.name=toys:METHOD", "--set", "method.pull=0.2")

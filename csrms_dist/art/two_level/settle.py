@@ -116,14 +116,22 @@ class Settling:
         with report.phase("recentre", (plan.recentre + 1) * passes):
             settled = self._recentred(p, rho, moved, "recentred")
             if few is not None and bounded and plan.asked and not plan.learner.covers:
-                for turn in range(MOST_CUTS):
-                    if not plan.misses(settled.patterns):
-                        break
-                    cut = self._cut(settled, rho, few, f"cut {turn}")
-                    if abs(cut.patterns - plan.n_patterns) >= abs(settled.patterns - plan.n_patterns):
-                        self._assign(settled.prototypes, rho, moved=settled.moved)
-                        break
-                    settled = cut
+                settled = self._as_many(settled, rho, few)
+        return settled
+
+    def _as_many(self, settled: Settled, rho: float, few: Settling) -> Settled:
+        """As near to n_patterns as cutting comes: where small pieces are dissolved, more are cut than are wanted."""
+        whole, wanted = settled, self.plan.n_patterns
+        aim, last = wanted, settled
+        for turn in range(MOST_CUTS):
+            if not self.plan.misses(settled.patterns):
+                break
+            last = self._cut(whole, aim, rho, few, f"cut {turn}")
+            if abs(last.patterns - wanted) < abs(settled.patterns - wanted):
+                settled = last
+            aim += wanted - last.patterns
+        if settled is not last:
+            self._assign(settled.prototypes, rho, moved=settled.moved)
         return settled
 
     def _recentred(self, p: Matrix, rho: float, moved: bool, step: str) -> Settled:
@@ -141,24 +149,24 @@ class Settling:
             counted = self._assign(p, rho, moved=True)
         return Settled(p, counted.sizes, before, moved)
 
-    def _cut(self, settled: Settled, rho: float, few: Settling, step: str) -> Settled:
-        """The patterns that k-means makes of the learnt rows."""
+    def _cut(self, settled: Settled, aim: int, rho: float, few: Settling, step: str) -> Settled:
+        """The patterns that k-means makes of the learnt rows, of which so many are aimed at."""
 
         def made() -> Matrix:
-            return few.converged(self._pieces(settled, few))
+            return few.converged(self._pieces(settled, aim, few))
 
         return self._recentred(self._step(step, made), rho, True, f"recentred after {step}")._replace(cut=True)
 
-    def _pieces(self, settled: Settled, few: Settling) -> Matrix:
-        """Prototypes from which k-means makes n_patterns: the largest, or, of fewer, the larger ones cut.
+    def _pieces(self, settled: Settled, aim: int, few: Settling) -> Matrix:
+        """`aim` prototypes from which k-means starts: the largest, or, of fewer, the larger ones cut.
 
         Between groups that lie apart and single rows no vigilance gives another number of patterns. A pattern that is
         cut starts as some of its rows, the first in hash order: beside its mean they would take nothing.
         """
         p, sizes = settled.prototypes, settled.sizes
-        if len(p) >= self.plan.n_patterns:
-            return p[np.sort(np.argsort(-sizes, kind="stable")[: self.plan.n_patterns])]
-        n = max(len(p), min(self.plan.n_patterns, few.part.n // self.plan.min_size))
+        if len(p) >= aim:
+            return p[np.sort(np.argsort(-sizes, kind="stable")[:aim])]
+        n = max(len(p), min(aim, few.part.n // self.plan.min_size))
         few._assign(p, EVERY_ROW, moved=True)
         winner = few.part.files()["winner"]
         members = np.bincount(winner[winner >= 0], minlength=len(p))
