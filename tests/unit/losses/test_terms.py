@@ -330,7 +330,9 @@ def test_nothing_to_train_on_is_refused(weights: dict[str, float]) -> None:
 
 
 def test_alignment_as_a_loss_is_the_mean_over_both_prototypes() -> None:
-    features, prototypes = torch.nn.functional.normalize(torch.randn(5, 4), dim=1), torch.randn(5, 2, 4)
+    generator = torch.Generator().manual_seed(0)
+    features = torch.nn.functional.normalize(torch.randn(5, 4, generator=generator), dim=1)
+    prototypes = torch.randn(5, 2, 4, generator=generator)
     weights = torch.tensor([2.0, 1.0, 1.0, 0.5, 0.5])
     term = AlignmentLoss()
     found = float(term(features, prototypes, weights=weights))
@@ -341,7 +343,9 @@ def test_alignment_as_a_loss_is_the_mean_over_both_prototypes() -> None:
 
 
 def test_alignment_as_a_loss_draws_to_the_prototypes() -> None:
-    free, prototypes = torch.randn(6, 4, requires_grad=True), torch.randn(6, 2, 4)
+    generator = torch.Generator().manual_seed(0)
+    free = torch.randn(6, 4, generator=generator).requires_grad_()
+    prototypes = torch.randn(6, 1, 4, generator=generator).expand(6, 2, 4)
     optimiser, term = torch.optim.SGD([free], lr=0.5), AlignmentLoss()
 
     def distance() -> float:
