@@ -1,4 +1,4 @@
-"""Whatever smooths and aligns, a step is taken; and the readings train from a run's artefacts."""
+"""Whatever smooths and aligns, a step is taken."""
 
 from __future__ import annotations
 
@@ -10,33 +10,20 @@ import numpy as np
 import pytest
 import torch
 
-from csrms_dist.artefacts.names import CANDIDATES, SNAPSHOT, TRAIN_IMAGES
-from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.collective import Collective
-from csrms_dist.basics.lookup import resolve
-from csrms_dist.datasets.image_source import in_memory
-from csrms_dist.datasets.image_table import ImageTable, write_image_table
 from csrms_dist.encoders.given import GivenFeatures
 from csrms_dist.errors import ConfigError, RunDirectoryError
-from csrms_dist.features.feature_table import FeatureTable
-from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.labels import LabelSpace
 from csrms_dist.methods.csrms.build import keep
 from csrms_dist.methods.csrms.model import CSRMSModel
-from csrms_dist.methods.csrms.readings import READINGS
 from csrms_dist.methods.model import LeakCase
 from csrms_dist.methods.protocol import Batch
 from csrms_dist.methods.saved_model import ModelCard, make_model, save_model
 from csrms_dist.models.alignment import ALIGNMENTS
 from csrms_dist.models.smoothing import ADJACENCIES, NORMALISATIONS, SMOOTHERS
-from csrms_dist.run_contents import RunContents
-from csrms_dist.sampling import ReferenceSampler, build_candidates, write_candidates
-from csrms_dist.training.alone import train_alone
-from csrms_dist.training.from_run import initial_model, model_card
-from csrms_dist.training.recipe import Recipe
-from csrms_dist.training.settings import TrainSettings
+from csrms_dist.sampling import ReferenceSampler, build_candidates
 from tests.unit.csrms_made import csrms_on, settings_of
 
 N, D, K, J = 200, 84, 4, 12
@@ -176,46 +163,3 @@ def test_the_settings_win_over_the_reading(data: Made, normalisation: str) -> No
     form = data.model("paper", normalisation=normalisation).graph_head.smoothing.form
     assert (form.adjacency, form.normalisation, form.softmax) == ("knn", normalisation, True)
     assert data.model("paper", adjacency="star").graph_head.smoothing.form.adjacency == "star"
-
-
-@pytest.fixture(scope="module", params=SPACES)
-def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunDirectory, Made]:
-    """What `train` needs: images, a stage 0 with initial weights, features, a hierarchy."""
-    data, folder = Made.of(request.param), tmp_path_factory.mktemp("run")
-    directory = RunDirectory(folder)
-    images = np.random.default_rng(0).integers(0, 256, (N, 32, 32, 3), dtype=np.uint8)
-    ids = [f"{n:03d}" for n in range(N)]
-    source = in_memory("made", data.space, ids, data.graph.membership, ["train"] * N, list(images))
-    with directory.writing("images", "made", {"mean": [0.5] * 3, "std": [0.3] * 3, "train": N}) as place:
-        write_image_table(place / TRAIN_IMAGES, source)
-    contents = RunContents(directory)
-    with directory.writing("pretrain", "made") as place:
-        save_model(place, model_card(contents, Recipe()), initial_model(contents, Recipe()).state_dict())
-    with directory.writing("features", "made", {"dimension": D}) as place:
-        table = ImageTable(directory.open("images") / TRAIN_IMAGES)
-        FeatureTable(
-            data.features, np.arange(N), np.zeros(N, np.int32), table.ids, data.graph.membership, data.space
-        ).save(place)
-    with directory.writing("graph", "made") as place:
-        snapshot.save(data.graph, place / SNAPSHOT)
-    return directory, data
-
-
-@pytest.mark.parametrize("reading", READINGS)
-def test_an_epoch_of_each_reading_from_a_runs_artefacts(run: tuple[RunDirectory, Made], reading: str) -> None:
-    directory, data = run
-    method, sampling = settings_of(reading)
-    recipe = Recipe(method=method, sampling=sampling, train=TrainSettings(epochs=1, batch_size=32, lr=0.01))
-    with directory.writing(CANDIDATES, reading) as place:
-        write_candidates(place, data.graph, data.features, sampling, edge_types=method.edge_types())
-    threads = torch.get_num_threads()
-    try:
-        state = train_alone("train", directory, recipe)
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(False)
-    (epoch,) = state["history"]
-    named = {name for name, weight in method.weights().items() if weight > 0}
-    assert named <= set(epoch)
-    assert all(np.isfinite(epoch[name]) for name in named)
-    assert resolve(READINGS[reading]).smoother == {"reference": "released_gcn"}.get(reading, "gcn")
