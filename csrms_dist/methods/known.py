@@ -22,9 +22,13 @@ CONTROLS: Mapping[str, str] = {"plain": "csrms_dist.methods.plain:CONTROL"}
 """They stand beside a method at equal encoder passes. `plain` is stage 0 too."""
 
 
+NAMES: Mapping[str, str] = {**METHODS, **CONTROLS}
+"""What `method.name` may be: a control is trained by itself too, without a hierarchy."""
+
+
 def method(name: str) -> MethodSpec:
-    """A method by name. Raises ConfigError for one that is not there."""
-    found: MethodSpec = chosen(METHODS, name, "method.name", fits=KIND.fits, expected=KIND.said)
+    """A method, or a control as one, by name. Raises ConfigError for one that is not there."""
+    found: MethodSpec = chosen(NAMES, name, "method.name", fits=KIND.fits, expected=KIND.said)
     return found
 
 
@@ -36,7 +40,7 @@ def control(name: str) -> MethodSpec:
 
 def saved_as(name: str) -> MethodSpec:
     """The method or the control that a model's card names."""
-    return control(name) if name in CONTROLS else method(name)
+    return method(name)
 
 
 def part(place: str) -> Any:

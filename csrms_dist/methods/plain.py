@@ -17,6 +17,7 @@ from csrms_dist.losses.term import Reducer, View
 from csrms_dist.methods.model import PlainModel
 from csrms_dist.methods.protocol import Batch, BatchOutcome, Built, MethodSpec, Structure, Task
 from csrms_dist.methods.saved_model import ModelCard
+from csrms_dist.methods.stages import BY_ITSELF
 from csrms_dist.sampling.subgraph import BatchSubgraph
 
 
@@ -45,8 +46,9 @@ class PlainMethod:
         self.label_smoothing, self.loss = label_smoothing, loss
         self.separation = Separation()
 
-    def more_rows(self, rows: I64, subgraph: BatchSubgraph | None) -> None:
-        """The images of the batch are all that is encoded."""
+    def more_rows(self, rows: I64, global_rows: I64, subgraph: BatchSubgraph | None) -> I64 | None:
+        """None: the images of the batch are all that is encoded."""
+        return None
 
     def begin_epoch(self, history: Sequence[Mapping[str, float]], epochs: int, collective: Collective) -> None:
         """Every epoch is like the others."""
@@ -100,4 +102,4 @@ def build(model: PlainModel, structure: Structure, task: Task) -> Built:
     return Built(method)
 
 
-CONTROL = MethodSpec(model="csrms_dist.methods.plain:make", build="csrms_dist.methods.plain:build")
+CONTROL = MethodSpec(model="csrms_dist.methods.plain:make", build="csrms_dist.methods.plain:build", stages=BY_ITSELF)

@@ -161,7 +161,7 @@ class Batch:
     membership: (b, K) float32, 0 and 1.
     global_rows: (B,) int64, the rows of all workers, in order; this worker holds global_rows[rank::world].
     subgraph: of these anchors, None where no edges are sampled; a `ClassAwareSubgraph` from a `ClassAwareSampling`.
-    more_rows: (M,) rows that are encoded beside these, as `Method.more_rows` says; more_inputs: as inputs, (M, ...).
+    more_rows: (M,) rows that are looked at beside these, as `Method.more_rows` says; more_inputs: as inputs, (M, ...).
     """
 
     rows: I64
@@ -180,11 +180,13 @@ class BatchOutcome:
     hits: by head, the images whose most probable class is theirs (with several labels: one of theirs, so precision@1).
     observed: what training is meant to change, by name: a detached sum over this worker's part and its number, of which
         an epoch reports the mean over all workers; every worker gives the same names.
+    encoded: how many images of this worker went through the encoder; None: all those of the batch and its more_rows.
     """
 
     terms: Mapping[str, Tensor]
     hits: Mapping[str, int]
     observed: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    encoded: int | None = None
 
 
 class Method(Protocol):
@@ -204,8 +206,9 @@ class Method(Protocol):
     @property
     def edge_types(self) -> tuple[str, ...]: ...
 
-    def more_rows(self, rows: I64, subgraph: BatchSubgraph | None) -> I64 | None:
-        """The rows (M,) that a step encodes beside those (b,) of its batch; None for none."""
+    def more_rows(self, rows: I64, global_rows: I64, subgraph: BatchSubgraph | None) -> I64 | None:
+        """The rows (M,) whose inputs a step needs beside those (b,) of its batch, which is rows[rank::world] of the
+        global one; None for none."""
         ...
 
     def begin_epoch(self, history: Sequence[Mapping[str, float]], epochs: int, collective: Collective) -> None: ...

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from csrms_dist.basics.settings import Settings, setting
-from csrms_dist.methods.known import DEFAULT, METHODS
+from csrms_dist.methods.known import DEFAULT, NAMES
 from csrms_dist.sampling.settings import SamplingSettings
 
 
@@ -17,9 +17,9 @@ class MethodSettings(Settings):
 
     name: str = setting(
         DEFAULT,
-        words=METHODS,
+        words=NAMES,
         own="csrms_dist.methods.protocol:KIND",
-        doc="the method; it decides which other keys there are here",
+        doc="the method, or a control by itself; it decides which other keys there are here",
     )
 
     @classmethod

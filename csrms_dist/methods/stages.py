@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from csrms_dist.methods.protocol import Stage
 
 _JOBS = "ray_jobs.stages"
@@ -91,5 +93,13 @@ EVALUATE = Stage(
     needs_labels=True,
 )
 
+BY_ITSELF = (
+    IMAGES,
+    PRETRAIN,
+    FEATURES,
+    replace(TRAIN, requires=("images", "pretrain", "features"), settings=(*_TRAIN_SETTINGS, "method"), beside=()),
+    replace(EVALUATE, requires=("images", "pretrain", "features", "train"), settings=("seed", "evaluate", "method")),
+)
+"""Of a control that is trained by itself: no patterns, no graph, nothing beside it."""
 CLASSIFICATION = (IMAGES, PRETRAIN, FEATURES, CLUSTER, GRAPH, TRAIN, CONTROL, EVALUATE)
 GIVEN_VECTORS = (GIVEN_FEATURES, CLUSTER, GRAPH)

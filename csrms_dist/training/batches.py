@@ -79,7 +79,7 @@ class _Maker:
     def __call__(self, number: int) -> Batch:
         local, data, placement = self._local[number], self._data, self._placement
         subgraph = self._subgraph(number, self._sampler) if self._sampler is not None else None
-        more = self._more_rows(local, subgraph)
+        more = self._more_rows(local, self._order[number], subgraph)
         return Batch(
             rows=local,
             inputs=placement.put(data.inputs(local, self._epoch)),

@@ -103,7 +103,8 @@ def fit(
             outcome, loss = train_step(method, batch, optimiser, collective)
             size = len(batch.global_rows)
             images += size
-            encoded += len(batch.rows) + (0 if batch.more_rows is None else len(batch.more_rows))
+            more = 0 if batch.more_rows is None else len(batch.more_rows)
+            encoded += len(batch.rows) + more if outcome.encoded is None else outcome.encoded
             values = {"loss": float(loss), **{name: float(term.detach()) for name, term in outcome.terms.items()}}
             for name, value in values.items():
                 totals[name] = totals.get(name, 0.0) + value * size

@@ -167,7 +167,7 @@ def _step(built: Built, inputs: Tensor, classes: int) -> tuple[float, float]:
     membership = torch.zeros(len(inputs), classes)
     membership[:, 0] = 1
     subgraph = built.sampler.sample(rows, 0) if built.sampler is not None else None
-    more = method.more_rows(rows, subgraph)
+    more = method.more_rows(rows, rows, subgraph)
     more_inputs = None if more is None else torch.rand(len(more), *inputs.shape[1:])
     batch = Batch(rows, inputs, membership, rows, subgraph, more, more_inputs)
     optimiser = torch.optim.SGD(method.module.parameters(), lr=1e-3, momentum=0.9, nesterov=True)

@@ -18,8 +18,8 @@ class PassingOn:
     def batch(self, batch: Batch, collective: Collective) -> BatchOutcome:
         return self.method.batch(batch, collective)
 
-    def more_rows(self, rows: Any, subgraph: Any) -> Any:
-        return self.method.more_rows(rows, subgraph)
+    def more_rows(self, rows: Any, global_rows: Any, subgraph: Any) -> Any:
+        return self.method.more_rows(rows, global_rows, subgraph)
 
     def begin_epoch(self, history: Any, epochs: int, collective: Collective) -> None:
         self.method.begin_epoch(history, epochs, collective)

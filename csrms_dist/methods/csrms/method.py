@@ -129,7 +129,7 @@ class CSRMS:
             raise ValueError("a loss term looks at prototypes of labels, which were not made")
         return self.relations.targets.of_batch(features, batch.rows, batch.membership)
 
-    def more_rows(self, rows: I64, subgraph: BatchSubgraph | None) -> I64 | None:
+    def more_rows(self, rows: I64, global_rows: I64, subgraph: BatchSubgraph | None) -> I64 | None:
         found = self.encoding.more_rows(rows, subgraph) if subgraph is not None else NONE
         return found if len(found) else None
 

@@ -71,7 +71,7 @@ def test_the_gradient_of_an_image_goes_through_those_that_draw_it(digits_run: An
     method.encoding = resolve(ENCODINGS[name])()
     rows = np.arange(0, 64, 2)
     subgraph = sampler.sample(rows, 0)
-    more = method.more_rows(rows, subgraph)
+    more = method.more_rows(rows, rows, subgraph)
     inputs = digits_run.data.inputs(rows, 0)
     more_inputs = None if more is None else digits_run.data.inputs(more, 0).requires_grad_()
     membership = torch.from_numpy(digits_run.data.membership[rows].toarray().astype(np.float32))
