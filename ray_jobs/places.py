@@ -62,15 +62,6 @@ def refuse_data_in(run: RunDirectory, data: Mapping[str, str], made: Iterable[st
         raise ConfigError("--out", got=got, expected="a folder apart from the data", remedy="choose another")
 
 
-def trains_nothing(run: RunDirectory) -> str:
-    """Why a run never has a model: 'a run on given vectors', 'a run without labels'; '' for one that has or may."""
-    if run.stamp("train") is not None or run.stamp("features") is None:
-        return ""
-    if run.stamp("images") is None:
-        return "a run on given vectors"
-    return "" if run.facts("features")["labelled"] else "a run without labels"
-
-
 def store_of(run: RunDirectory, keep_runs: int = KEEP_RUNS) -> GraphStore:
     """The run's graph store: Neo4j when NEO4J_URI is set, else the embedded engine below the run directory.
 

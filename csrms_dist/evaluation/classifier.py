@@ -15,7 +15,7 @@ from csrms_dist.features.extraction import encode_pixels
 from csrms_dist.methods.saved_model import make_model, read_card, read_weights
 from csrms_dist.models.adapter import AdaptedEncoder, base_of
 
-MEAN = "mean"
+PLAIN, MEAN = "plain", "mean"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Predictions:
 
     @property
     def plain(self) -> F32:
-        return self.heads["plain"]
+        return self.heads[PLAIN]
 
     @classmethod
     def joined(cls, parts: Sequence[Predictions]) -> Predictions:
@@ -56,6 +56,11 @@ class Classifier:
     @property
     def class_names(self) -> Sequence[str]:
         return self.card.class_names
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The names of the heads that answer, the plain one first."""
+        return tuple(self.predict_features(np.zeros((0, self.encoder.dimension), np.float32)).heads)
 
     def features(self, pixels: U8) -> F32:
         """(N, H, W, 3) uint8 -> (N, D)."""

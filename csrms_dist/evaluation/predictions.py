@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from csrms_dist.basics.arrays import F32
+from csrms_dist.basics.arrays import F32, Matrix
 from csrms_dist.datasets.image_table import ImageTable
 from csrms_dist.evaluation.classifier import Predictions
 from csrms_dist.labels import label_lists
@@ -28,11 +28,16 @@ def prediction_table(test: ImageTable, predictions: Predictions, control: F32 | 
         columns["label"] = pa.array(names[[row[0] for row in lists]])
     heads = dict(predictions.heads) | ({} if control is None else {"control": control})
     for head, values in heads.items():
-        if several:
-            best = np.asarray(np.argsort(-values, axis=1, kind="stable")[:, :K_BEST])
-            columns[head] = pa.array(names[best].tolist(), pa.list_(pa.string()))
-            columns[f"{head}_probability"] = pa.array(np.take_along_axis(values, best, axis=1).tolist())
-        else:
-            columns[head] = pa.array(names[values.argmax(axis=1)])
-            columns[f"{head}_probability"] = pa.array(values.max(axis=1))
+        columns |= head_columns(head, values, names, several=several)
     return pa.table(columns)
+
+
+def head_columns(head: str, values: F32, names: Matrix, *, several: bool) -> dict[str, Any]:
+    """(N, K) probabilities of a head -> its most probable class and that probability, or lists of its five best."""
+    if several:
+        best = np.asarray(np.argsort(-values, axis=1, kind="stable")[:, :K_BEST])
+        return {
+            head: pa.array(names[best].tolist(), pa.list_(pa.string())),
+            f"{head}_probability": pa.array(np.take_along_axis(values, best, axis=1).tolist()),
+        }
+    return {head: pa.array(names[values.argmax(axis=1)]), f"{head}_probability": pa.array(values.max(axis=1))}

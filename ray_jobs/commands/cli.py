@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from csrms_dist.basics.lookup import one_line, own_code
 from csrms_dist.basics.words import counted
 from csrms_dist.errors import ConfigError, CsrmsError, require
+from csrms_dist.export import EXPORTS
 from csrms_dist.methods.stages import GRAPH
 from ray_jobs.stages.table import commands as stages
 from ray_jobs.stopping import stopping
@@ -52,10 +53,24 @@ def _parser() -> argparse.ArgumentParser:
         "paths",
         nargs="+",
         metavar="PATH",
-        help="images, folders of them, Parquet with a column `image` of bytes",
+        help="images, folders of them, Parquet with a column `image` of bytes; -: reads paths of images, a line each, "
+        "and answers each with a line of JSON",
     )
     predict.add_argument("--run", metavar="DIR", help="run directory (default: the last one below runs/)")
+    predict.add_argument(
+        "--head", default="plain", metavar="HEAD",
+        help="whose answer is in the columns class and probability: plain (default), graph, mean",
+    )  # fmt: skip
+    predict.add_argument(
+        "--all-probabilities", action="store_true", help="add a column of each head's probabilities of all classes"
+    )
     _output(predict)
+    export = commands.add_parser("export", help="write a trained run for use elsewhere")
+    export.add_argument("run", metavar="RUN", help="run directory")
+    export.add_argument(
+        "--as", required=True, dest="form", metavar="FORM", help=f"{', '.join(EXPORTS)}, or module:name of your own"
+    )
+    export.add_argument("--out", required=True, metavar="PATH", help="the file to write")
     query = commands.add_parser("query", help="ask the graph database; without a name, list the named queries")
     name = query.add_argument("name", nargs="?", default="", help="a named query")
     name.completer = _query_names  # type: ignore[attr-defined]
@@ -113,8 +128,9 @@ def _configured(parser: argparse.ArgumentParser) -> None:
 
 
 def _output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--format", choices=("table", "json", "csv", "parquet"), default="table", help="how to print")
-    parser.add_argument("--out", metavar="FILE", help="write .parquet, .csv or .json instead of printing")
+    formats = ("table", "json", "jsonl", "csv", "parquet")
+    parser.add_argument("--format", choices=formats, default="table", help="how to print")
+    parser.add_argument("--out", metavar="FILE", help="write .parquet, .csv, .json or .jsonl instead of printing")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -184,6 +200,8 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         return _runs(arguments)
     if arguments.command == "predict":
         return _predict(arguments)
+    if arguments.command == "export":
+        return _export(arguments)
     if arguments.command == "plan":
         from ray_jobs.plan.plan import plan
 
@@ -237,7 +255,7 @@ def _query(arguments: argparse.Namespace) -> int:
         limit=arguments.limit,
         to_file=to_file,
     )
-    write(table, arguments)
+    write([table], arguments)
     if left_out:
         print(f"csrms query: {left_out}", file=sys.stderr)
     return 0
@@ -279,19 +297,36 @@ def _runs(arguments: argparse.Namespace) -> int:
             store.go_live(arguments.go_live)
         if arguments.retire:
             store.retire(arguments.retire)
-        write(listing(store), arguments)
+        write([listing(store)], arguments)
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from csrms_dist.export.write import export
+    from ray_jobs.places import find_run
+
+    print(export(find_run(arguments.run), arguments.form, arguments.out))
     return 0
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    from ray_jobs.commands.output import check_out, write
-    from ray_jobs.commands.predict import predict
+    from functools import partial
 
+    from ray_jobs.commands.output import check_out, write
+    from ray_jobs.commands.predict import answer_lines, noted, predict
+
+    chosen = {"head": arguments.head, "all_probabilities": arguments.all_probabilities}
+    if "-" in arguments.paths:
+        if len(arguments.paths) > 1 or arguments.out is not None or arguments.format not in ("table", "jsonl"):
+            raise ConfigError(
+                "the path -", got="other paths, --out or --format beside it", expected="it alone",
+                remedy="it reads paths and prints lines of JSON",
+            )  # fmt: skip
+        answer_lines(_run(arguments), sys.stdin.fileno(), partial(print, flush=True), **chosen)
+        return 0
     check_out(arguments)
-    table, rejected = predict(_run(arguments), *arguments.paths)
-    for item in rejected:
-        print(f"csrms predict: {item.id} was set aside: {item.reason}", file=sys.stderr)
-    write(table, arguments)
+    tables = predict(_run(arguments), *arguments.paths, **chosen)
+    write(noted(tables, partial(print, file=sys.stderr)), arguments)
     return 0
 
 

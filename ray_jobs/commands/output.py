@@ -1,4 +1,4 @@
-"""Answers as text, JSON, CSV and Parquet."""
+"""Answers as text, JSON, CSV and Parquet, table by table."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from textwrap import indent
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -79,8 +83,9 @@ def check_out(arguments: argparse.Namespace) -> None:
                 "--format parquet", got="a terminal", expected="a file or a pipe", remedy="add --out FILE.parquet"
             )
         return
-    if Path(out).suffix not in (".parquet", ".csv", ".json"):
-        raise ConfigError("--out", got=f"'{out}'", expected="a name that ends in .parquet, .csv or .json")
+    if Path(out).suffix[1:] not in WRITERS:
+        *most, last = (f".{name}" for name in WRITERS)
+        raise ConfigError("--out", got=f"'{out}'", expected=f"a name that ends in {', '.join(most)} or {last}")
     if arguments.format not in ("table", Path(out).suffix[1:]):
         raise ConfigError(
             f"--format {arguments.format}", got=f"--out '{out}' beside it", expected="one of them",
@@ -90,31 +95,119 @@ def check_out(arguments: argparse.Namespace) -> None:
         raise RunDirectoryError("--out", got=f"'{out}'", expected="a file in a folder that exists")
 
 
-def write(table: pa.Table, arguments: argparse.Namespace) -> None:
-    """Print an Arrow table, or write it to --out by its ending."""
-    table = table.replace_schema_metadata(None)
-    if arguments.out is None:
-        if arguments.format == "table":
-            print(as_text(table))
-        elif arguments.format == "json":
-            print(as_json(table.to_pylist(), 1))
-        elif arguments.format == "csv":
-            pyarrow.csv.write_csv(flat(table), sys.stdout.buffer)
-        else:
-            pyarrow.parquet.write_table(table, sys.stdout.buffer)
-        return
-    path = Path(arguments.out)
-    writers = {
-        ".parquet": lambda staged: pyarrow.parquet.write_table(table, staged),
-        ".csv": lambda staged: pyarrow.csv.write_csv(flat(table), staged),
-        ".json": lambda staged: staged.write_text(as_json(table.to_pylist(), 1) + "\n"),
-    }
+def write(tables: Iterable[pa.Table], arguments: argparse.Namespace) -> None:
+    """Print Arrow tables of one schema as one, or write them to --out by its ending; at least one table.
+
+    A table is printed, and a terminal is written to, when all is there; anything else is written as the tables come,
+    and none is held. A file appears whole or not at all.
+    """
+    tables = (table.replace_schema_metadata(None) for table in tables)
+    if arguments.out is not None:
+        _write_file(tables, Path(arguments.out))
+    elif arguments.format == "table":
+        print(as_text(pa.concat_tables(tables)))
+    else:
+        if sys.stdout.isatty():  # not between the lines of the progress
+            tables = iter([pa.concat_tables(tables)])
+        _write_all(tables, WRITERS[arguments.format], sys.stdout.buffer)
+
+
+def _write_file(tables: Iterator[pa.Table], path: Path) -> None:
     staged = path.with_name(f".{path.name}.{os.getpid()}")
-    with disk_errors(str(path)):
-        try:
-            writers[path.suffix](staged)
+    refused = partial(disk_errors, str(path))
+    try:
+        with refused():
+            file = staged.open("wb")
+        with file:
+            n_rows = _write_all(tables, WRITERS[path.suffix[1:]], file, refused)
+        with refused():
             staged.replace(path)
-        finally:
-            with contextlib.suppress(OSError):
-                staged.unlink(missing_ok=True)
-    print(f"{path}: {counted(table.num_rows, 'row')}")
+    finally:
+        with contextlib.suppress(OSError):
+            staged.unlink(missing_ok=True)
+    print(f"{path}: {counted(n_rows, 'row')}")
+
+
+def _write_all(
+    tables: Iterator[pa.Table],
+    writer: type[Writer],
+    file: BinaryIO,
+    refused: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+) -> int:
+    """Returns the number of rows. `refused` is around writing alone: what makes the tables has errors of its own."""
+    first = next(tables)
+    n_rows = 0
+    with refused():
+        out = writer(file, first.schema)
+    try:
+        for table in chain([first], tables):
+            with refused():
+                out.put(table)
+            n_rows += len(table)
+        with refused():
+            out.close()
+            file.flush()
+    except BaseException:
+        with contextlib.suppress(Exception):  # the disk may be full still; the first error is the one to tell
+            out.close()
+        raise
+    return n_rows
+
+
+class Writer:
+    """Tables of one schema -> an open file, one after the other. This one writes rows of JSON, a line each."""
+
+    def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
+        self._file = file
+
+    def put(self, table: pa.Table) -> None:
+        self._file.write("".join(as_json(row) + "\n" for row in table.to_pylist()).encode())
+
+    def close(self) -> None:
+        """Write what is left to be written; the file stays open."""
+
+
+class JsonWriter(Writer):
+    """One list of all rows."""
+
+    _before = "[\n"
+
+    def put(self, table: pa.Table) -> None:
+        for row in table.to_pylist():
+            self._file.write((self._before + indent(as_json(row, 1), " ")).encode())
+            self._before = ",\n"
+
+    def close(self) -> None:
+        self._file.write(b"[]\n" if self._before == "[\n" else b"\n]\n")
+
+
+class CsvWriter(Writer):
+    """With a line of names; lists and maps as JSON text."""
+
+    def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
+        self._writer = pyarrow.csv.CSVWriter(file, flat(schema.empty_table()).schema)
+
+    def put(self, table: pa.Table) -> None:
+        self._writer.write_table(flat(table))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class ParquetWriter(Writer):
+    """A row group for each table."""
+
+    def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
+        self._writer = pyarrow.parquet.ParquetWriter(file, schema)
+
+    def put(self, table: pa.Table) -> None:
+        self._writer.write_table(table)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+WRITERS: Mapping[str, type[Writer]] = {
+    "parquet": ParquetWriter, "csv": CsvWriter, "json": JsonWriter, "jsonl": Writer,
+}  # fmt: skip
+"""By the word of --format and the ending of --out."""

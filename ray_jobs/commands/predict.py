@@ -1,160 +1,115 @@
-"""Command predict: classify images that nobody has labelled, with a trained run."""
+"""Command predict: classify images that nobody has labelled, with a trained run, as tables or in a pipe."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
-from itertools import chain, islice
+import os
+import select
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import torch
 
 from csrms_dist.artefacts.run_directory import RunDirectory
-from csrms_dist.basics.arrays import U8
-from csrms_dist.basics.parquet import batches, texts_of
 from csrms_dist.basics.progress import Progress
 from csrms_dist.basics.words import counted
-from csrms_dist.datasets.decoding import SUFFIXES, Stored, Unreadable, decode, in_threads
-from csrms_dist.datasets.folder_walk import shown, walk
-from csrms_dist.datasets.image_column import IMAGE, open_images, stored_images
-from csrms_dist.datasets.image_table import Rejected
-from csrms_dist.errors import DataError, RunDirectoryError
-from csrms_dist.evaluation.classifier import Classifier
-from csrms_dist.evaluation.placement import Placement
+from csrms_dist.datasets.decoding import SUFFIXES
+from csrms_dist.datasets.folder_walk import shown
+from csrms_dist.errors import DataError
+from csrms_dist.evaluation.classifier import PLAIN
 from csrms_dist.features.extraction import THREADS
-from csrms_dist.run_contents import RunContents
-from csrms_dist.training.recipe import TRAIN
-from ray_jobs.places import trains_nothing
+from csrms_dist.inference.predictor import Predictor
+from csrms_dist.inference.reading import BLOCK, images_of
+from ray_jobs.commands.output import as_json
 
-BLOCK = 1024
-LIKELY = 0.5
 SHOWN = 3
+CHUNK = 1 << 16
 
 
-def predict(run: RunDirectory, *paths: str | Path) -> tuple[pa.Table, list[Rejected]]:
+def predict(
+    run: RunDirectory, *paths: str | Path, head: str = PLAIN, all_probabilities: bool = False, block: int = BLOCK
+) -> Iterator[pa.Table]:
     """Classify image files, folders of them (recursively) and Parquet files of `image` bytes and, if there, `id`.
 
-    Images become RGB at the model's size (bilinear). Returns a table of id, class, probability, graph_class,
-    mean_class, nearest_pattern, resemblance (to that pattern), distance, outlier (unlike all that was trained on) and
-    problem, and what could not be read; with several labels an image also classes and probabilities, the lists of what
-    is at least as likely as not. What could not be read has a row too, in its place, in which problem says why and all
-    else is null. The id of a file is its name, of one in a folder its path there; of several paths, the path as it was
-    given leads. Raises DataError when there is no image.
+    Images become RGB at the model's size (bilinear). Yields tables of at most `block` rows, in the images' order, and
+    holds no more: of id, class, probability, what each head answers (named as in evaluate/predictions.parquet),
+    nearest_pattern, resemblance (to that pattern), distance, outlier (unlike all that was trained on) and problem; with
+    several labels an image also classes and probabilities, the lists of what is at least as likely as not. What could
+    not be read has a row too, in its place, in which problem says why and all else is null. Raises DataError when there
+    is no image, at the end where none could be read.
     """
-    torch.set_num_threads(THREADS)
-    _refuse_untrained(run)
     for path in map(Path, paths):
         if not path.exists():
             raise DataError(
                 shown(str(path)), got="nothing there", expected="an image, a folder of images or a Parquet file"
             )
-    contents = RunContents(run)
-    classifier, placement = Classifier(contents.artefact(TRAIN)), Placement(contents)
-    rejected: list[Rejected] = []
-    parts: list[pa.Table] = []
-    read = 0
+    predictor = _predictor(run, head, all_probabilities)
+    read, unreadable, first = 0, 0, ""
     with Progress("predict", unit="images") as progress:
-        for block in _blocks([Path(path) for path in paths], classifier.card.image_shape):
-            problems = [Rejected(name, found.reason) for name, found in block if isinstance(found, Unreadable)]
-            images = [(name, found) for name, found in block if not isinstance(found, Unreadable)]
-            answers = []
-            if images:
-                answers.append(
-                    _table(
-                        classifier, placement, [name for name, _ in images], np.stack([image for _, image in images])
-                    )
-                )
-            if problems:
-                answers.append(
-                    pa.table({"id": [item.id for item in problems], "problem": [item.reason for item in problems]})
-                )
-            place = [place for place, (_, found) in enumerate(block) if not isinstance(found, Unreadable)]
-            place += [place for place, (_, found) in enumerate(block) if isinstance(found, Unreadable)]
-            parts.append(pa.concat_tables(answers, promote_options="default").take(np.argsort(place)))
-            rejected += problems
-            read += len(images)
-            progress.update(len(block))
+        for table in predictor.tables(images_of([Path(path) for path in paths]), block):
+            set_aside = unread(table)
+            read, unreadable = read + len(table) - len(set_aside), unreadable + len(set_aside)
+            first = first or ": ".join(next(iter(set_aside), ()))
+            yield table
+            progress.update(len(table))
         if not read:
-            reason = "no image"
-            if rejected:
-                unreadable = counted(len(rejected), "unreadable image")
-                reason = f"{unreadable}, the first {rejected[0].id}: {rejected[0].reason}"
+            reason = f"{counted(unreadable, 'unreadable image')}, the first {first}" if unreadable else "no image"
             raise DataError(
                 ", ".join(map(str, paths[:SHOWN])) + (", ..." if len(paths) > SHOWN else ""),
                 got=reason,
                 expected=f"images ({', '.join(sorted(SUFFIXES))}) or Parquet of image bytes",
             )
-    names = max((part.column_names for part in parts), key=len)  # a block of which nothing could be read has two
-    return pa.concat_tables(parts, promote_options="default").select(names), rejected
 
 
-def _refuse_untrained(run: RunDirectory) -> None:
-    """Raise RunDirectoryError for a run that never has a model: on given vectors, or without labels."""
-    if why := trains_nothing(run):
-        raise RunDirectoryError(
-            run.uri, got=f"{why}, which trains nothing", expected="one on labelled images",
-            remedy="name another with --run",
-        )  # fmt: skip
+def unread(answers: pa.Table) -> list[tuple[str, str]]:
+    """(id, problem) of the images of a table of answers that could not be read."""
+    found = answers.select(["id", "problem"]).filter(answers["problem"].is_valid())
+    return list(zip(found["id"].to_pylist(), found["problem"].to_pylist(), strict=True))
 
 
-def _table(classifier: Classifier, placement: Placement, ids: list[str], pixels: U8) -> pa.Table:
-    features = classifier.features(pixels)
-    found = classifier.predict_features(features)
-    names = np.array(classifier.class_names)
-    columns: dict[str, Any] = {
-        "id": ids,
-        "class": names[found.plain.argmax(axis=1)],
-        "probability": found.plain.max(axis=1),
-    }
-    if classifier.card.multi_label:
-        ranked = np.argsort(-found.plain, axis=1, kind="stable")
-        sure = [[k for k in row if found.plain[n, k] >= LIKELY] for n, row in enumerate(ranked)]
-        columns["classes"] = pa.array([names[row].tolist() for row in sure], pa.list_(pa.string()))
-        columns["probabilities"] = pa.array(
-            [found.plain[n, row].tolist() for n, row in enumerate(sure)], pa.list_(pa.float32())
-        )
-    columns |= {
-        f"{head}_class": names[values.argmax(axis=1)] for head, values in found.heads.items() if head != "plain"
-    }
-    place = placement.place(pixels, features)
-    columns |= {
-        "nearest_pattern": place.pattern,
-        "resemblance": place.score,
-        "distance": place.distance,
-        "outlier": place.outlier,
-        "problem": pa.nulls(len(ids), pa.string()),
-    }
-    return pa.table(columns)
+def noted(tables: Iterable[pa.Table], say: Callable[[str], object]) -> Iterator[pa.Table]:
+    """The same tables; what could not be read is said, once something could: until then an error may tell it."""
+    held: list[tuple[str, str]] = []
+    read = False
+    for table in tables:
+        found = unread(table)
+        held, read = held + found, read or len(found) < len(table)
+        if read:
+            for name, reason in held:
+                say(f"csrms predict: {name} was set aside: {reason}")
+            held = []
+        yield table
 
 
-def _blocks(paths: Sequence[Path], shape: tuple[int, int, int]) -> Iterator[list[tuple[str, U8 | Unreadable]]]:
-    """(id, image, or why there is none), a bounded number at a time."""
-    sources = chain.from_iterable(_sources(path, several=len(paths) > 1) for path in paths)
-    while block := list(islice(sources, BLOCK)):
-        found = in_threads(partial(decode, shape=shape), [stored for _, stored in block])
-        yield [(name, image) for (name, _), image in zip(block, found, strict=True)]
+def answer_lines(
+    run: RunDirectory, file: int, say: Callable[[str], object], *, head: str = PLAIN, all_probabilities: bool = False
+) -> None:
+    """Read paths of images from an open file, a line each, and say one line of JSON for each, in their order.
+
+    Paths that have come are answered before others are waited for; what could not be read has an answer too.
+    """
+    predictor = _predictor(run, head, all_probabilities)
+    for lines in arriving(file, predictor.classifier.card.batch_size):
+        for row in predictor.stream(map(os.fsdecode, lines), len(lines)):
+            say(as_json(row))
 
 
-def _sources(path: Path, *, several: bool) -> Iterator[tuple[str, Stored]]:
-    """(id, image) of each image below a path, one of several."""
-    if path.is_dir():
-        for below, entry in walk(path):
-            if Path(entry.name).suffix.lower() in SUFFIXES:
-                yield shown(entry.path if several else below), Path(entry.path)
-    elif path.suffix.lower() == ".parquet" and path.is_file():
-        yield from ((shown(f"{path}/{name}") if several else name, image) for name, image in _parquet(path))
-    else:
-        yield shown(str(path) if several else path.name), path
+def arriving(file: int, most: int) -> Iterator[list[bytes]]:
+    """The lines of an open file that are not empty, in lists of 1 to `most`: as many as there are when one is made."""
+    waiting: deque[bytes] = deque()
+    rest, ended = b"", False
+    while waiting or not ended:
+        while not ended and len(waiting) < most and (not waiting or select.select([file], [], [], 0)[0]):
+            chunk = os.read(file, CHUNK)
+            *lines, rest = (rest + chunk).split(b"\n")
+            if not chunk:
+                ended, lines = True, [rest]
+            waiting += [line for line in lines if line.strip()]
+        if waiting:
+            yield [waiting.popleft() for _ in range(min(most, len(waiting)))]
 
 
-def _parquet(path: Path) -> Iterator[tuple[str, Stored]]:
-    """(id, image) of each row; a row without an id goes by its number."""
-    file = open_images(path, "a Parquet file of images")
-    names = file.schema_arrow.names
-    for first, batch in batches(path, file, BLOCK, [name for name in ("id", IMAGE) if name in names]):
-        ids = texts_of(path, "id", batch["id"], first).to_pylist() if "id" in names else [None] * len(batch)
-        for row, (name, image) in enumerate(zip(ids, stored_images(batch[IMAGE]), strict=True), first):
-            yield f"row {row}" if name is None else name, image
+def _predictor(run: RunDirectory, head: str, all_probabilities: bool) -> Predictor:
+    torch.set_num_threads(THREADS)
+    return Predictor(run, head=head, all_probabilities=all_probabilities)

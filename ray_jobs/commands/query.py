@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from csrms_dist.artefacts.models import trains_nothing
 from csrms_dist.artefacts.names import STORE
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.lookup import CLOSE, nearest
@@ -19,7 +20,7 @@ from graphstore.predictions import KIND as PREDICTIONS
 from graphstore.queries import named_query
 from graphstore.store import LONG_S, NO_LIMIT, ROW_LIMIT, TIMEOUT_S, GraphStore, is_truncated
 from ray_jobs.commands.catalogue import FILLED, TOP, shown
-from ray_jobs.places import store_of, trains_nothing
+from ray_jobs.places import store_of
 
 LISTED = 10
 RUNS = ("run", "other")

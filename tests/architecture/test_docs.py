@@ -263,7 +263,7 @@ def test_the_columns_of_the_predictions_are_those_that_a_run_writes(folder: Path
 
 def test_the_columns_of_predict_are_those_that_it_answers(folder: Path) -> None:
     Image.new("RGB", (8, 8)).save(folder / "blank.png")
-    found, _ = predict(RunDirectory(folder / "runs/digits"), folder / "blank.png")
+    [found] = predict(RunDirectory(folder / "runs/digits"), folder / "blank.png")
     rows = table_rows((DOCS / "metrics.md").read_text().partition("<!-- predict -->")[2])
     assert [(field.name, str(field.type)) for field in found.schema] == [(row[0].strip("`"), row[1]) for row in rows]
 
@@ -387,11 +387,11 @@ MADE: list[Callable[[], Any]] = [
     lambda: read_vectors(parquet("v.parquet", id=["a"], vector=[[1.0]], label=[0.5])),
     lambda: read_vectors(parquet("v.parquet", id=["a"], vector=[[1.0]], split=["test"])),
     lambda: torch.save(torch.nn.Linear(2, 2), "w.pth") or read_weights(Path("w.pth")),
-    lambda: predict(RunDirectory("runs/digits"), "nowhere.png"),
+    lambda: list(predict(RunDirectory("runs/digits"), "nowhere.png")),
     lambda: refuse_divergence(float("nan"), 3),
     lambda: find_run("nowhere"),
     without_runs,
-    lambda: predict(new_run(), "v.parquet"),
+    lambda: list(predict(new_run(), "v.parquet")),
     writes_twice,
     lambda: RunDirectory(parquet("v.parquet", id=["a"]).name).write_json("run.json", {}),
     lambda: among_the_images(),

@@ -89,8 +89,8 @@ def test_a_folder_with_a_truncated_image(
     n_patterns = finished.json("metrics.json")["patterns"]
     assert all(0 <= row["nearest_pattern"] < n_patterns for row in rows)
     assert set(rows[0]) == {
-        "id", "class", "probability", "graph_class", "mean_class", "nearest_pattern", "resemblance", "distance",
-        "outlier", "problem",
+        "id", "class", "probability", "plain", "plain_probability", "graph", "graph_probability", "mean",
+        "mean_probability", "nearest_pattern", "resemblance", "distance", "outlier", "problem",
     }  # fmt: skip
     assert all(type(row["outlier"]) is bool and 0 < row["distance"] <= 2 for row in rows)
 
@@ -100,8 +100,8 @@ def test_training_images_lie_where_the_graph_has_them(finished: Run, tmp_path: P
     rows, images, known = contents.features.instance[:40], contents.train_images, contents.outliers
     for row in rows:
         Image.fromarray(images.pixels(np.array([row]))[0]).save(tmp_path / f"{row:04d}.png")
-    found, rejected = predict(contents.directory, tmp_path)
-    assert not rejected
+    found = pa.concat_tables(predict(contents.directory, tmp_path))
+    assert found["problem"].null_count == len(found) == 40
     assert found["nearest_pattern"].to_pylist() == contents.clusters.pattern[:40].tolist()
     assert found["resemblance"].to_pylist() == pytest.approx(contents.clusters.score[:40].tolist(), abs=1e-6)
     assert found["distance"].to_pylist() == pytest.approx(known.distance[:40].tolist(), abs=1e-6)
@@ -194,15 +194,15 @@ def test_a_run_that_trains_nothing_has_no_model(tmp_path: Path) -> None:
     with run.writing("features", "f", {"labelled": False}):
         pass
     with pytest.raises(RunDirectoryError, match="got a run on given vectors, which trains nothing, expected one on"):
-        predict(run, tmp_path)
+        next(predict(run, tmp_path))
     with run.writing("images", "f"):
         pass
     with pytest.raises(RunDirectoryError, match="got a run without labels, which trains nothing"):
-        predict(run, tmp_path)
+        next(predict(run, tmp_path))
     with run.writing("features", "f", {"labelled": True}):
         pass
     with pytest.raises(RunDirectoryError, match="has no artefact 'train'; run `csrms train CONFIG`"):
-        predict(run, tmp_path)
+        next(predict(run, tmp_path))
 
 
 def test_without_a_run_it_says_so(

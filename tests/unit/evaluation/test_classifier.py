@@ -16,6 +16,7 @@ from csrms_dist.datasets.image_source import in_memory
 from csrms_dist.datasets.image_table import ImageTable, write_image_table
 from csrms_dist.errors import RunDirectoryError
 from csrms_dist.evaluation.classifier import Classifier, Predictions
+from csrms_dist.inference.predictor import Predictor
 from csrms_dist.labels import LabelSpace, single_labels
 from csrms_dist.methods.csrms.model import CSRMSModel
 from csrms_dist.methods.model import PlainModel
@@ -60,6 +61,9 @@ def test_nothing_in_inference_takes_a_label() -> None:
     for function in (Classifier.__init__, Classifier.predict, Classifier.predict_features, Classifier.features):
         names = set(inspect.signature(function).parameters)
         assert names <= {"self", "folder", "pixels", "features", "blank"}
+    for function in (Predictor.__init__, Predictor.tables, Predictor.stream, Predictor.answer):
+        names = set(inspect.signature(function).parameters)
+        assert names <= {"self", "run", "head", "all_probabilities", "images", "block"}
 
 
 @pytest.mark.parametrize("labels", ["permuted", "absent"])

@@ -1,78 +1,79 @@
-"""What `csrms predict` reads: one odd file or row costs none of the other answers."""
+"""`csrms predict -`: lines as they arrive; and what it says of images that it could not read."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from csrms_dist.datasets.decoding import Unreadable
-from csrms_dist.datasets.image_table import Rejected
-from csrms_dist.errors import DataError
-from ray_jobs.commands.predict import _blocks
-from tests.unit.datasets.making import image_files, pixels, png, spoil
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+from ray_jobs.commands.predict import arriving, noted
+from tests.unit.ray_jobs.conftest import Cli
 
 
-def read(path: str) -> tuple[dict[str, np.ndarray], list[Rejected]]:
-    rejected: list[Rejected] = []
-    found: dict[str, np.ndarray] = {}
-    for block in _blocks([Path(path)], (8, 8, 3)):
-        rejected += [Rejected(name, image.reason) for name, image in block if isinstance(image, Unreadable)]
-        found |= {name: image for name, image in block if not isinstance(image, Unreadable)}
-    return found, rejected
+@contextmanager
+def pipe() -> Iterator[tuple[int, int]]:
+    reading, writing = os.pipe()
+    yield reading, writing
+    os.close(reading)
 
 
-def test_a_folder_of_odd_things() -> None:
-    image_files("photos/a.png", "photos/deep/b.PNG", "elsewhere/c.png")
-    Path(os.fsdecode(b"photos/caf\xe9.png")).write_bytes(png(7))
-    Path("photos/linked").symlink_to("../elsewhere")
-    Path("photos/again").symlink_to(".")
-    Path("photos/gone.png").symlink_to("nowhere.png")
-    Path("photos/itself.png").symlink_to("itself.png")
-    Path("photos/folder.png").mkdir()
-    Path("photos/._a.png").write_bytes(b"what macOS leaves")
-    os.mkfifo("photos/pipe.png")
-    found, rejected = read("photos")
-    expected = {"a.png": 0, "caf\\xe9.png": 7, "deep/b.PNG": 1, "linked/c.png": 2}
-    assert list(found) == list(expected)
-    assert all(np.array_equal(found[name], pixels(seed)) for name, seed in expected.items())
-    assert {item.id: item.reason for item in rejected} == {
-        "gone.png": "no such file or directory",
-        "itself.png": "too many levels of symbolic links",
-        "pipe.png": "no regular file",
-    }
+@given(st.binary(max_size=400), st.integers(1, 5))
+def test_every_line_that_is_not_blank_comes_once_in_order(text: bytes, most: int) -> None:
+    with pipe() as (reading, writing):
+        os.write(writing, text)
+        os.close(writing)
+        found = list(arriving(reading, most))
+    assert [line for lines in found for line in lines] == [line for line in text.split(b"\n") if line.strip()]
+    assert all(1 <= len(lines) <= most for lines in found)
 
 
-@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()])
-def test_a_table_of_odd_rows(kind: pa.DataType) -> None:
-    ids = pa.array(["a", None, "c", "d"]).dictionary_encode()
-    images = pa.array([png(0), png(1), None, b"no image"], kind)
-    pq.write_table(pa.table({"id": ids, "image": images}), "a.parquet")
-    found, rejected = read("a.parquet")
-    assert {name: np.array_equal(image, pixels(n)) for n, (name, image) in enumerate(found.items())} == {
-        "a": True,
-        "row 1": True,
-    }
-    assert [(item.id, item.reason) for item in rejected] == [
-        ("c", "no bytes"),
-        ("d", "not an image in a known format"),
-    ]
+def test_what_is_there_is_given_before_more_is_waited_for() -> None:
+    with pipe() as (reading, writing):
+        lines = arriving(reading, 3)
+        os.write(writing, b"a.png\n")
+        assert next(lines) == [b"a.png"]
+        os.write(writing, b"b.png\nc.p")
+        assert next(lines) == [b"b.png"]
+        os.write(writing, b"ng\n\nd.png\ne.png\nf.png\n")
+        assert next(lines) == [b"c.png", b"d.png", b"e.png"]
+        assert next(lines) == [b"f.png"]
+        os.write(writing, b"last")
+        os.close(writing)
+        assert list(lines) == [[b"last"]]
 
 
-def test_a_damaged_table() -> None:
-    pq.write_table(pa.table({"id": [1, 2], "image": [png(0), png(1)]}), "a.parquet")
-    spoil("a.parquet", "image")
-    with pytest.raises(DataError, match=r"a\.parquet: columns id and image: got what cannot be read after 0 rows"):
-        read("a.parquet")
-    pq.write_table(pa.table({"image": ["a.png"]}), "a.parquet")
-    with pytest.raises(DataError, match=r"a\.parquet: column image: got string, expected encoded bytes"):
-        read("a.parquet")
+def test_a_file_larger_than_what_is_read_at_once(tmp_path: Path) -> None:
+    expected = [f"{n}.png".encode() for n in range(40_000)]
+    (tmp_path / "paths").write_bytes(b"\n".join(expected))
+    with (tmp_path / "paths").open("rb") as file:
+        assert [line for lines in arriving(file.fileno(), 1000) for line in lines] == expected
+
+
+def test_nothing_is_said_before_an_image_could_be_read() -> None:
+    def table(*problems: str | None) -> pa.Table:
+        return pa.table({"id": [str(n) for n in range(len(problems))], "problem": pa.array(problems, pa.string())})
+
+    said: list[str] = []
+    tables = noted(iter([table("a", "b"), table("c", None), table("d")]), said.append)
+    assert next(tables)
+    assert said == []
+    assert next(tables)
+    assert said == [f"csrms predict: {n} was set aside: {why}" for n, why in ((0, "a"), (1, "b"), (0, "c"))]
+    assert next(tables)
+    assert said[3:] == ["csrms predict: 0 was set aside: d"]
+
+
+@pytest.mark.parametrize("words", [("-", "a.png"), ("-", "--out", "x.csv"), ("-", "--format", "csv")])
+def test_a_dash_stands_alone(cli: Cli, words: tuple[str, ...]) -> None:
+    said = cli("predict", *words)
+    assert said.code == 2
+    assert said.err == (
+        "csrms predict: the path -: got other paths, --out or --format beside it, expected it alone; "
+        "it reads paths and prints lines of JSON\n"
+    )
