@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from csrms_dist.errors import RunDirectoryError
 from csrms_dist.run_contents import RunContents
 from ray_jobs.commands.cli import main
 from ray_jobs.commands.predict import predict
-from tests.end_to_end.harness import ROOM, Run, csrms
+from tests.end_to_end.harness import CLI, ROOM, Run, csrms
 
 pytestmark = ROOM
 
@@ -127,6 +128,35 @@ def test_parquet_of_image_bytes(
         [f"row {n}" for n in range(N)] if "without" in layout else list(images)
     )  # fmt: skip
     assert [row["class"] for row in rows] == [known[name][0] for name in images]
+
+
+@pytest.mark.slow
+def test_a_pipe_is_answered_while_it_is_open(
+    finished: Run, images: dict[str, bytes], known: dict[str, tuple[str, float]], tmp_path: Path
+) -> None:
+    name = next(iter(images))
+    (tmp_path / "a.png").write_bytes(images[name])
+    words = [*CLI, "predict", "-", "--run", str(finished.directory)]
+    with subprocess.Popen(words, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        for path in ("a.png", "gone.png", "a.png"):
+            process.stdin.write(f"{path}\n")
+            process.stdin.flush()
+            row = json.loads(process.stdout.readline())
+            assert row["id"] == path
+            assert (row["class"], row["problem"]) == (
+                (None, "no such file or directory") if path == "gone.png" else (known[name][0], None)
+            )
+        process.stdin.close()
+        assert process.stdout.read() == ""
+        assert process.wait(60) == 0
+
+
+def test_a_head_that_is_not_there(finished: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    assert main(["predict", str(tmp_path / "a.png"), "--run", str(finished.directory), "--head", "grap"]) == 2
+    [sentence] = capsys.readouterr().err.splitlines()
+    assert sentence == "csrms predict: --head: got 'grap', expected a head of this model: plain, graph, mean"
 
 
 def test_one_image_of_another_size(finished: Run, images: dict[str, bytes], tmp_path: Path) -> None:
