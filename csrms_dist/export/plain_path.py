@@ -85,6 +85,8 @@ def traced(classifier: Classifier, form: str) -> torch.export.ExportedProgram:
     try:
         with torch.no_grad():
             return torch.export.export(PlainPath(classifier), (example,), dynamic_shapes=sizes)
+    except MemoryError:
+        raise
     except Exception as error:  # an encoder of a user's own may do whatever cannot be traced
         raise ConfigError(
             f"--as {form}", got=f"the encoder {classifier.card.encoder}, of which torch.export says {one_line(error)}",

@@ -26,7 +26,6 @@ from csrms_dist.methods.saved_model import ModelCard, make_model, save_apart
 NAMES = ("cat", "dog", "été")
 ENDINGS = {"timm": ".safetensors", "safetensors": ".safetensors", "onnx": ".onnx", "torch": ".pt2"}
 ENCODERS = [
-    ("lenet5", 32, {}),
     ("lenet5", 32, {"adapter": "mlp", "multi_label": True}),
     pytest.param("resnet18", 8, {}, marks=pytest.mark.slow),
     pytest.param("timm:resnet10t", 32, {}, marks=pytest.mark.slow),
@@ -110,9 +109,11 @@ def test_timm_loads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     same(run, lambda pixels: printed(said, pixels), 32)
 
 
-def test_the_facts_in_the_files(small: RunDirectory, tmp_path: Path) -> None:
+def test_the_answers_and_the_facts_in_the_files(small: RunDirectory, tmp_path: Path) -> None:
     for form in ("onnx", "torch", "safetensors"):
         export(small, form, tmp_path / f"x{ENDINGS[form]}")
+    same(small, lambda pixels: onnx_answers(tmp_path / "x.onnx", pixels), 32)
+    same(small, lambda pixels: torch_answers(tmp_path / "x.pt2", pixels), 32)
     found = {item.key: item.value for item in onnx.load(tmp_path / "x.onnx").metadata_props}
     assert json.loads(found["class_names"]) == list(NAMES)
     assert json.loads(found["image_size"]) == [32, 32]
