@@ -16,7 +16,6 @@ from torch import Tensor
 from csrms_dist.basics.collective import Collective
 from csrms_dist.encoders import Encoder, Normaliser, load_initial_weights, normalisation
 from csrms_dist.encoders.given import GivenFeatures
-from csrms_dist.encoders.settings import NONE
 from csrms_dist.labels import Membership
 from csrms_dist.losses.classification import check_loss, prior_logits
 from csrms_dist.methods.known import part
@@ -94,10 +93,7 @@ def trained_model(run: RunContents, recipe: Recipe, role: str) -> PlainModel:
     """
     weights, encoder = read_weights(run.artefact(PRETRAIN)), None
     if recipe.encoder.frozen:
-        encoder = GivenFeatures(int(run.facts("features")["dimension"]))
-        weights = {name: value for name, value in weights.items() if not name.startswith(OF_ENCODER)}
-    if recipe.adapter(role) != NONE:
-        weights = {}
+        encoder, weights = GivenFeatures(int(run.facts("features")["dimension"])), {}  # heads are the seed's
     model = _fresh(run, recipe, role, encoder)
     unknown = model.load_state_dict(weights, strict=False).unexpected_keys
     if unknown:

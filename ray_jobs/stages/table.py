@@ -10,7 +10,7 @@ from csrms_dist.artefacts.fingerprints import fingerprint
 from csrms_dist.errors import ConfigError
 from csrms_dist.methods.known import METHODS, method, part
 from csrms_dist.methods.protocol import MethodSpec, Stage
-from csrms_dist.methods.stages import FEATURES
+from csrms_dist.methods.stages import FEATURES, PRETRAIN
 from csrms_dist.training.orders import UNIFORM
 
 if TYPE_CHECKING:
@@ -94,6 +94,10 @@ def fingerprints(stages: tuple[Stage, ...], settings: RunSettings) -> Mapping[st
                     value.pop(key, None)
         if stage.name == CONTROL and settings.recipe.order(CONTROL) is not settings.recipe.order(TRAIN):
             values["train"]["batches"] = UNIFORM  # those of the method are its own
+        if stage.name == PRETRAIN.name and settings.encoder.frozen:
+            del values["pretrain"]  # it trains nothing
+            if settings.encoder.weights:
+                del values["seed"]
         outside = part(stage.outside)(settings) if stage.outside else ""
         earlier = [found[name] for name in stage.requires]
         found[stage.name] = fingerprint(stage.format, stage.name, values, earlier, outside)
