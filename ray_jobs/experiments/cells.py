@@ -141,6 +141,10 @@ def make_shared(settings: RunSettings, place: str, shared: str, until: str) -> N
         stages.offer(prepare(settings, place, (), control=False, until=until))
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _headline(found: Any) -> float:
     return float(found["mAP"] if isinstance(found, Mapping) else found)
 
@@ -177,6 +181,9 @@ def _of_test(cell: Cell, result: RunResult) -> dict[str, Any]:
     metrics, contents = result.metrics, RunContents(result.run)
     score = _head(cell, metrics["test"])
     figures = {**(score if isinstance(score, Mapping) else {"accuracy": score}), **metrics["more"]["test"][cell.head]}
+    figures |= {name: metrics[name] for name in ("patterns", "vigilance") if name in metrics}
+    figures |= {name: value for name, value in metrics.get("hierarchy", {}).items() if isinstance(value, int | float)}
+    figures |= {f"leak_{name}": value for name, value in metrics.get("leak_check", {}).items() if _is_number(value)}
     if metrics["dataset"]["multi_label"]:
         answers = {"scores": _answers(cell, TEST)}
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from csrms_dist.labels import Membership
 from csrms_dist.metrics.paired_seeds import SeedDifference, of_accuracies, of_mean_average_precisions
 from csrms_dist.run_contents import RunContents
 from ray_jobs.experiments.cells import ANSWERS
-from ray_jobs.experiments.spec import Row, Spec
+from ray_jobs.experiments.spec import Claim, Row, Spec
 
 LEAST_SEEDS, ERRORS = 4, 2.0
 """The bar of a claim: so many paired seeds, and a mean difference of more than so many standard errors."""
@@ -52,11 +52,8 @@ class Table:
     metric: str
     images: int
     lines: Sequence[Line]
-    claim: str = ""
-    warnings: Sequence[str] = field(default_factory=tuple)
-
-    def line(self, name: str) -> Line:
-        return next(line for line in self.lines if line.row.name == name)
+    claims: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
 
 def tables(spec: Spec, searched: Iterable[Outcome], final: Iterable[Outcome]) -> list[Table]:
@@ -73,8 +70,6 @@ def _table(spec: Spec, data: str, searched: Sequence[Outcome], final: Sequence[O
         return None
     several = scored[0]["several"]
     by_row = {row.name: [some for some in done if some["row"] == row.name] for row in spec.rows}
-    base = {some["seed"]: some for some in by_row[spec.baseline] if not some["failed"]}
-    base_passes = next(iter(base.values()))["passes"] if base else float("nan")
     membership = _membership(scored[0]) if several else None
     lines = []
     for row in spec.rows:
@@ -85,8 +80,9 @@ def _table(spec: Spec, data: str, searched: Sequence[Outcome], final: Sequence[O
             why = failed or [outcome["failed"] for outcome in tried if outcome["failed"]] or ["it was not run"]
             lines.append(Line(row, None, {}, {}, float("nan"), failed=why[0]))
             continue
-        remarks = tuple(_remarks(spec, some, tried, base_passes)) + tuple(f"a seed failed: {why}" for why in failed[:1])
-        against = None if row.name == spec.baseline else difference(some, list(base.values()), membership)
+        base = by_row[row.against]
+        remarks = tuple(_remarks(spec, row, some, base)) + tuple(f"a seed failed: {why}" for why in failed[:1])
+        against = None if row.name == row.against else difference(some, base, membership)
         figures = {
             name: [outcome["figures"][name] for outcome in some if outcome["figures"].get(name) is not None]
             for name in some[0]["figures"]
@@ -95,14 +91,11 @@ def _table(spec: Spec, data: str, searched: Sequence[Outcome], final: Sequence[O
         lines.append(Line(row, some[0]["lr"], scores, figures, some[0]["passes"], against, remarks))
     metric = "mAP" if several else "accuracy"
     said = list(dict.fromkeys(warning for outcome in done for warning in outcome["warnings"]))
-    table = Table(data, metric, scored[0]["test"], lines, warnings=said)
-    if spec.claim is None:
-        return table
-    claim = claim_sentence(spec, table, {name: by_row[name] for name in by_row}, membership)
-    return Table(data, metric, scored[0]["test"], lines, claim, said)
+    claims = [claim_sentence(claim, data, lines, by_row, membership) for claim in spec.claims]
+    return Table(data, metric, scored[0]["test"], lines, claims, said)
 
 
-def _remarks(spec: Spec, some: Sequence[Outcome], tried: Sequence[Outcome], base_passes: float) -> Iterable[str]:
+def _remarks(spec: Spec, row: Row, some: Sequence[Outcome], base: Sequence[Outcome]) -> Iterable[str]:
     """What stands in the way of a claim about a row."""
     lr = some[0]["lr"]
     if lr is not None:
@@ -112,8 +105,9 @@ def _remarks(spec: Spec, some: Sequence[Outcome], tried: Sequence[Outcome], base
             end = "smallest" if lr == spec.lr[0] else "largest"
             yield f"its best lr is the {end} of the grid: a better one may lie beyond"
     passes = some[0]["passes"]
-    if not abs(passes / base_passes - 1) <= SAME_PASSES:
-        yield f"{passes / base_passes:.2f} x the encoder passes of {spec.baseline}"
+    for other in [outcome["passes"] for outcome in base if not outcome["failed"]][:1]:
+        if abs(passes - other) > SAME_PASSES * other:
+            yield f"{passes / other if other else float('inf'):.2f} x the encoder passes of {row.against}"
     reads = max(outcome["reads"] for outcome in some)
     if reads > 1:
         yield f"its test set was read {reads} times, with other settings before"
@@ -150,15 +144,15 @@ def told_apart(found: SeedDifference | None) -> int:
     return 1 if found.mean > 0 else -1
 
 
-def verdict(spec: Spec, line: Line) -> str:
-    """The words that a row's difference to the baseline allows."""
+def verdict(line: Line) -> str:
+    """The words that a row's difference to its baseline allows."""
     found = line.against
     if line.failed:
         return f"no score: {line.failed}"
-    if line.row.name == spec.baseline:
-        return "; ".join(("the baseline", *line.remarks))
+    if line.row.name == line.row.against:
+        return "; ".join(("a baseline", *line.remarks))
     if found is None:
-        return "; ".join(("no seed in common with the baseline", *line.remarks))
+        return "; ".join((f"no seed in common with {line.row.against}", *line.remarks))
     if found.seeds < LEAST_SEEDS:
         return "; ".join((f"{counted(found.seeds, 'seed')}: shows nothing", *line.remarks))
     apart = {1: "better", -1: "worse", 0: "not told apart"}[told_apart(found)]
@@ -168,21 +162,20 @@ def verdict(spec: Spec, line: Line) -> str:
 
 
 def claim_sentence(
-    spec: Spec, table: Table, outcomes: Mapping[str, Sequence[Outcome]], membership: Membership | None
+    claim: Claim,
+    data: str,
+    lines: Sequence[Line],
+    outcomes: Mapping[str, Sequence[Outcome]],
+    membership: Membership | None,
 ) -> str:
     """Whether the claimed row beats each of those that it has to beat, and what that allows to be said."""
-    if spec.claim is None:
-        return ""
-    name, found = spec.claim.row, {}
-    for other in spec.claim.over:
-        found[other] = difference(outcomes[name], outcomes[other], membership)
+    found = {other: told_apart(difference(outcomes[claim.row], outcomes[other], membership)) for other in claim.over}
     words = {1: "better than", 0: "not told apart from", -1: "worse than"}
-    groups = {way: [other for other, some in found.items() if told_apart(some) == way] for way in words}
-    parts = [f"{words[way]} {', '.join(others)}" for way, others in groups.items() if others]
-    marked = [line.row.name for line in table.lines if line.row.name in (name, *spec.claim.over) and line.remarks]
-    carried = not groups[0] and not groups[-1] and not marked
-    sentence = f"{name} is {' and '.join(parts)} on {table.data}"
-    if carried:
-        return f"{sentence}: the bar is passed, and the claim that it helps carries here."
+    groups = {way: [other for other, apart in found.items() if apart == way] for way in words}
+    said = " and ".join(f"{words[way]} {', '.join(others)}" for way, others in groups.items() if others)
+    sentence = f"{claim.row} is {said} on {data}"
+    marked = [line.row.name for line in lines if line.row.name in (claim.row, *claim.over) and line.remarks]
+    if not groups[0] and not groups[-1] and not marked:
+        return f"{sentence}: the bar is passed, and the claim that it helps is carried here."
     why = f", and remarks stand against {', '.join(marked)}" if marked else ""
     return f"{sentence}{why}: the bar is not passed, so no claim is made that it helps."

@@ -61,7 +61,7 @@ def _how(spec: Spec) -> str:
     )
     return (
         f"{chosen}; then seeds {', '.join(map(str, spec.seeds))}. Mean and standard deviation over seeds; the "
-        f"difference to *{spec.baseline}* is paired by seed, with its standard error, the 95 % interval of a bootstrap "
+        f"difference to a row's baseline is paired by seed, with its standard error, the 95 % interval of a bootstrap "
         f"over seeds and images, and the p of a sign-flip permutation test over seeds. *better* and *worse* take "
         f"{LEAST_SEEDS} seeds, an interval without 0 and more than {ERRORS:g} standard errors."
     )
@@ -69,22 +69,24 @@ def _how(spec: Spec) -> str:
 
 def _table(spec: Spec, table: Table) -> list[str]:
     shown = [name for name in SHOWN[table.metric] if any(line.figures.get(name) for line in table.lines)]
-    heads = ["row", "lr", "seeds", *(HEADINGS.get(name, name) for name in shown), f"{table.metric} minus baseline"]
-    heads += ["95 % interval", "p", "says"]
+    heads = ["row", "lr", "seeds", *(HEADINGS.get(name, name) for name in shown), *spec.columns]
+    heads += [f"{table.metric} minus baseline", "95 % interval", "p", "says"]
     lines = [f"## {table.data}: {table.images:,} test images", "", _cells(heads), _cells(["---"] * len(heads))]
-    lines += [_cells([*_figures(line, shown), *_difference(line), verdict(spec, line)]) for line in table.lines]
+    lines += [_cells([*_figures(line, shown, spec.columns), *_difference(line), verdict(line)]) for line in table.lines]
     lines.append("")
-    if table.claim:
-        lines += [f"**{table.claim}**", ""]
+    for claim in table.claims:
+        lines += [f"**{claim}**", ""]
     lines += [f"- warning of a run: {warning}" for warning in table.warnings]
     return lines
 
 
-def _figures(line: Line, shown: Sequence[str]) -> list[str]:
+def _figures(line: Line, shown: Sequence[str], columns: Sequence[str]) -> list[str]:
     if line.failed:
-        return [line.row.name, "", "0", *("" for _ in shown)]
+        return [line.row.name, "", "0", *("" for _ in (*shown, *columns))]
     lr = "-" if line.lr is None else f"{line.lr:g}"
-    return [line.row.name, lr, str(len(line.scores)), *(_mean(line.figures.get(name, ())) for name in shown)]
+    return [line.row.name, lr, str(len(line.scores)), *(_mean(line.figures.get(name, ())) for name in shown)] + [
+        f"{np.mean(line.figures[name]):.6g}" if line.figures.get(name) else "" for name in columns
+    ]
 
 
 def _mean(values: Sequence[float]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +19,23 @@ TRAINED, KNN = "trained", "knn"
 ANSWERS = (TRAINED, KNN)
 HEADS = ("plain", "graph", "mean")
 _TOP = (
-    "name", "about", "base", "data", "rows", "not_built", "lr", "lr_seed", "seeds", "baseline", "claim", "sizes",
-    "unrun",
+    "name", "about", "base", "data", "backbones", "rows", "not_built", "lr", "lr_seed", "seeds", "baseline", "claim",
+    "columns", "sizes", "unrun",
 )  # fmt: skip
-_OF_ROW = ("seeds", "head", "answers")
+_OF_ROW = ("seeds", "head", "answers", "against")
 
 
 @dataclass(frozen=True)
 class Row:
     """One recipe by its name in the table.
 
-    sections: what it changes. seeds: how many of the spec's, None for all. head: whose answers count. answers:
-    'trained', or 'knn' for nearest neighbours on the features of stage 0.
+    against: the row that it is compared with, its own name for a baseline. sections: what it changes. seeds: how many
+    of the spec's, None for all. head: whose answers count. answers: 'trained', or 'knn' for nearest neighbours on the
+    features of stage 0.
     """
 
     name: str
+    against: str
     sections: Mapping[str, Any]
     seeds: int | None = None
     head: str = "plain"
@@ -58,8 +60,8 @@ class Spec:
     """An experiment of one size.
 
     data: sections by data set. not_built: why there is no such row, by the row's name. lr: the grid, equal for all.
-    lr_seed: of the runs that choose from it, which never see the test set. baseline: the row that the others are
-    compared with. unrun: nobody has run this size.
+    lr_seed: of the runs that choose from it, which never see the test set. claims: one, or one a backbone. columns:
+    figures that the tables show beside the standard ones. unrun: nobody has run this size.
     """
 
     name: str
@@ -72,10 +74,9 @@ class Spec:
     lr: tuple[float, ...]
     lr_seed: int
     seeds: tuple[int, ...]
-    baseline: str
-    claim: Claim | None
+    claims: tuple[Claim, ...]
+    columns: tuple[str, ...] = ()
     unrun: bool = False
-    _settings: dict[tuple[str, str], RunSettings] = field(default_factory=dict, compare=False, repr=False)
 
     def seeds_of(self, row: Row) -> tuple[int, ...]:
         return self.seeds if row.seeds is None else self.seeds[: row.seeds]
@@ -177,17 +178,21 @@ def _spec(path: Path, size: str, values: Mapping[str, Any]) -> Spec:
             raise ConfigError(
                 f"{path}: unknown key {key}", remedy=f"the nearest valid key is {nearest(str(key), _TOP)}"
             )
-    rows = tuple(_rows(values.get("rows")))
+    backbones = _mapping(values, "backbones") or {"": {}}
+    rows = tuple(_rows(values.get("rows"), values.get("baseline"), backbones))
     names = [row.name for row in rows]
+    for row in rows:
+        if row.against not in names:
+            raise _no_row(f"the row {row.name!r}: against", row.against, names)
     data = _mapping(values, "data")
     if not data:
         raise ConfigError("data", got="nothing", expected="data sets by name, each with the sections of its runs")
     lr = _numbers(values, "lr", 0.0, 10.0)
     seeds = _numbers(values, "seeds", -1.0, 4294967295.0)
-    baseline = values.get("baseline", names[0])
-    claim = _claim(values.get("claim"), names)
-    if baseline not in names:
-        raise _no_row("baseline", baseline, names)
+    claims = tuple(claim for one in backbones for claim in _claim(values.get("claim"), one, names))
+    columns = values.get("columns", [])
+    if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
+        raise ConfigError("columns", got=repr(columns), expected="a list of names of figures, such as [patterns]")
     lr_seed = values.get("lr_seed", 0)
     if not isinstance(lr_seed, int) or lr_seed in seeds:
         raise ConfigError(
@@ -205,15 +210,28 @@ def _spec(path: Path, size: str, values: Mapping[str, Any]) -> Spec:
         lr=tuple(sorted(lr)),
         lr_seed=lr_seed,
         seeds=tuple(int(seed) for seed in seeds),
-        baseline=baseline,
-        claim=claim,
+        claims=claims,
+        columns=tuple(columns),
         unrun=bool(values.get("unrun", False)),
     )
 
 
-def _rows(values: Any) -> Iterator[Row]:
+def _rows(values: Any, baseline: Any, backbones: Mapping[str, Any]) -> Iterator[Row]:
+    """The rows of each backbone, which stands before their names."""
     if not isinstance(values, Mapping) or not values:
         raise ConfigError("rows", got=repr(values), expected="recipes by name, each with the sections that it changes")
+    first = str(next(iter(values))) if baseline is None else str(baseline)
+    for backbone, own in backbones.items():
+        if not isinstance(own, Mapping):
+            raise ConfigError(f"the backbone {backbone!r}", got=repr(own), expected="sections of a run's settings")
+        yield from _of_backbone(values, first, str(backbone), own)
+
+
+def _named(backbone: str, name: str) -> str:
+    return f"{backbone}: {name}" if backbone else name
+
+
+def _of_backbone(values: Mapping[Any, Any], baseline: str, backbone: str, own: Mapping[str, Any]) -> Iterator[Row]:
     for name, sections in values.items():
         sections = {} if sections is None else sections
         if not isinstance(sections, Mapping):
@@ -225,7 +243,8 @@ def _rows(values: Any) -> Iterator[Row]:
         if seeds is not None and (not isinstance(seeds, int) or seeds < 1):
             raise ConfigError(f"the row {name!r}: seeds", got=repr(seeds), expected="how many of the seeds, 1 or more")
         rest = {key: value for key, value in sections.items() if key not in _OF_ROW}
-        yield Row(str(name), rest, seeds, head, answers)
+        against = _named(backbone, str(sections.get("against", baseline)))
+        yield Row(_named(backbone, str(name)), against, merged(own, rest), seeds, head, answers)
 
 
 def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -245,16 +264,16 @@ def _numbers(values: Mapping[str, Any], key: str, above: float, most: float) -> 
     return tuple(float(n) for n in found or [])
 
 
-def _claim(values: Any, names: Sequence[str]) -> Claim | None:
+def _claim(values: Any, backbone: str, names: Sequence[str]) -> Iterator[Claim]:
     if values is None:
-        return None
+        return
     if not isinstance(values, Mapping) or not isinstance(values.get("over"), list) or "row" not in values:
         raise ConfigError("claim", got=repr(values), expected="{row: NAME, over: [NAME, ...]}")
-    claim = Claim(values["row"], tuple(values["over"]))
+    claim = Claim(_named(backbone, values["row"]), tuple(_named(backbone, name) for name in values["over"]))
     for name in (claim.row, *claim.over):
         if name not in names:
             raise _no_row("claim", name, names)
-    return claim
+    yield claim
 
 
 def _no_row(what: str, name: Any, names: Sequence[str]) -> ConfigError:
