@@ -67,6 +67,32 @@ def test_nothing_can_be_put_into_the_stores_or_taken_out(run: RunDirectory) -> N
         graph.get_edge_index(edge_type, "csr")
 
 
+def test_a_loader_joins_its_batches_from_the_stores(run: RunDirectory) -> None:
+    from torch_geometric.loader import NodeLoader
+    from torch_geometric.sampler import BaseSampler, HeteroSamplerOutput
+
+    edge_type, (features, graph) = ("instance", "in_pattern", "pattern"), pyg.stores(run)
+    _, patterns = graph.get_edge_index(edge_type, "coo")
+
+    class OwnPattern(BaseSampler):  # type: ignore[misc]
+        def sample_from_nodes(self, index: Any, **_: Any) -> Any:
+            around, place = patterns[index.node].unique(return_inverse=True)
+            node = {"instance": index.node, "pattern": around}
+            row = {edge_type: torch.arange(len(index.node))}
+            return HeteroSamplerOutput(node, row, {edge_type: place}, None, metadata=(index.input_id, None))
+
+        def sample_from_edges(self, *_: Any, **__: Any) -> Any:
+            raise NotImplementedError
+
+    loader = NodeLoader((features, graph), OwnPattern(), input_nodes="instance", batch_size=25)
+    batches, data = list(loader), pyg.hetero_data(run)
+    assert torch.equal(torch.cat([batch["instance"].x for batch in batches]), data["instance"].x)
+    assert torch.equal(torch.cat([batch["instance"].y for batch in batches]), data["instance"].y)
+    here = batches[1]
+    own = here["pattern"].x[here[edge_type].edge_index[1]]
+    assert torch.equal(own, data["pattern"].x[patterns[25:50]])
+
+
 def test_a_row_of_features_is_read_alone(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     found = arrays_of(run)
     monkeypatch.setattr(type(found.nodes[INSTANCE]["x"]), "whole", lambda _: pytest.fail("all rows were read"))
