@@ -188,7 +188,7 @@ def _spec(path: Path, size: str, values: Mapping[str, Any]) -> Spec:
     if not data:
         raise ConfigError("data", got="nothing", expected="data sets by name, each with the sections of its runs")
     lr = _numbers(values, "lr", 0.0, 10.0)
-    seeds = _numbers(values, "seeds", -1.0, 4294967295.0)
+    seeds = _numbers(values, "seeds", -1.0, 4294967295.0, whole=True)
     claims = tuple(claim for one in backbones for claim in _claim(values.get("claim"), one, names))
     columns = values.get("columns", [])
     if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
@@ -254,11 +254,15 @@ def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return found
 
 
-def _numbers(values: Mapping[str, Any], key: str, above: float, most: float) -> tuple[float, ...]:
+def _numbers(
+    values: Mapping[str, Any], key: str, above: float, most: float, *, whole: bool = False
+) -> tuple[float, ...]:
     found = values.get(key)
     fine = isinstance(found, list) and len(found) > 0
     if not fine or not all(isinstance(n, int | float) and above < n <= most for n in found or []):
         raise ConfigError(key, got=repr(found), expected="a list of numbers", remedy=f"as in `{key}: [1, 2]`")
+    if whole and not all(isinstance(n, int) for n in found or []):
+        raise ConfigError(key, got=repr(found), expected="a list of whole numbers")
     if len(set(found or [])) < len(found or []):
         raise ConfigError(key, got=repr(found), expected="each number once")
     return tuple(float(n) for n in found or [])
