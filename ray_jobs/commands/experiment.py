@@ -20,8 +20,9 @@ RESULTS, TABLES = "results.parquet", "tables.md"
 
 def _listing(spec: Spec) -> str:
     """The rows and how many runs they make."""
-    search = len(spec.data) * len(spec.rows) * (len(spec.lr) if len(spec.lr) > 1 else 0)
-    final = len(spec.data) * sum(len(spec.seeds_of(row)) for row in spec.rows)
+    cells = [row for data in spec.data for row in spec.rows_of(data)]
+    search = len(cells) * (len(spec.lr) if len(spec.lr) > 1 else 0)
+    final = sum(len(spec.seeds_of(row)) for row in cells)
     lines = [f"{spec.name}{f', size {spec.size}' if spec.size else ''}: {spec.about}", f"data: {', '.join(spec.data)}"]
     lines += [f"  {row.name}, {counted(len(spec.seeds_of(row)), 'seed')}" for row in spec.rows]
     lines += [f"  {name}: not built, {why}" for name, why in spec.not_built.items()]

@@ -72,7 +72,7 @@ def _table(spec: Spec, data: str, searched: Sequence[Outcome], final: Sequence[O
     by_row = {row.name: [some for some in done if some["row"] == row.name] for row in spec.rows}
     membership = _membership(scored[0]) if several else None
     lines = []
-    for row in spec.rows:
+    for row in spec.rows_of(data):
         some = [outcome for outcome in by_row[row.name] if not outcome["failed"]]
         failed = [outcome["failed"] for outcome in by_row[row.name] if outcome["failed"]]
         tried = [outcome for outcome in searched if (outcome["data"], outcome["row"]) == (data, row.name)]

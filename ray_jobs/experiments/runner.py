@@ -40,7 +40,7 @@ def run_experiment(spec: Spec, out: RunDirectory, jobs: int) -> tuple[list[Outco
             _cell(spec, out.path, data, row, FINAL, seed, chosen[data, row.name])
             for seed in spec.seeds  # whole seeds first: what is stopped early can be compared
             for data in spec.data
-            for row in spec.rows
+            for row in spec.rows_of(data)
             if seed in spec.seeds_of(row) and (chosen[data, row.name] is not None or not _has_lr(spec, data, row))
         ]
         return searched, _complete("runs", final, jobs)
@@ -51,7 +51,7 @@ def choices(spec: Spec, searched: Iterable[Outcome]) -> Choices:
     found: dict[tuple[str, str], float | None] = {}
     best: dict[tuple[str, str], float] = {}
     for data in spec.data:
-        for row in spec.rows:
+        for row in spec.rows_of(data):
             found[data, row.name] = spec.lr[0] if _has_lr(spec, data, row) and len(spec.lr) == 1 else None
     for outcome in sorted(searched, key=lambda some: some["lr"]):
         key = outcome["data"], outcome["row"]
@@ -68,7 +68,7 @@ def _has_lr(spec: Spec, data: str, row: Row) -> bool:
 def _grid(spec: Spec) -> list[tuple[str, Row, float]]:
     if len(spec.lr) == 1:
         return []
-    return [(d, row, lr) for lr in spec.lr for d in spec.data for row in spec.rows if _has_lr(spec, d, row)]
+    return [(d, row, lr) for lr in spec.lr for d in spec.data for row in spec.rows_of(d) if _has_lr(spec, d, row)]
 
 
 def _cell(spec: Spec, out: Path, data: str, row: Row, kind: str, seed: int, lr: float | None) -> Cell:
@@ -100,7 +100,7 @@ def _alone(settings: RunSettings) -> RunSettings:
 
 def _refuse_workers(spec: Spec) -> None:
     for data in spec.data:
-        for row in spec.rows:
+        for row in spec.rows_of(data):
             settings = spec.settings(data, row, spec.lr_seed, None)
             for key in ("pretrain.workers", "train.workers"):
                 if settings.select(key) > 1:

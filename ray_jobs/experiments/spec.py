@@ -22,7 +22,7 @@ _TOP = (
     "name", "about", "base", "data", "backbones", "rows", "not_built", "lr", "lr_seed", "seeds", "baseline", "claim",
     "columns", "sizes", "unrun",
 )  # fmt: skip
-_OF_ROW = ("seeds", "head", "answers", "against")
+_OF_ROW = ("seeds", "head", "answers", "against", "only")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Row:
 
     against: the row that it is compared with, its own name for a baseline. sections: what it changes. seeds: how many
     of the spec's, None for all. head: whose answers count. answers: 'trained', or 'knn' for nearest neighbours on the
-    features of stage 0.
+    features of stage 0. only: data sets that it is for; empty: all.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Row:
     seeds: int | None = None
     head: str = "plain"
     answers: str = TRAINED
+    only: tuple[str, ...] = ()
 
     @property
     def folder(self) -> str:
@@ -78,6 +79,9 @@ class Spec:
     columns: tuple[str, ...] = ()
     unrun: bool = False
 
+    def rows_of(self, data: str) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if not row.only or data in row.only)
+
     def seeds_of(self, row: Row) -> tuple[int, ...]:
         return self.seeds if row.seeds is None else self.seeds[: row.seeds]
 
@@ -96,8 +100,14 @@ class Spec:
 
     def check(self) -> None:
         """Raise ConfigError for the first row that no run could be made of."""
+        for row in self.rows:
+            for data in row.only:
+                if data not in self.data:
+                    raise ConfigError(
+                        f"the row {row.name!r}: only", got=repr(data), expected=f"one of {', '.join(self.data)}"
+                    )
         for data in self.data:
-            for row in self.rows:
+            for row in self.rows_of(data):
                 settings = self.settings(data, row, self.lr_seed, self.lr[0])
                 settings.check_own()
                 if settings.data.val_fraction == 0:
@@ -244,7 +254,12 @@ def _of_backbone(values: Mapping[Any, Any], baseline: str, backbone: str, own: M
             raise ConfigError(f"the row {name!r}: seeds", got=repr(seeds), expected="how many of the seeds, 1 or more")
         rest = {key: value for key, value in sections.items() if key not in _OF_ROW}
         against = _named(backbone, str(sections.get("against", baseline)))
-        yield Row(_named(backbone, str(name)), against, merged(own, rest), seeds, head, answers)
+        only = sections.get("only", [])
+        if not isinstance(only, list):
+            raise ConfigError(f"the row {name!r}: only", got=repr(only), expected="a list of data sets")
+        yield Row(
+            _named(backbone, str(name)), against, merged(own, rest), seeds, head, answers, tuple(map(str, only))
+        )  # fmt: skip
 
 
 def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
