@@ -71,7 +71,7 @@ class MethodSpec:
     keep: (folder, state, work) writes what a trained method's `state_dict` leaves beside the weights; '' for nothing.
         work is the folder of its task.
     trial: `build` also works on a made-up structure, without artefacts, on which `csrms plan` measures a step; where it
-        does not, the plan takes the control's step for the method's.
+        does not, the plan takes the control's step for the method's, and the plain classifier's for a control's.
     """
 
     model: str
