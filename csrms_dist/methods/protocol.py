@@ -117,6 +117,7 @@ class Task:
     role: the training stage, `pretrain`, `train` or `control`.
     settings, sampling: the sections `method` and `sampling`.
     seed, label_smoothing: of the training.
+    n_rows: training rows, N.
     labels_per_image: the mean number of labels of a training image, None where each has one.
     cluster, graph: the sections of these names, of which the structure was made.
     frozen: the features that the model's heads look at are not trained: neither the encoder nor an adapter on it.
@@ -131,6 +132,7 @@ class Task:
     settings: MethodSettings
     sampling: SamplingSettings
     seed: int
+    n_rows: int
     label_smoothing: float
     labels_per_image: float | None
     cluster: ClusterSettings

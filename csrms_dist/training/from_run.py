@@ -151,6 +151,7 @@ def assemble(
         settings=recipe.method,
         sampling=recipe.sampling,
         seed=recipe.seed,
+        n_rows=len(data),
         label_smoothing=recipe.optimiser(role).label_smoothing,
         labels_per_image=data.membership.nnz / len(data) if several else None,
         cluster=recipe.cluster,

@@ -220,7 +220,8 @@ def _built(role: str, facts: Facts, settings: RunSettings, encoder: Encoder) -> 
         adapter=recipe.adapter(role),
     )  # fmt: skip
     task = Task(
-        role=role, settings=settings.method, sampling=settings.sampling, seed=settings.seed, label_smoothing=0.0,
+        role=role, settings=settings.method, sampling=settings.sampling, seed=settings.seed, n_rows=graph.n_rows,
+        label_smoothing=0.0,
         labels_per_image=None, cluster=recipe.cluster, graph=recipe.graph, frozen=False, rank=0,
         work=None, device=CPU.device, sampler_type=ReferenceSampler,
     )  # fmt: skip

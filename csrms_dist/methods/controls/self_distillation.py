@@ -32,10 +32,10 @@ class SelfDistillation(Control):
     detached; they lie in a bank (N, K), which is written to as the feature bank is.
     """
 
-    def __init__(self, model: PlainModel, task: Task, n_rows: int, weight: float) -> None:
+    def __init__(self, model: PlainModel, task: Task, weight: float) -> None:
         super().__init__(model, task)
         self.answer_weight = weight
-        nothing = np.zeros((n_rows, model.plain_head.out_features), np.float32)
+        nothing = np.zeros((task.n_rows, model.plain_head.out_features), np.float32)
         self.bank = FeatureBank(nothing, task.work, rank=task.rank, device=task.device)
 
     def loss_of(self, logits: Tensor, batch: Batch, reducer: Reducer) -> Tensor:
@@ -59,9 +59,8 @@ class SelfDistillation(Control):
 
 
 def build(model: PlainModel, structure: Structure, task: Task) -> Built:
-    """Self-distillation as a control or by itself; of the structure it takes the number of rows."""
-    own = settings_of(task, SelfDistillationSettings)
-    return Built(SelfDistillation(model, task, len(structure.ids), own.weight))
+    """Self-distillation as a control or by itself."""
+    return Built(SelfDistillation(model, task, settings_of(task, SelfDistillationSettings).weight))
 
 
 CONTROL = MethodSpec(

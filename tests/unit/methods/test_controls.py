@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -48,7 +47,7 @@ BUILDS = (mixup, manifold_mixup, sup_con, triplet, self_distillation, batch_form
 
 def task_of(labels: str, settings: MethodSettings | None = None, **changed: Any) -> Task:
     given_task = Task(
-        role="control", settings=settings or CSRMSSettings(), sampling=SamplingSettings(), seed=3,
+        role="control", settings=settings or CSRMSSettings(), sampling=SamplingSettings(), seed=3, n_rows=N,
         label_smoothing=SMOOTHING, labels_per_image=None if labels == "single" else 4 / 3, cluster=ClusterSettings(),
         graph=GraphSettings(), frozen=False, rank=0, work=None, device=torch.device("cpu"),
         sampler_type=ReferenceSampler,
@@ -61,7 +60,7 @@ def made(room: Any, labels: str, task: Task | None = None, encoder: Any = None) 
     torch.manual_seed(0)
     kind = batch_former.BatchFormerModel if room is batch_former else PlainModel
     model = kind(encoder or GivenFeatures(D), K)
-    return room.build(model, SimpleNamespace(ids=range(N)), task or task_of(labels)).method
+    return room.build(model, None, task or task_of(labels)).method
 
 
 def table() -> Tensor:
@@ -136,30 +135,30 @@ def test_mixup_is_its_formula(room: Any, labels: str) -> None:
 
 
 def test_lambda_comes_from_a_beta_distribution_and_from_the_batch_alone() -> None:
-    for alpha in (0.2, 1.0, 2.0):
+    for alpha in (0.2, 1.0):
         task = task_of("single", MixupSettings(name="mixup", alpha=alpha, probability=0.75))
         method = made(mixup, "single", task)
-        first = [np.array([row, 5]) for row in range(4000)]
+        first = [np.array([row, 5]) for row in range(1500)]
         method.begin_epoch([], 3, Collective())
         shares = np.array([method.own_share(rows) for rows in first])
-        assert (shares == 1).mean() == pytest.approx(0.25, abs=0.03)
+        assert (shares == 1).mean() == pytest.approx(0.25, abs=0.04)
         shares = shares[shares < 1]
-        assert shares.mean() == pytest.approx(0.5, abs=0.03)
-        assert shares.var() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.08)
-        method.begin_epoch([{}], 3, Collective(1, 2))
-        other = [method.own_share(rows) for rows in first]
-        assert other != [method.own_share(rows[:1] + 1) for rows in first]
-        method.begin_epoch([{}], 3, Collective(0, 3))
-        assert other == [method.own_share(rows) for rows in first]
+        assert shares.mean() == pytest.approx(0.5, abs=0.05)
+        assert shares.var() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.12)
+    few = first[:20]
+    method.begin_epoch([{}], 3, Collective(1, 2))
+    other = [method.own_share(rows) for rows in few]
+    method.begin_epoch([{}], 3, Collective(0, 3))
+    assert other == [method.own_share(rows) for rows in few]
+    method.begin_epoch([], 3, Collective(0, 3))
+    assert other != [method.own_share(rows) for rows in few]
 
 
-@given(
-    st.lists(st.integers(0, 30), min_size=1, max_size=20), st.integers(1, 4), st.data(), st.sampled_from([mixup, cutmix])
-)  # fmt: skip
-def test_each_worker_has_the_partners_of_its_rows(rows: list[int], world: int, data: st.DataObject, room: Any) -> None:
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=20), st.integers(1, 4), st.data())
+def test_each_worker_has_the_partners_of_its_rows(rows: list[int], world: int, data: st.DataObject) -> None:
     """Rows may come twice; what a worker holds is not read again."""
     everyone, rank = np.array(rows), data.draw(st.integers(0, world - 1))
-    method: InputMixing = made(room, "single", encoder=LeNet5())
+    method: InputMixing = made(mixup, "single")
     method.begin_epoch([], 1, Collective(rank, world))
     local = everyone[rank::world]
     more = method.more_rows(local, everyone, None)
@@ -314,7 +313,7 @@ def test_supervised_contrast_stands_beside_the_cross_entropy(labels: str) -> Non
 @pytest.mark.parametrize("labels", LABELS)
 def test_self_distillation_answers_half_as_in_the_epoch_before(labels: str) -> None:
     method, y = made(self_distillation, labels), LABELS[labels].tolist()
-    logits = {row: values for row, values in enumerate(head(method, table().tolist()))}
+    logits = head(method, table().tolist())
     later = np.array([5, 1, 7])  # 1 did not come in the first epoch
     for epoch, rows in enumerate((ROWS, later, later)):
         method.begin_epoch([{}] * epoch, 3, Collective())
