@@ -23,6 +23,7 @@ from csrms_dist.run_contents import RunContents
 from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.budget import Passes
 from csrms_dist.training.recipe import CONTROL, PRETRAIN, TRAIN
+from csrms_dist.training.structure import structure_of
 
 SCHEMA = 3
 PLAIN = "plain"
@@ -68,7 +69,8 @@ def leak_of(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any] 
     several, check = table.label_space.multi_label, None
     if len(val):
         labels, classifier = table.membership[val], Classifier(run.artefact(TRAIN))
-        scores = blank_answers(classifier, labels, run.hierarchy, run.bank, asked.sampling, asked.seed)
+        graph = structure_of(run, asked.method, asked.sampling, asked.seed).hierarchy
+        scores = blank_answers(classifier, labels, graph, run.bank, asked.sampling, asked.seed)
         check = judged(scores, labels, several, asked.seed)
     trained = run.facts(TRAIN)["history"][-1]["graph_accuracy"]
     return leak_figures(check, several) | {"graph_head_training_accuracy": trained}

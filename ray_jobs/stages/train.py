@@ -13,6 +13,7 @@ from csrms_dist.sampling import write_candidates
 from csrms_dist.training.budget import Passes, control_images
 from csrms_dist.training.from_run import model_card, whole_state
 from csrms_dist.training.recipe import TRAIN
+from csrms_dist.training.structure import structure_of
 from ray_jobs.stages.context import StageContext
 from ray_jobs.stages.graph import publish_refreshed
 from ray_jobs.stages.workers import discard_checkpoints, train
@@ -46,9 +47,12 @@ def prepare_candidates(context: StageContext) -> None:
     if not wanted:
         return
     stamps = [s and s["fingerprint"] for s in (run.stamp(name) for name in ("features", "graph"))]
-    inputs = fingerprint(CANDIDATES, context.settings.select("sampling"), list(wanted), stamps)
+    recipe = context.recipe
+    permuted = [recipe.seed] if recipe.method.permutes_patterns() else []
+    inputs = fingerprint(CANDIDATES, context.settings.select("sampling"), list(wanted), stamps, *permuted)
     if run.is_done(CANDIDATES, inputs):
         return
-    graph, vectors = context.contents.hierarchy, context.contents.vectors
+    structure = structure_of(context.contents, recipe.method, sampling, recipe.seed)
+    graph, vectors = structure.hierarchy, structure.vectors
     with Progress("candidates", unit="anchors") as progress, run.writing(CANDIDATES, inputs) as folder:
         write_candidates(folder, graph, vectors, sampling, progress=progress, edge_types=wanted)

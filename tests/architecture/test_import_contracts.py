@@ -73,7 +73,8 @@ def test_the_import_contracts_hold() -> None:
 @pytest.mark.parametrize(
     ("contract", "places"),
     [
-        ("methods", [*METHODS.values(), *CONTROLS.values()]),
+        ("methods", [*METHODS.values(), CONTROLS["plain"]]),
+        ("controls", [*METHODS.values(), *(place for name, place in CONTROLS.items() if name != "plain")]),
         ("losses", [entry.place for entry in TERMS.values()]),
         ("readings", READINGS.values()),
         ("smoothers", SMOOTHERS.values()),
