@@ -1,4 +1,4 @@
-"""What the outcomes of an experiment say: rows, differences to the baseline, and the sentence that these allow."""
+"""Rows of an experiment, their differences to the baseline, and the sentence that the outcomes allow."""
 
 from __future__ import annotations
 
