@@ -112,6 +112,8 @@ def _refuse_workers(spec: Spec) -> None:
 
 def _complete(what: str, cells: Sequence[Cell], jobs: int) -> list[Outcome]:
     """The outcomes of cells, in their order."""
+    if not cells:
+        return []
     waiting = [cell for cell in cells if not _is_done(cell)]
     jobs = max(1, min(jobs, len(waiting)))
     with executor_of(jobs, jobs + 1) as executor:
