@@ -111,8 +111,8 @@ def contenders(
         work = folder / role
         work.mkdir()
         task = Task(
-            role=role, settings=recipe.method, sampling=recipe.sampling, seed=SEED, label_smoothing=0.0,
-            labels_per_image=None, cluster=recipe.cluster, graph=recipe.graph, frozen=False,
+            role=role, settings=recipe.method, sampling=recipe.sampling, seed=SEED, n_rows=rows,
+            label_smoothing=0.0, labels_per_image=None, cluster=recipe.cluster, graph=recipe.graph, frozen=False,
             rank=0, work=work, device=torch.device("cpu"), sampler_type=DglSampler,
         )  # fmt: skip
         structure = MadeUp(graph, _around(draw, pattern, model.encoder.dimension), recipe.sampling, ids)

@@ -16,7 +16,7 @@ from csrms_dist.art.clustering import Clustering
 from csrms_dist.art.outliers import Outliers, Placed
 from csrms_dist.artefacts.names import CANDIDATES, HELD_OUT, SNAPSHOT, TEST_IMAGES, TRAIN_IMAGES
 from csrms_dist.artefacts.run_directory import RunDirectory
-from csrms_dist.basics.arrays import F32
+from csrms_dist.basics.arrays import F32, I64
 from csrms_dist.basics.hashing import Texts
 from csrms_dist.datasets.image_table import ImageTable
 from csrms_dist.features.feature_table import VECTORS, FeatureTable
@@ -59,9 +59,20 @@ class RunContents:
         folder = self.directory.open("features") / HELD_OUT
         return FeatureTable.load(folder) if folder.exists() else None
 
+    def held_out_vectors(self, rows: I64, *, of_test: bool) -> F32:
+        """(n, D) features of rows of the test images, or of rows of the training images that are no training rows."""
+        table = self.held_out
+        wanted = rows + len(self.train_images) if of_test else rows
+        if table is None:
+            return np.zeros((0, self.vectors.shape[1]), np.float32)
+        found: F32 = table.vectors[np.searchsorted(table.instance, wanted)]
+        return found
+
     @property
     def has_labels(self) -> bool:
-        """Whether the feature table carries labels; without them nothing can be trained."""
+        """Whether the images, or the user's own vectors, carry labels; without them nothing can be trained."""
+        if self.directory.stamp("images") is not None:
+            return int(self.facts("images")["classes"]) > 0
         return self.features.classes.n_classes > 0
 
     @property

@@ -15,9 +15,9 @@ from csrms_dist.basics.progress import warn
 from csrms_dist.encoders.make import architecture_of
 from csrms_dist.errors import ConfigError, DataError, require
 from csrms_dist.evaluation.scores import check_metrics
-from csrms_dist.methods.known import part
+from csrms_dist.methods.known import control_settings, part
 from csrms_dist.methods.protocol import Stage
-from csrms_dist.methods.stages import IMAGES, PRETRAIN
+from csrms_dist.methods.stages import CONTROL, IMAGES, PRETRAIN, TRAIN
 from csrms_dist.run_contents import RunContents
 from graphstore.bundle import empty_folder
 from ray_jobs.memory import Peak, watched
@@ -68,6 +68,7 @@ def prepare(
     settings.features.check_paths()
     if control and not settings.features.path:
         settings.method.check_control()
+    _check_encoder(settings, stages)
     settings.check_own()  # what is not there, or is something else, is said now, not after an hour
     check_metrics(settings.evaluate.more_metrics)
     if not settings.features.path:
@@ -92,6 +93,15 @@ def prepare(
     waiting = [stage for stage in work.stages if not directory.is_done(stage.name, work.inputs[stage.name])]
     check_needs(waiting, work.settings)
     return work
+
+
+def _check_encoder(settings: RunSettings, stages: tuple[Stage, ...]) -> None:
+    """Raise ConfigError where the method, or the control beside it, cannot take what the encoder gives."""
+    names, frozen = [stage.name for stage in stages], settings.encoder.frozen
+    if TRAIN.name in names:
+        settings.method.check_encoder(frozen)
+    if CONTROL.name in names:
+        control_settings(settings.evaluate.control).check_encoder(frozen)
 
 
 def _for_the_data(work: Work, until: str | None) -> Work:

@@ -44,6 +44,22 @@ class _AllRows(torch.autograd.Function):
         return gradient[ctx.mine], None, None
 
 
+class _ExchangedRows(torch.autograd.Function):
+    """All rows of a global batch, of which every rank computes a part of the loss of its own: in `backward` the
+    gradients of all ranks are summed by a message, and each rank keeps those of its rows."""
+
+    @staticmethod
+    def forward(ctx: Any, local: Tensor, total: int, collective: Collective) -> Tensor:
+        ctx.mine = slice(collective.rank, None, collective.world)
+        return collective.gather_rows(local, total)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        summed = gradient.contiguous().clone()
+        dist.all_reduce(summed)
+        return summed[ctx.mine], None, None
+
+
 class Collective:
     """One worker among `world`; with world = 1 every operation is the identity and no process group is needed."""
 
@@ -86,6 +102,17 @@ class Collective:
         if self.world == 1:
             return local
         rows: Tensor = _AllRows.apply(local, total, self)
+        return rows
+
+    def exchanged_rows(self, local: Tensor, total: int) -> Tensor:
+        """As `all_rows`, for a loss of which every rank computes its own rows' part, through layers of its own.
+
+        A layer's gradient is then the sum over ranks, as everywhere. Every rank must go backward through the result,
+        or none: its gradient is a message.
+        """
+        if self.world == 1:
+            return local
+        rows: Tensor = _ExchangedRows.apply(local, total, self)
         return rows
 
     def barrier(self) -> None:

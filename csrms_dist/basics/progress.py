@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -89,7 +91,7 @@ class Progress:
             amount = f"{self.done:,.0f} {unit} in " if unit else ""
             note = f"  {self.note}" if self.note else ""
             self._write(f"{self.stage:<9} done   {amount}{duration(elapsed)}{note}", last=True)
-        elif self._tty and not self._quiet:
+        elif self._tty and not self._quiet and not _MUTED:
             self._stream.write("\n")
 
     def _line(self, now: float) -> str:
@@ -105,6 +107,8 @@ class Progress:
         return text + (f"  {self.note}" if self.note else "")
 
     def _write(self, line: str, last: bool) -> None:
+        if _MUTED:
+            return
         if self._tty and not self._quiet:
             self._stream.write(f"\r\x1b[2K{line}" + ("\n" if last else ""))
         else:
@@ -122,6 +126,23 @@ def waiting_for(text: str) -> None:
         progress.say(text)
 
 
+_MUTED: list[list[str]] = []
+
+
+@contextmanager
+def muted(warnings: list[str]) -> Iterator[None]:
+    """Nothing is shown within this block, and what `warn` says in it is appended to `warnings`: for work that consists
+    of many works."""
+    _MUTED.append(warnings)
+    try:
+        yield
+    finally:
+        _MUTED.pop()
+
+
 def warn(sentence: str) -> None:
     """A warning, on standard error: the work goes on."""
+    if _MUTED:
+        _MUTED[-1].append(sentence)
+        return
     print(f"warning: {sentence}", file=sys.stderr)

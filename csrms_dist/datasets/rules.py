@@ -33,6 +33,9 @@ from csrms_dist.datasets.splits import held_out
 from csrms_dist.errors import DataError
 from csrms_dist.labels import LabelRows, LabelSpace, Membership, checked_labels, membership_from_csr
 
+_LEFT_OUT = 255
+"""Beside the splits' codes: an image that `data.max_train` leaves out."""
+
 
 def assemble(found: Found, settings: DataSettings) -> Layout:
     """Check what was found and divide it. Raises DataError for everything that docs/data.md refuses."""
@@ -50,7 +53,7 @@ def assemble(found: Found, settings: DataSettings) -> Layout:
     notes = [*found.notes, *_divide(found, sides, pool, membership, settings)]
     train, test = (
         pool.source(found.name, space, membership, np.flatnonzero(rows), settings)
-        for rows in (pool.code != TEST, pool.code == TEST)
+        for rows in ((pool.code != TEST) & (pool.code != _LEFT_OUT), pool.code == TEST)
     )
     remedies = {"train": "check data.path", "test": "give data.test_path or raise data.test_fraction"}
     for side, code in (("train", TRAIN), ("test", TEST)):
@@ -245,7 +248,20 @@ def _divide(
     if "val" not in sides or nothing["val"]:
         _hold_out(found, pool, membership, settings.val_fraction, "val")
     told = "{0}: no {1} image has a label, so {1} is held out of the training images"
+    if settings.max_train:
+        notes += _sample(found, pool, membership, settings.max_train)
     return notes + [told.format(found.name, side) for side in ("val", "test") if nothing[side]]
+
+
+def _sample(found: Found, pool: _Pool, membership: Membership, most: int) -> list[str]:
+    """Leave training images out where there are more than `most`; about so many stay, the same share of each class and
+    at least one image of it."""
+    rows = np.flatnonzero(pool.code == TRAIN)
+    if len(rows) <= most:
+        return []
+    left = held_out(pool.ids.take(pa.array(rows)), membership[rows], 1 - most / len(rows), "sample", found.multi_label)
+    pool.code[rows[left]] = _LEFT_OUT
+    return [f"{found.name}: {int((~left).sum()):,} of {len(rows):,} training images are used (data.max_train)"]
 
 
 def _hold_out(found: Found, pool: _Pool, membership: Membership, fraction: float, split: str) -> None:

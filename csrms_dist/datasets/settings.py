@@ -27,3 +27,8 @@ class DataSettings(Settings):
     )
     on_duplicate_id: str = setting("error", words=("error", "suffix"), doc="suffix: a repeated id gets #2, #3, ...")
     val_fraction: float = setting(0.1, "[0, 0.5]", doc="share of each class held out of training, by a hash of the id")
+    max_train: int = setting(
+        0,
+        "[0, 1000000000]",
+        doc="training images at the most, by a hash of the id, the same share of each class; 0: all",
+    )

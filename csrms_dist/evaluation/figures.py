@@ -23,6 +23,7 @@ from csrms_dist.run_contents import RunContents
 from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.budget import Passes
 from csrms_dist.training.recipe import CONTROL, PRETRAIN, TRAIN
+from csrms_dist.training.structure import structure_of
 
 SCHEMA = 3
 PLAIN = "plain"
@@ -38,11 +39,13 @@ Answers = Mapping[tuple[str, str], Predictions]
 class Asked:
     """The settings that decide the figures.
 
-    seed: of the run. frozen: the encoder was not trained. adapter: what stood on it, 'none' or 'mlp'.
+    seed: of the run. patterns: whether it has any. frozen: the encoder was not trained.
+    adapter: what stood on it, 'none' or 'mlp'.
     control_is_plain_head: it was not trained twice. epochs: of `train`. difficulty_threshold: rho_1 of eq. 7.
     """
 
     seed: int
+    patterns: bool
     frozen: bool
     adapter: str
     control_is_plain_head: bool
@@ -66,7 +69,8 @@ def leak_of(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any] 
     several, check = table.label_space.multi_label, None
     if len(val):
         labels, classifier = table.membership[val], Classifier(run.artefact(TRAIN))
-        scores = blank_answers(classifier, labels, run.hierarchy, run.bank, asked.sampling, asked.seed)
+        graph = structure_of(run, asked.method, asked.sampling, asked.seed).hierarchy
+        scores = blank_answers(classifier, labels, graph, run.bank, asked.sampling, asked.seed)
         check = judged(scores, labels, several, asked.seed)
     trained = run.facts(TRAIN)["history"][-1]["graph_accuracy"]
     return leak_figures(check, several) | {"graph_head_training_accuracy": trained}
@@ -79,7 +83,7 @@ def figures(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any]:
     never saw are set to probability 0 in them.
     """
     leak = leak_of(run, asked, answers)
-    facts, clusters, graph = run.facts("images"), run.facts("cluster"), run.hierarchy
+    facts = run.facts("images")
     train, test, val = run.train_images, run.test_images, rows_of(run)[VAL]
     unseen = np.array(facts["test_only"], np.int64)
     for found in answers.values():
@@ -87,7 +91,7 @@ def figures(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any]:
     scores = Scores(test.label_space, unseen, asked.evaluate.more_metrics)
     labels = {TEST: test.membership, VAL: train.membership[val]}
     names = train.label_space.class_names
-    levels = difficulty_levels(graph, asked.difficulty_threshold)
+    made_with = (PRETRAIN, "features", TRAIN) if asked.patterns or asked.frozen else (PRETRAIN, TRAIN)
     metrics: dict[str, Any] = {
         "schema": SCHEMA,
         "dataset": {
@@ -97,26 +101,17 @@ def figures(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any]:
             "multi_label": train.label_space.multi_label,
             "test_only_classes": [names[k] for k in unseen],
             "rejected": facts["rejected"],
-            "imbalance": imbalance(graph.membership),
+            "imbalance": imbalance(train.membership[train.indices("train")]),
             **{split: facts[split] for split in ("train", "val", "test")},
         },
         "seed": asked.seed,
         "frozen_encoder": asked.frozen,
         "adapter": asked.adapter,
-        "patterns": graph.n_patterns,
-        "vigilance": clusters["vigilance"],
-        "hierarchy": {
-            "dominated_patterns": int(graph.dominated.sum()),
-            "mixed_patterns": int((~graph.dominated).sum()),
-            "outliers": clusters["outliers"],
-            **dict(zip(LEVEL_NAMES, levels.shares, strict=True)),
-            "terciles": levels.terciles,
-            "fallback_classes": [names[k] for k in fallback_classes(graph)],
-        },
+        **(_of_patterns(run, asked, names) if asked.patterns else {}),
         **{split: scores.of(answers[TRAIN, split], labels[split]) for split in (TEST, VAL)},
         "constant_heads": [head for head, values in answers[TRAIN, TEST].heads.items() if is_constant(values)],
         "classes": scores.by_class(answers[TRAIN, TEST].plain, labels[TEST]),
-        "passes": {"method": _passes(run, (PRETRAIN, "features", TRAIN))},
+        "passes": {"method": _passes(run, made_with)},
         "epochs": {"pretrain": len(run.facts(PRETRAIN)["history"]), "train": asked.epochs},
         **asked.method.reported(),
     }
@@ -126,7 +121,8 @@ def figures(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any]:
         metrics["refreshed"] = made_anew
     heads = {split: _with_control(answers, split, asked.control_is_plain_head) for split in (TEST, VAL)}
     metrics["more"] = {split: scores.more_of(heads[split], labels[split]) for split in (TEST, VAL)}
-    metrics["by_pattern"] = by_pattern(heads[TEST], labels[TEST], patterns_of_test(run), graph.n_patterns)
+    if asked.patterns:
+        metrics["by_pattern"] = by_pattern(heads[TEST], labels[TEST], patterns_of_test(run), run.hierarchy.n_patterns)
     trained = [role for role in (TRAIN, CONTROL) if role == TRAIN or (CONTROL, TEST) in answers]
     metrics["separation"] = {role: separation_of(run.facts(role)["history"]) for role in trained}
     plain = answers[TRAIN, TEST].plain
@@ -148,6 +144,24 @@ def figures(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any]:
         metrics["passes"]["control"] = _passes(run, (PRETRAIN, CONTROL))
         metrics["difference"] = gained(plain, answers[CONTROL, TEST].plain)
     return metrics
+
+
+def _of_patterns(run: RunContents, asked: Asked, names: Sequence[str]) -> dict[str, Any]:
+    """The figures of the class-pattern-instance hierarchy."""
+    clusters, graph = run.facts("cluster"), run.hierarchy
+    levels = difficulty_levels(graph, asked.difficulty_threshold)
+    return {
+        "patterns": graph.n_patterns,
+        "vigilance": clusters["vigilance"],
+        "hierarchy": {
+            "dominated_patterns": int(graph.dominated.sum()),
+            "mixed_patterns": int((~graph.dominated).sum()),
+            "outliers": clusters["outliers"],
+            **dict(zip(LEVEL_NAMES, levels.shares, strict=True)),
+            "terciles": levels.terciles,
+            "fallback_classes": [names[k] for k in fallback_classes(graph)],
+        },
+    }
 
 
 def separation_of(history: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:

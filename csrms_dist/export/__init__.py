@@ -9,6 +9,8 @@ EXPORTS: Mapping[str, str] = {
     "safetensors": "csrms_dist.export.weights:whole_classifier",
     "onnx": "csrms_dist.export.onnx_file:onnx_file",
     "torch": "csrms_dist.export.program:torch_program",
+    "pyg": "csrms_dist.interop.pyg:export",
+    "dgl": "csrms_dist.interop.dgl_graph:export",
 }
 """Each a function (run: RunDirectory, out: Path) -> a text to print. It writes `out`, a file or a folder, which is not
 there yet; what it raises leaves nothing."""

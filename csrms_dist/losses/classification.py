@@ -21,6 +21,7 @@ def classification_loss(
     loss: str = "auto",
     reducer: Reducer = ALONE,
     weights: Tensor | None = None,
+    soft: bool = False,
 ) -> Tensor:
     """(B, K) logits, (B, K) membership -> the mean over the batch.
 
@@ -31,6 +32,8 @@ def classification_loss(
     loss: `auto`, or `asymmetric` (`asymmetric_loss`) instead of the binary cross-entropy, with the same targets and
     divisor. Raises ConfigError for `asymmetric` with one label an image.
     weights: (B,) of the rows, None where each weighs 1.
+    soft: membership holds numbers in [0, 1], with one label an image rows that add up to 1; they are smoothed as 0 and
+    1 are. Of 0 and 1 the loss is the same, to rounding.
     """
     check_loss(loss, labels_per_image)
     size = reducer.size(len(logits))
@@ -45,7 +48,7 @@ def classification_loss(
         if weights is not None:
             total = weighted(total.sum(dim=1), weights).sum()
         return total / (size * labels_per_image)
-    labels = membership.argmax(dim=1)
+    labels = membership if soft else membership.argmax(dim=1)
     total = cross_entropy(logits, labels, reduction=reduction, label_smoothing=smoothing)
     return weighted(total, weights).sum() / size
 

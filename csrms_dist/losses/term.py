@@ -48,6 +48,11 @@ class Reducer:
         """
         return self._collective.all_rows(local, len(local) if self._size is None else self._size)
 
+    def exchanged(self, local: Tensor) -> Tensor:
+        """The same, for a loss of which every worker computes the part of its own rows from all rows (see
+        `Collective.exchanged_rows`)."""
+        return self._collective.exchanged_rows(local, len(local) if self._size is None else self._size)
+
     def share(self, value: Tensor) -> Tensor:
         """A loss that every worker computes in full from summed statistics or from all rows -> this worker's share."""
         return self._collective.share(value)

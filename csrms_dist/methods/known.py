@@ -18,7 +18,18 @@ METHODS: Mapping[str, str] = {"csrms": "csrms_dist.methods.csrms:METHOD"}
 DEFAULT = next(iter(METHODS), "")
 """The first one."""
 
-CONTROLS: Mapping[str, str] = {"plain": "csrms_dist.methods.plain:CONTROL"}
+_CONTROLS = "csrms_dist.methods.controls"
+
+CONTROLS: Mapping[str, str] = {
+    "plain": "csrms_dist.methods.plain:CONTROL",
+    "mixup": f"{_CONTROLS}.mixup:CONTROL",
+    "cutmix": f"{_CONTROLS}.cutmix:CONTROL",
+    "manifold_mixup": f"{_CONTROLS}.manifold_mixup:CONTROL",
+    "sup_con": f"{_CONTROLS}.sup_con:CONTROL",
+    "triplet": f"{_CONTROLS}.triplet:CONTROL",
+    "self_distillation": f"{_CONTROLS}.self_distillation:CONTROL",
+    "batch_former": f"{_CONTROLS}.batch_former:CONTROL",
+}
 """They stand beside a method at equal encoder passes. `plain` is stage 0 too."""
 
 
@@ -35,6 +46,12 @@ def method(name: str) -> MethodSpec:
 def control(name: str) -> MethodSpec:
     """A control by name. Raises ConfigError for one that is not there."""
     found: MethodSpec = chosen(CONTROLS, name, "evaluate.control", fits=KIND.fits, expected=KIND.said)
+    return found
+
+
+def control_settings(name: str) -> MethodSettings:
+    """The settings of a control that stands beside a method: their defaults."""
+    found: MethodSettings = part(control(name).settings)()
     return found
 
 

@@ -54,21 +54,40 @@ class PlainMethod:
         """Every epoch is like the others."""
 
     def batch(self, batch: Batch, collective: Collective) -> BatchOutcome:
-        features = self.module.encoder(batch.inputs)
-        logits = self.module.plain_head(features)
         reducer = Reducer(len(batch.global_rows), collective)
-        loss = classification_loss(
+        features = self.encoded(batch, reducer)
+        logits = self.module.plain_head(features)
+        terms = {"plain": self.loss_of(logits, batch, reducer), **self.more_terms(features, batch, reducer)}
+        observed = self.separation.of(self.view(features, batch, reducer, plain=logits))
+        hits = {"plain": top_hits(logits, batch.membership)}
+        return BatchOutcome(terms, hits, observed, encoded=len(batch.rows))
+
+    def encoded(self, batch: Batch, reducer: Reducer) -> Tensor:
+        """(b, D) features of the batch."""
+        features: Tensor = self.module.encoder(batch.inputs)
+        return features
+
+    def loss_of(self, logits: Tensor, batch: Batch, reducer: Reducer) -> Tensor:
+        """This worker's share of the plain head's loss, (b, K) logits of the batch."""
+        return self.loss_on(logits, batch.membership, reducer)
+
+    def loss_on(self, logits: Tensor, targets: Tensor, reducer: Reducer, *, soft: bool = False) -> Tensor:
+        """The same on targets (b, K), 0 and 1; soft: or between them."""
+        return classification_loss(
             logits,
-            batch.membership,
+            targets,
             self.label_smoothing,
             labels_per_image=self.labels_per_image,
             loss=self.loss,
             reducer=reducer,
+            soft=soft,
         )
-        terms = {"plain": loss, **self.more_terms(features, batch, reducer)}
-        view = View(features, {"plain": logits}, features, batch.membership, _no_edges, reducer)
-        observed = self.separation.of(view)
-        return BatchOutcome(terms, {"plain": top_hits(logits, batch.membership)}, observed)
+
+    def view(self, features: Tensor, batch: Batch, reducer: Reducer, **logits: Tensor) -> View:
+        """The batch as loss terms see it: (b, D) features, (b, K) logits by head."""
+        return View(
+            features, logits, features, batch.membership, _no_edges, reducer, labels_per_image=self.labels_per_image
+        )
 
     def more_terms(self, features: Tensor, batch: Batch, reducer: Reducer) -> dict[str, Tensor]:
         """Terms that a method on top of this one adds: (b, D) features of the batch -> this worker's shares."""

@@ -71,7 +71,7 @@ class MethodSpec:
     keep: (folder, state, work) writes what a trained method's `state_dict` leaves beside the weights; '' for nothing.
         work is the folder of its task.
     trial: `build` also works on a made-up structure, without artefacts, on which `csrms plan` measures a step; where it
-        does not, the plan takes the control's step for the method's.
+        does not, the plan takes the control's step for the method's, and the plain classifier's for a control's.
     """
 
     model: str
@@ -117,6 +117,7 @@ class Task:
     role: the training stage, `pretrain`, `train` or `control`.
     settings, sampling: the sections `method` and `sampling`.
     seed, label_smoothing: of the training.
+    n_rows: training rows, N.
     labels_per_image: the mean number of labels of a training image, None where each has one.
     cluster, graph: the sections of these names, of which the structure was made.
     frozen: the features that the model's heads look at are not trained: neither the encoder nor an adapter on it.
@@ -131,6 +132,7 @@ class Task:
     settings: MethodSettings
     sampling: SamplingSettings
     seed: int
+    n_rows: int
     label_smoothing: float
     labels_per_image: float | None
     cluster: ClusterSettings

@@ -64,6 +64,13 @@ class MethodSettings(Settings):
     def check_control(self) -> None:
         """Raise ConfigError when there can be no control."""
 
+    def check_encoder(self, frozen: bool) -> None:
+        """Raise ConfigError where the features of a frozen encoder are no input for the method."""
+
+    def permutes_patterns(self) -> bool:
+        """Whether the method is trained on a hierarchy whose images lie in patterns by chance."""
+        return False
+
     def reported(self) -> dict[str, Any]:
         """These settings as metrics.json tells them."""
         return {"method": self.name}

@@ -1,4 +1,4 @@
-"""The sampler through DGL: the only file that imports it.
+"""The sampler through DGL, and the one place where DGL is imported.
 
 The hierarchy with its candidates is a heterograph: node types instance, pattern and class; edge types positive and
 negative (candidate -> anchor), in_pattern, has_label, looks_like. A draw is a graph as small as the batch: each
@@ -51,7 +51,7 @@ _KEY, _WEIGHT = "key", "weight"
 _GRAPHBOLT = "dgl.graphbolt"
 
 
-def _require_dgl() -> tuple[ModuleType, ModuleType]:
+def require_dgl() -> tuple[ModuleType, ModuleType]:
     """(dgl, torch), DGL being 1.1.3 or 2.1.0.
 
     Without DGLBACKEND, DGL writes a configuration file to the home directory and prints. DGL 2.1 imports its part
@@ -87,7 +87,7 @@ class DglSampler:
         seed: int,
         hierarchy: HierarchyGraph | None = None,
     ) -> None:
-        self._dgl, self._torch = _require_dgl()
+        self._dgl, self._torch = require_dgl()
         self._n_rows = check_sizes(candidates, sizes)
         check_hierarchy(hierarchy, self._n_rows)
         self._candidates, self._sizes, self._seed = dict(candidates), dict(sizes), int(seed)

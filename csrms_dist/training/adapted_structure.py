@@ -16,20 +16,20 @@ from csrms_dist.basics.arrays import F32
 from csrms_dist.basics.collective import Collective
 from csrms_dist.basics.hashing import Texts
 from csrms_dist.hierarchy.graph import HierarchyGraph
+from csrms_dist.methods.protocol import Structure
 from csrms_dist.models.adapter import AdaptedEncoder, adapted_table
 from csrms_dist.models.feature_bank import generation_file
-from csrms_dist.run_contents import RunContents
 from csrms_dist.sampling.candidates import Candidates
 
 
 class AdaptedStructure:
-    """A run's contents, a `Structure`, whose features are those of the adapter.
+    """A run's contents, or what of them is trained on, whose features are those of the adapter.
 
     encoder: with its initial weights. work: where they are written, by rank 0, as generation 0 of the bank; None: kept
     in the memory of every rank.
     """
 
-    def __init__(self, run: RunContents, encoder: AdaptedEncoder, work: Path | None, collective: Collective) -> None:
+    def __init__(self, run: Structure, encoder: AdaptedEncoder, work: Path | None, collective: Collective) -> None:
         self._run, self._encoder, self._work, self._collective = run, encoder, work, collective
 
     @property

@@ -16,7 +16,6 @@ from torch import Tensor
 from csrms_dist.basics.collective import Collective
 from csrms_dist.encoders import Encoder, Normaliser, load_initial_weights, normalisation
 from csrms_dist.encoders.given import GivenFeatures
-from csrms_dist.encoders.settings import NONE
 from csrms_dist.labels import Membership
 from csrms_dist.losses.classification import check_loss, prior_logits
 from csrms_dist.methods.known import part
@@ -35,6 +34,7 @@ from csrms_dist.training.orders.ground import Ground, Order
 from csrms_dist.training.placement import CPU, Placement
 from csrms_dist.training.recipe import PRETRAIN, TRAIN, Recipe
 from csrms_dist.training.settings import OptimiserSettings
+from csrms_dist.training.structure import structure_of
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,7 @@ def trained_model(run: RunContents, recipe: Recipe, role: str) -> PlainModel:
     """
     weights, encoder = read_weights(run.artefact(PRETRAIN)), None
     if recipe.encoder.frozen:
-        encoder = GivenFeatures(int(run.facts("features")["dimension"]))
-        weights = {name: value for name, value in weights.items() if not name.startswith(OF_ENCODER)}
-    if recipe.adapter(role) != NONE:
-        weights = {}
+        encoder, weights = GivenFeatures(int(run.facts("features")["dimension"])), {}  # heads are the seed's
     model = _fresh(run, recipe, role, encoder)
     unknown = model.load_state_dict(weights, strict=False).unexpected_keys
     if unknown:
@@ -154,6 +151,7 @@ def assemble(
         settings=recipe.method,
         sampling=recipe.sampling,
         seed=recipe.seed,
+        n_rows=len(data),
         label_smoothing=recipe.optimiser(role).label_smoothing,
         labels_per_image=data.membership.nnz / len(data) if several else None,
         cluster=recipe.cluster,
@@ -167,19 +165,24 @@ def assemble(
     )
     model = model.to(placement.device)
     structure: Structure = run
+    if role == TRAIN:
+        structure = structure_of(run, recipe.method, recipe.sampling, recipe.seed)
+    ground = structure
     if isinstance(model.encoder, AdaptedEncoder):
-        structure = AdaptedStructure(run, model.encoder, work, collective)
+        structure = AdaptedStructure(structure, model.encoder, work, collective)
     built = part(recipe.spec(role)[1].build)(model, structure, task)
-    order = order_of(role, run, recipe, data.membership, sampler_type)
+    order = order_of(role, ground, recipe, data.membership, sampler_type)
     return Training(built.method, data, recipe.optimiser(role), built.sampler, placement, order)
 
 
-def order_of(role: str, run: RunContents, recipe: Recipe, membership: Membership, sampler_type: SamplerType) -> Order:
+def order_of(
+    role: str, structure: Structure, recipe: Recipe, membership: Membership, sampler_type: SamplerType
+) -> Order:
     """The order of a role's images: stage 0 knows no structure, and a control takes none of the method's."""
     kind, sampler = recipe.order(role), None
     if kind.edge_types:
         sizes = {POSITIVE: recipe.sampling.n_positives, NEGATIVE: recipe.sampling.n_negatives}
         wanted = {name: sizes[name] for name in kind.edge_types}
-        sampler = sampler_type(run.candidates(kind.edge_types), wanted, recipe.seed, None)
-    ground = Ground(recipe.optimiser(role).batch_size, membership, recipe.seed, sampler, lambda: run.hierarchy)
+        sampler = sampler_type(structure.candidates(kind.edge_types), wanted, recipe.seed, None)
+    ground = Ground(recipe.optimiser(role).batch_size, membership, recipe.seed, sampler, lambda: structure.hierarchy)
     return kind(ground)

@@ -9,7 +9,7 @@ from csrms_dist.art.settings import ClusterSettings
 from csrms_dist.basics.lookup import chosen, resolve
 from csrms_dist.encoders.settings import NONE, EncoderSettings
 from csrms_dist.hierarchy.settings import GraphSettings
-from csrms_dist.methods.known import control, method, settings_class
+from csrms_dist.methods.known import CONTROLS, control, method, settings_class
 from csrms_dist.methods.protocol import MethodSpec
 from csrms_dist.methods.settings import MethodSettings
 from csrms_dist.sampling.settings import SamplingSettings
@@ -50,7 +50,13 @@ class Recipe:
         if role == PRETRAIN:
             return uniform
         kind: type[Order] = chosen(ORDERS, self.train.batches, "train.batches")
-        return uniform if kind.structural and role != TRAIN else kind
+        return uniform if kind.structural and (role != TRAIN or self.by_itself) else kind
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether a control is what the run trains: it has no patterns to look at, and the passes of one beside a
+        method."""
+        return self.method.name in CONTROLS
 
     @property
     def edge_types(self) -> tuple[str, ...]:

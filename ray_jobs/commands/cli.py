@@ -93,6 +93,15 @@ def _parser() -> argparse.ArgumentParser:
     change.add_argument("--bundle", metavar="FOLDER", help="write all runs as the input of neo4j-admin's import")
     runs.add_argument("--run", metavar="DIR", help="run directory (default: the last one below runs/)")
     _output(runs)
+    experiment = commands.add_parser("experiment", help="compare recipes: the runs of a spec, and tables of them")
+    experiment.add_argument("spec", help="the spec's YAML file (docs/experiments.md)")
+    experiment.add_argument("--size", metavar="NAME", help="one of the spec's sizes (default: the first)")
+    experiment.add_argument("--out", metavar="DIR", help="folder of the experiment (default: runs/<name>-<size>)")
+    experiment.add_argument("--jobs", type=int, metavar="N", help="runs at a time, each on a CPU (default: as many)")
+    experiment.add_argument(
+        "--set", action="append", default=[], metavar="KEY.KEY=VALUE", dest="overrides", help="change the spec"
+    )
+    experiment.add_argument("--list", action="store_true", help="list recipes and numbers of runs; run nothing")
     clean = commands.add_parser("clean", help="remove what a run no longer needs, and say what that frees")
     clean.add_argument("run", metavar="DIR", help="run directory")
     clean.add_argument("--yes", action="store_true", help="do it, instead of saying what would go")
@@ -202,6 +211,11 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         return _predict(arguments)
     if arguments.command == "export":
         return _export(arguments)
+    if arguments.command == "experiment":
+        from ray_jobs.commands.experiment import execute
+
+        print(execute(arguments))
+        return 0
     if arguments.command == "plan":
         from ray_jobs.plan.plan import plan
 

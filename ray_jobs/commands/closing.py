@@ -13,6 +13,7 @@ from ray_jobs.pipeline import RunResult
 from ray_jobs.places import store_of
 
 PAIRS, PATTERNS_OF_A_PAIR = 3, 2
+NEXT = "leave method.name out to have them, with this control beside the method (evaluate.control)"
 EXAMPLE = (
     "MATCH (p:Pattern {run: $run})-[c:COVERS]->(k:Class) WHERE NOT p.dominated "
     "RETURN p.idx AS pattern, p.size AS size, k.name AS class, c.n AS images ORDER BY pattern, images DESC"
@@ -39,8 +40,12 @@ def pattern_facts(result: RunResult) -> dict[str, Any]:
 
 def closing_text(result: RunResult) -> str:
     """The account at the end of a run, for a person."""
-    labelled = result.run.facts("graph")["classes"] > 0
     lines = []
+    if result.settings.recipe.by_itself:
+        if not result.metrics:
+            return "There are no labels, so nothing was trained"
+        return "\n".join([*accuracy_lines(result.metrics), f"A control by itself has no patterns and no graph; {NEXT}"])
+    labelled = result.run.facts("graph")["classes"] > 0
     if result.metrics:
         lines += accuracy_lines(result.metrics)
     if labelled:

@@ -11,7 +11,8 @@ from dataclasses import Field, fields
 from typing import Any
 
 from csrms_dist.basics.settings import Settings, default_of, describe
-from csrms_dist.methods.known import DEFAULT, METHODS, method, settings_class
+from csrms_dist.methods.known import CONTROLS, DEFAULT, METHODS, method, settings_class
+from csrms_dist.methods.settings import MethodSettings
 from ray_jobs.settings import SECTIONS, RunSettings
 from ray_jobs.stages.table import SCHEDULE_KEYS
 
@@ -56,10 +57,12 @@ RULES = """\
 - `method.prototypes` is of the reading `structural` and of `method.alignment: soft` alone.
 - `method.adjacency` and `method.normalisation` are of our smoothers: `identity` looks at no neighbour, and one of your
   own decides its links itself. `method.alignment: paper` and `reference` tell the graph head the label in training.
+- `method.adjacency: self` and `method.structure: permuted` are controls of the graph; the second takes no
+  `method.refresh`.
 - `pretrain.loss` and `train.loss`: `asymmetric` takes images with several labels. Plain head, graph head and control
   have that of `train`; stage 0 has its own.
 - `method.weight_info_nce`, `weight_sup_con` and `weight_triplet` above 0 need the package pytorch-metric-learning, of
-  the extra `full`.
+  the extra `full`; so do the controls `sup_con` and `triplet`. The control `cutmix` takes no frozen encoder.
 - The weights of `method` cannot all be 0, and the control needs `method.weight_plain` above 0.
 - `features.path` leaves out everything that needs images: the run has the stages `features`, `cluster` and, if the
   vectors have labels, `graph`.
@@ -89,6 +92,7 @@ def lines() -> Iterator[str]:
             yield from _section(name, kind, DEFAULT)
     for chosen in METHODS:
         yield from _section("method", settings_class(chosen), chosen, f"method of {chosen}")
+    yield from _of_controls()
     yield ""
     yield from RULES.splitlines()
     yield ""
@@ -104,6 +108,23 @@ def _section(name: str, kind: type[Settings], method_name: str, title: str = "")
     yield f"Decides {_stages(name, method_name)}."
     yield ""
     yield from _table(kind)
+
+
+def _of_controls() -> Iterator[str]:
+    """The keys that controls have of their own, in one table."""
+    yield ""
+    yield "## method of a control by itself"
+    yield ""
+    yield f"Beside `method.name`, of each control ([controls.md](controls.md)). Decides {_stages('method', 'plain')}."
+    yield ""
+    yield "| control | key | default | legal values | meaning |"
+    yield "|---|---|---|---|---|"
+    shared = {spec.name for spec in fields(MethodSettings)}
+    for name in CONTROLS:
+        for spec in fields(settings_class(name)):
+            if spec.name not in shared:
+                doc = spec.metadata["doc"]
+                yield f"| `{name}` | `{spec.name}` | {_default(spec)} | {describe(spec)} | {doc} |"
 
 
 def _table(kind: type[Settings]) -> Iterator[str]:

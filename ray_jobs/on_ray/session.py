@@ -112,11 +112,12 @@ def ray_session(slots: int) -> Iterator[None]:
             "object_store_memory": OBJECT_STORE_BYTES,
         }
     _start(ray, options, ATTEMPTS if own else 1)
+    _started.append(True)
     try:
         yield
     finally:
         if not _shared:
-            ray.shutdown()
+            _end(ray)
 
 
 def _start(ray: Any, options: dict[str, Any], attempts: int) -> None:
@@ -155,6 +156,13 @@ def _children() -> set[int]:
 
 
 _shared: list[bool] = []
+_started: list[bool] = []
+"""Whether this process started Ray: an actor, which finds it running, does not end it."""
+
+
+def _end(ray: Any) -> None:
+    _started.clear()
+    ray.shutdown()
 
 
 @contextmanager
@@ -166,5 +174,5 @@ def shared_session() -> Iterator[None]:
     finally:
         _shared.pop()
         ray = sys.modules.get("ray")
-        if not _shared and ray is not None and ray.is_initialized():
-            ray.shutdown()
+        if not _shared and _started and ray is not None:
+            _end(ray)

@@ -282,6 +282,8 @@ def train(o: Outlook) -> Estimate:
     """Candidates, and the method's training."""
     f, settings, sampling = o.facts, o.settings.train, o.settings.sampling
     images = settings.epochs * f.train
+    if o.settings.recipe.by_itself and not o.frozen:
+        images += control_images(Passes(forward=f.train), Passes())
     size_of_pattern = f.train / max(o.patterns, 1)
     # Positives come from the largest pattern of the class, negatives first from the strangers in the own pattern.
     rows = {"positive": size_of_pattern, "negative": size_of_pattern * STRANGERS}

@@ -36,7 +36,7 @@ from csrms_dist.sampling import Candidates, ReferenceSampler, build_candidates
 from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.inputs import ImageInputs
 from csrms_dist.training.placement import CPU
-from csrms_dist.training.recipe import CONTROL, TRAIN
+from csrms_dist.training.recipe import CONTROL, PRETRAIN, TRAIN
 from csrms_dist.training.train_step import train_step
 from ray_jobs.plan.estimates import Facts, Rates
 from ray_jobs.settings import RunSettings
@@ -212,7 +212,7 @@ def _built(role: str, facts: Facts, settings: RunSettings, encoder: Encoder) -> 
     classes, recipe = facts.n_classes or 1, settings.recipe
     patterns = target_patterns(settings.cluster.n_patterns, facts.train, classes)
     graph = _made_up(max(ROWS_PER_PATTERN * patterns, 2 * settings.train.batch_size), patterns, classes, settings)
-    name, spec = recipe.spec(role)
+    name, spec = recipe.spec(role) if recipe.spec(role)[1].trial else recipe.spec(PRETRAIN)
     card = ModelCard(
         encoder=settings.encoder.name, image_shape=(facts.shape[0], facts.shape[1], facts.shape[2]), mean=(), std=(),
         class_names=tuple(map(str, range(classes))), method=name,
@@ -220,7 +220,8 @@ def _built(role: str, facts: Facts, settings: RunSettings, encoder: Encoder) -> 
         adapter=recipe.adapter(role),
     )  # fmt: skip
     task = Task(
-        role=role, settings=settings.method, sampling=settings.sampling, seed=settings.seed, label_smoothing=0.0,
+        role=role, settings=settings.method, sampling=settings.sampling, seed=settings.seed, n_rows=graph.n_rows,
+        label_smoothing=0.0,
         labels_per_image=None, cluster=recipe.cluster, graph=recipe.graph, frozen=False, rank=0,
         work=None, device=CPU.device, sampler_type=ReferenceSampler,
     )  # fmt: skip

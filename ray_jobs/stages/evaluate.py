@@ -16,6 +16,7 @@ from csrms_dist.evaluation.classifier import Classifier, Predictions
 from csrms_dist.evaluation.figures import TEST, Answers, Asked, figures, rows_of
 from csrms_dist.evaluation.predictions import prediction_table
 from csrms_dist.features.extraction import THREADS
+from csrms_dist.methods.stages import GRAPH
 from csrms_dist.run_contents import RunContents
 from csrms_dist.training.recipe import CONTROL, TRAIN
 from ray_jobs.on_ray.actors import executor_of
@@ -36,6 +37,7 @@ def execute(context: StageContext) -> None:
     answers = _answers(context, (TRAIN, CONTROL) if has_control else (TRAIN,))
     asked = Asked(
         seed=settings.seed,
+        patterns=GRAPH.name in context.requires,
         frozen=settings.encoder.frozen,
         adapter=settings.encoder.used_adapter,
         control_is_plain_head=settings.recipe.control_is_plain_head,
@@ -47,7 +49,7 @@ def execute(context: StageContext) -> None:
     )
     metrics = figures(run, asked, answers)
     control = answers[CONTROL, TEST].plain if has_control else None
-    facts = {ADDITION: add_predictions(context, answers)}
+    facts = {ADDITION: add_predictions(context, answers) if asked.patterns else ""}
     with context.run.writing("evaluate", context.inputs, facts) as folder:
         pq.write_table(prediction_table(run.test_images, answers[TRAIN, TEST], control), folder / PREDICTIONS)
         (folder / METRICS).write_text(json.dumps(metrics, sort_keys=True, allow_nan=False))
@@ -61,9 +63,14 @@ def _opened(uri: str, model: str) -> tuple[Classifier, RunContents]:
     return Classifier(run.artefact(model)), run
 
 
-def predict_rows(uri: str, model: str, split: str, rows: I64) -> Predictions:
-    """One task: what a model of the run answers to images of a split's table; no label is read."""
+def predict_rows(uri: str, model: str, split: str, rows: I64, frozen: bool) -> Predictions:
+    """One task: what a model of the run answers to images of a split's table; no label is read.
+
+    frozen: the encoder's features of these images lie in the feature table, as do those that the heads learnt from.
+    """
     classifier, run = _opened(uri, model)
+    if frozen:
+        return classifier.predict_features(run.held_out_vectors(rows, of_test=split == TEST))
     table, size = run.test_images if split == TEST else run.train_images, classifier.card.batch_size
     starts = range(0, max(len(rows), 1), size)
     return Predictions.joined([classifier.predict(table.pixels(rows[n : n + size])) for n in starts])
@@ -73,8 +80,9 @@ def _answers(context: StageContext, models: tuple[str, ...]) -> Answers:
     """The predictions of each model for each split, from blocks of images."""
     uri, rows = str(context.run.path), rows_of(context.contents)
     cuts = {split: [some[n : n + BLOCK] for n in range(0, max(len(some), 1), BLOCK)] for split, some in rows.items()}
-    tasks = [(uri, model, split, part) for model in models for split in rows for part in cuts[split]]
-    total = sum(len(part) for *_, part in tasks)
+    frozen = context.settings.encoder.frozen
+    tasks = [(uri, model, split, part, frozen) for model in models for split in rows for part in cuts[split]]
+    total = sum(len(part) for *_, part, _ in tasks)
     actors = min(hands(context.settings.evaluate.actors, total, FEW_IMAGES), len(tasks))
     with (
         Progress("evaluate", total=total, unit="images") as progress,

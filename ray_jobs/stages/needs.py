@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from csrms_dist.encoders.weights import check_weights
 from csrms_dist.errors import check_installed
+from csrms_dist.methods.known import control_settings
 from csrms_dist.methods.protocol import Stage
 from csrms_dist.methods.stages import CLUSTER, CONTROL, EVALUATE, FEATURES, GRAPH, PRETRAIN, TRAIN
 from ray_jobs.on_ray.session import uses_ray
@@ -43,3 +44,5 @@ def _packages(stage: str, settings: RunSettings) -> Iterator[str]:
         yield from ("dgl", "packaging", "pandas")
     if stage == TRAIN.name:
         yield from settings.method.packages()
+    if stage == CONTROL.name:
+        yield from control_settings(settings.evaluate.control).packages()

@@ -10,6 +10,7 @@ from csrms_dist.artefacts.fingerprints import fingerprint
 from csrms_dist.errors import ConfigError
 from csrms_dist.methods.known import METHODS, method, part
 from csrms_dist.methods.protocol import MethodSpec, Stage
+from csrms_dist.methods.stages import FEATURES, PRETRAIN
 from csrms_dist.training.orders import UNIFORM
 
 if TYPE_CHECKING:
@@ -38,7 +39,15 @@ def stages_of(settings: RunSettings, *, control: bool) -> tuple[Stage, ...]:
     """
     spec: MethodSpec = method(settings.method.name)
     if settings.features.path:
+        if not spec.given_vector_stages:
+            raise ConfigError(
+                "method.name", got=f"{settings.method.name} with features.path",
+                expected="a method that finds patterns",
+                remedy="leave method.name or features.path out: vectors without images train nothing",
+            )  # fmt: skip
         return spec.given_vector_stages
+    if settings.recipe.by_itself and not settings.encoder.frozen:
+        return _without(spec.stages, FEATURES.name)  # the images are what it trains on
     if control and not settings.recipe.control_is_plain_head:
         if settings.method.encodings(settings.sampling) == 1:
             return spec.stages
@@ -47,10 +56,15 @@ def stages_of(settings: RunSettings, *, control: bool) -> tuple[Stage, ...]:
             replace(stage, requires=(*stage.requires, TRAIN)) if stage.name == CONTROL else stage
             for stage in spec.stages
         )
+    return _without(spec.stages, CONTROL)
+
+
+def _without(stages: tuple[Stage, ...], left_out: str) -> tuple[Stage, ...]:
+    """The stages but one, which nobody requires then."""
     return tuple(
-        replace(stage, requires=tuple(name for name in stage.requires if name != CONTROL))
-        for stage in spec.stages
-        if stage.name != CONTROL
+        replace(stage, requires=tuple(name for name in stage.requires if name != left_out))
+        for stage in stages
+        if stage.name != left_out
     )
 
 
@@ -80,6 +94,10 @@ def fingerprints(stages: tuple[Stage, ...], settings: RunSettings) -> Mapping[st
                     value.pop(key, None)
         if stage.name == CONTROL and settings.recipe.order(CONTROL) is not settings.recipe.order(TRAIN):
             values["train"]["batches"] = UNIFORM  # those of the method are its own
+        if stage.name == PRETRAIN.name and settings.encoder.frozen:
+            del values["pretrain"]  # it trains nothing
+            if settings.encoder.weights:
+                del values["seed"]
         outside = part(stage.outside)(settings) if stage.outside else ""
         earlier = [found[name] for name in stage.requires]
         found[stage.name] = fingerprint(stage.format, stage.name, values, earlier, outside)

@@ -28,6 +28,9 @@ LIBRARY_FILES = sorted(
     if path.suffix in {".py", ".cypher", ".json", ".yaml", ".toml"}
 )
 
+OF_EXTRAS = {"csrms_dist.sampling.dgl_sampler", "csrms_dist.interop.dgl_graph", "csrms_dist.interop.pyg"}
+"""What speaks a library that the base install lacks."""
+
 IMPORT_ALL = """
 import importlib, json, pkgutil, sys
 names = set()
@@ -35,7 +38,7 @@ for package in sys.argv[1].split(","):
     module = importlib.import_module(package)
     names.add(package)
     for found in pkgutil.walk_packages(getattr(module, "__path__", []), package + "."):
-        if found.name != "csrms_dist.sampling.dgl_sampler":
+        if found.name not in sys.argv[2].split(","):
             importlib.import_module(found.name)
             names.add(found.name)
 print(json.dumps({"names": sorted(names), "loaded": sorted({name.partition(".")[0] for name in sys.modules})}))
@@ -52,7 +55,7 @@ def loaded_after_importing(packages: str) -> tuple[set[str], set[str]]:
     """The names of these packages' modules, imported in a fresh interpreter, and all top-level names then loaded."""
     environment = {**os.environ, "PYTHONWARNINGS": "default"}
     done = subprocess.run(
-        [sys.executable, "-c", IMPORT_ALL, packages],
+        [sys.executable, "-c", IMPORT_ALL, packages, ",".join(OF_EXTRAS)],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -70,7 +73,8 @@ def test_the_import_contracts_hold() -> None:
 @pytest.mark.parametrize(
     ("contract", "places"),
     [
-        ("methods", [*METHODS.values(), *CONTROLS.values()]),
+        ("methods", [*METHODS.values(), CONTROLS["plain"]]),
+        ("controls", [*METHODS.values(), *(place for name, place in CONTROLS.items() if name != "plain")]),
         ("losses", [entry.place for entry in TERMS.values()]),
         ("readings", READINGS.values()),
         ("smoothers", SMOOTHERS.values()),
@@ -97,8 +101,8 @@ def test_the_core_loads_no_cluster_and_no_database() -> None:
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in (ROOT / "csrms_dist").rglob("*.py")
     }
-    assert names == files - {"csrms_dist.sampling.dgl_sampler"}
-    assert loaded & {"ray", "dgl", "neo4j", "ladybug", "graphstore", "ray_jobs"} == set()
+    assert names == files - OF_EXTRAS
+    assert loaded & {"ray", "dgl", "torch_geometric", "neo4j", "ladybug", "graphstore", "ray_jobs"} == set()
 
 
 def test_labels_features_and_hierarchy_load_no_torch() -> None:

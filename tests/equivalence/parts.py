@@ -34,6 +34,7 @@ from csrms_dist.training.loop import fit
 from csrms_dist.training.orders import ORDERS
 from csrms_dist.training.recipe import Recipe
 from csrms_dist.training.settings import TrainSettings
+from csrms_dist.training.structure import structure_of
 from tests.unit.csrms_made import settings_of
 
 N, D, J = 200, 84, 12
@@ -66,6 +67,7 @@ def entries() -> Iterator[tuple[str, Chosen]]:
     yield "distance euclidean", {"sampling": {"distance": "euclidean"}, "method": {"weight_attract": 0.1}}
     for name in ORDERS:
         yield f"batches {name}", {"train": {"batches": name}}
+    yield "patterns by chance", {"method": {"structure": "permuted", "weight_attract": 0.1}}
     yield "refresh", {"method": {"refresh": 1}, "train": {"epochs": 2}}
     yield "difficulty terciles", {"method": {"curriculum": "cosine", "difficulty": "terciles"}}
     yield "difficulty released", {"method": {"curriculum": "released", "difficulty": "released"}}
@@ -123,9 +125,9 @@ def recipe_of(chosen: Chosen) -> Recipe:
 def candidates(folder: Path, recipe: Recipe) -> None:
     """Those of the recipe, in the place of another's."""
     run = RunDirectory(folder)
-    contents = RunContents(run)
+    found = structure_of(RunContents(run), recipe.method, recipe.sampling, recipe.seed)
     with run.writing(CANDIDATES, "made") as place:
-        write_candidates(place, contents.hierarchy, contents.vectors, recipe.sampling, edge_types=recipe.edge_types)
+        write_candidates(place, found.hierarchy, found.vectors, recipe.sampling, edge_types=recipe.edge_types)
 
 
 def trained(folder: Path, recipe: Recipe, collective: Collective, work: Path | None = None) -> list[dict[str, float]]:

@@ -60,6 +60,8 @@ def test_the_page_runs(inside: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert all(0 <= float(number) < 1e-5 for number in found)
     assert float(out.split()[-1]) < 1e-5, "ONNX and the program of torch agree"
 
+    assert re.search(r"^graph\.pt: HeteroData of [\d,]+ nodes", out, re.MULTILINE)
+    assert re.search(r"^graph\.bin: a heterograph of [\d,]+ nodes", out, re.MULTILINE)
     rows = pq.read_table("answers.parquet").to_pylist()
     assert len(rows) == N + 2
     lines = [json.loads(line) for line in Path("lines.jsonl").read_text().splitlines()]

@@ -11,4 +11,6 @@ LAYOUTS: Mapping[str, str] = {
     "folders": "csrms_dist.datasets.layouts.folders:LAYOUT",
     "parquet": "csrms_dist.datasets.layouts.parquet:LAYOUT",
     "csv": "csrms_dist.datasets.layouts.csv_table:LAYOUT",
+    "vireofood172": "csrms_dist.datasets.layouts.vireofood172:LAYOUT",
+    "nus_wide": "csrms_dist.datasets.layouts.nus_wide:LAYOUT",
 }

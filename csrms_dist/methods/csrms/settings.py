@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 AUTO = "auto"
 """As the reading does."""
 
+FOUND, PERMUTED = "found", "permuted"
+
 GRAPH_HEAD = 3
 """Raised when a graph head answers otherwise from the same weights: models of an older one are refused."""
 
@@ -62,6 +64,11 @@ class _BesideWeights(MethodSettings):
         own="csrms_dist.methods.csrms.encoding.encoding:KIND",
         doc="features of neighbours: one epoch old, or encoded in the step, each image once or as often as it is drawn",
     )
+    structure: str = setting(
+        FOUND,
+        words=(FOUND, PERMUTED),
+        doc="permuted: images in patterns by chance, of the same sizes: the control without structure",
+    )
     refresh: int = setting(
         0, "[0, 100000]", doc="after so many epochs, patterns and candidates anew from the trained features; 0 never"
     )
@@ -80,6 +87,14 @@ class _BesideWeights(MethodSettings):
     terms: Mapping[str, float] = setting(
         {}, "[0, 100]", own="csrms_dist.losses.term:KIND", doc="loss terms of your own and their weights"
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.refresh and self.structure == PERMUTED:
+            raise ConfigError(
+                "method.refresh", got=f"{self.refresh} with method.structure=permuted",
+                expected="0, because patterns that are found anew have structure again", remedy="set it to 0",
+            )  # fmt: skip
 
     @classmethod
     def recipes(cls) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
@@ -160,8 +175,12 @@ class _BesideWeights(MethodSettings):
                 remedy="raise it or leave the control out with --no-control",
             )
 
+    def permutes_patterns(self) -> bool:
+        return self.structure == PERMUTED
+
     def reported(self) -> dict[str, Any]:
-        return {"reading": self.reading, "weights": self.weights()}
+        permuted = {"structure": self.structure} if self.permutes_patterns() else {}
+        return {"reading": self.reading, "weights": self.weights(), **permuted}
 
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ SMOOTHERS: Mapping[str, str] = {
 ADJACENCIES: Mapping[str, str] = {
     "star": f"{_HERE}.star:Star",
     "knn": f"{_HERE}.knn:nearest_links",
+    "self": f"{_HERE}.self_loops:SelfLoops",
 }
 """Functions (own (B, D), others (B, n, D), mask (B, n)) -> `links.Links`."""
 

@@ -56,6 +56,29 @@ def image_files(*paths: str) -> None:
         Path(path).write_bytes(png(seed))
 
 
+def vireofood172(lists: dict[str, Sequence[str]], names: Sequence[str] = ("Braised pork", "Fish")) -> None:
+    """Lists by name, and the image of each of their lines, in the order of the lists."""
+    for name, lines in {**lists, "FoodList": names}.items():
+        table("\n".join(lines) + "\n", f"food/SplitAndIngreLabel/{name}.txt")
+    every = (line.replace("\\", "/").lstrip("/") for lines in lists.values() for line in lines)
+    image_files(*(f"food/ready_chinese_food/{line.removeprefix('ready_chinese_food/')}" for line in every))
+
+
+def nus_wide(
+    train: dict[str, tuple[str, str]], test: dict[str, tuple[str, str]], concepts: Sequence[str] = ("animal", "sky")
+) -> None:
+    """Images as {path in the list: (0 or 1 of each concept, 0 or 1 of each tag)}, none of them written."""
+    Path("nus/Flickr/actor").mkdir(parents=True, exist_ok=True)
+    table("\n".join(concepts) + "\n", "nus/ConceptsList/Concepts81.txt")
+    for word, images in (("Train", train), ("Test", test)):
+        table("".join(f"{path} \r\n" for path in images), f"nus/ImageList/{word}Imagelist.txt")
+        for k, concept in enumerate(concepts):
+            column = "".join(f"{labels[k]}\n" for labels, _ in images.values())
+            table(column, f"nus/Groundtruth/TrainTestLabels/Labels_{concept}_{word}.txt")
+        rows = "".join("\t".join(tags) + "\t\n" for _, tags in images.values())
+        table(rows, f"nus/NUS_WID_Tags/{word}_Tags1k.dat")
+
+
 def table(text: str, path: str = "images.csv") -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text(text)

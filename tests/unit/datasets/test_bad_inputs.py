@@ -68,6 +68,36 @@ def cut_short() -> None:
     path.write_bytes(path.read_bytes()[:100])
 
 
+SKY = "Groundtruth/TrainTestLabels/Labels_sky"
+FOOD = {"TR": ["1/1.jpg", "2/1.jpg"], "TE": ["1/2.jpg", "2/2.jpg"]}
+NUS = (
+    {"actor\\1.jpg": ("10", "1"), "actor\\2.jpg": ("01", "1")},
+    {"actor\\3.jpg": ("10", "1"), "actor\\4.jpg": ("01", "1")},
+)
+
+
+def changed(path: str, text: str | None) -> None:
+    """Write another text, or delete the file."""
+    Path(path).unlink()
+    if text is not None:
+        Path(path).write_text(text)
+
+
+def food(name: str, text: str | None) -> None:
+    making.vireofood172(FOOD)
+    changed(f"food/SplitAndIngreLabel/{name}.txt", text)
+
+
+def nus(path: str, text: str | None) -> None:
+    making.nus_wide(*NUS)
+    changed(f"nus/{path}", text)
+
+
+def nus_without_images() -> None:
+    making.nus_wide(*NUS)
+    Path("nus/Flickr").rename("nus/elsewhere")
+
+
 def latin1() -> None:
     Path("images.csv").write_bytes("path,label\ncafé.png,cat\n".encode("latin1"))
 
@@ -132,6 +162,13 @@ CASES: dict[str, Callable[[], None]] = {
     "a damaged pickle": lambda: after(cut_short)("cifar", "."),
     "a CIFAR file without labels": lambda: after(without_labels)("cifar", "."),
     "a CIFAR label out of range": lambda: after(making.cifar10, labels=[0, 2])("cifar", "."),
+    "a line that is no path of VireoFood-172": lambda: after(food, "TR", "1/1.jpg\n1.jpg\n")("vireofood172", "food"),
+    "a class without a name": lambda: after(food, "TR", "3/1.jpg\n")("vireofood172", "food"),
+    "no list of VireoFood-172": lambda: after(food, "TE", None)("vireofood172", "food"),
+    "no images of NUS-WIDE": lambda: after(nus_without_images)("nus_wide", "nus"),
+    "a concept without a file": lambda: after(nus, f"{SKY}_Train.txt", None)("nus_wide", "nus"),
+    "labels of other images": lambda: after(nus, f"{SKY}_Train.txt", "0\n")("nus_wide", "nus"),
+    "tags of other images": lambda: after(nus, "NUS_WID_Tags/Test_Tags1k.dat", "1\t0\t\n")("nus_wide", "nus"),
 }
 
 

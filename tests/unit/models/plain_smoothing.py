@@ -37,7 +37,10 @@ def loop_linked(adjacency: str, nodes: Tensor, mask: Tensor, k: int = 5) -> list
     """Who is linked to whom for each anchor, without self-loops."""
     found = []
     for some, there in zip(nodes.tolist(), mask.tolist(), strict=True):
-        found.append(_star(there) if adjacency == "star" else _knn(some, [True, *there], k))
+        if adjacency == "self":
+            found.append(_star([False] * len(there)))
+        else:
+            found.append(_star(there) if adjacency == "star" else _knn(some, [True, *there], k))
     return found
 
 

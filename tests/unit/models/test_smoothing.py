@@ -137,6 +137,15 @@ def test_a_smoother_is_its_formula_for_every_anchor(name: str, adjacency: str, n
         torch.testing.assert_close(found[b], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_linked_to_itself_alone_a_gcn_is_an_mlp_of_the_same_size() -> None:
+    nodes, mask = made()
+    torch.manual_seed(2)
+    gcn = GCN(D, Form("self"))
+    expected = gcn.outer(torch.relu(gcn.inner(nodes[:, 0])))
+    torch.testing.assert_close(gcn(nodes, mask), expected)
+    torch.testing.assert_close(gcn(torch.cat([nodes[:, :1], nodes[:, 1:] * 7], dim=1), mask), expected)
+
+
 def test_the_softmax_of_eq_10_is_of_the_gcn() -> None:
     nodes, mask = made()
     torch.manual_seed(1)
@@ -186,7 +195,7 @@ def test_gradients_reach_the_anchor_and_what_it_is_linked_to(name: str, adjacenc
     reached = nodes.grad.abs().sum(dim=2) > 0
     assert reached[:, 0].all()
     assert not reached[:, 1:][~mask].any()
-    if name == "identity":
+    if name == "identity" or adjacency == "self":
         assert not reached[:, 1:].any()
     else:
         assert reached[1, 1:].all(), "the second anchor has all its neighbours"

@@ -12,11 +12,11 @@ from csrms_dist.models.smoothing.form import Form
 from csrms_dist.models.smoothing.gcn import GCN
 from csrms_dist.models.smoothing.gnn import GNN
 from csrms_dist.models.smoothing.tail_gnn import TailGNN
-from csrms_dist.sampling.dgl_sampler import _require_dgl
+from csrms_dist.sampling.dgl_sampler import require_dgl
 from tests.unit.models.plain_smoothing import loop_linked, made
 
 try:
-    dgl, _ = _require_dgl()
+    dgl, _ = require_dgl()
     from dgl.nn.pytorch import GraphConv, SAGEConv
 except MissingDependencyError:
     pytest.skip("DGL is not installed", allow_module_level=True)

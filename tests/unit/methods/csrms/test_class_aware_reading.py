@@ -84,8 +84,9 @@ def test_a_reading_may_look_at_patterns_of_what_is_drawn(digits_run: DigitsRun, 
     model = make_model(card.__class__(**{**vars(card), "options": settings.model_options(SAMPLING)}), 0)
     assert isinstance(model, PlainModel)
     task = Task(
-        role="train", settings=settings, sampling=SAMPLING, seed=0, label_smoothing=0.0, labels_per_image=None,
-        cluster=ClusterSettings(), graph=GraphSettings(), frozen=False, rank=0, work=None, device=CPU.device,
+        role="train", settings=settings, sampling=SAMPLING, seed=0, n_rows=len(digits_run.data),
+        label_smoothing=0.0, labels_per_image=None, cluster=ClusterSettings(),
+        graph=GraphSettings(), frozen=False, rank=0, work=None, device=CPU.device,
         sampler_type=kind,
     )  # fmt: skip
     built = build(model, Ground(digits_run), task)

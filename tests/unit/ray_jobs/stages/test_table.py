@@ -9,6 +9,7 @@ import pytest
 from csrms_dist.encoders.settings import EncoderSettings
 from csrms_dist.errors import ConfigError
 from csrms_dist.losses.classification import PlainHeadLoss
+from csrms_dist.methods.known import CONTROLS
 from csrms_dist.methods.protocol import MethodSpec
 from csrms_dist.methods.settings import MethodSettings
 from csrms_dist.training.recipe import CONTROL, Recipe
@@ -41,6 +42,7 @@ OTHER = MethodSpec(model="csrms_dist.methods.plain:make", build=f"{OWN}:build")
         ({"encoder": FIXED, "method": {"curriculum": "cosine", "curriculum_on": "everything"}}, False),
         ({"pretrain": {"epochs": 0}}, False),
         ({"encoder": FIXED, "evaluate": {"control": f"{OWN}:OTHER"}}, False),
+        *(({"encoder": FIXED, "evaluate": {"control": name}}, False) for name in CONTROLS if name != "plain"),
         ({"encoder": FIXED, "method": {"terms": {f"{OWN}:Mine": 0.1}}}, False),
         ({"encoder": FIXED, "method": {"weight_plain": 0.0}}, False),
     ],
