@@ -63,7 +63,7 @@ class Predictor:
         return self.classifier.class_names
 
     def tables(self, images: Iterable[Named], block: int = BLOCK) -> Iterator[pa.Table]:
-        """(id, image) -> tables of at most `block` rows; no more images than that are held at a time."""
+        """(id, image) -> tables of at most `block` rows; at most two such blocks of images are held at a time."""
         for some in decoded_blocks(images, self.classifier.card.image_shape, block):
             yield self.answer(some)
 

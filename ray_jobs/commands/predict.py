@@ -33,7 +33,7 @@ def predict(
     """Classify image files, folders of them (recursively) and Parquet files of `image` bytes and, if there, `id`.
 
     Images become RGB at the model's size (bilinear). Yields tables of at most `block` rows, in the images' order, and
-    holds no more: of id, class, probability, what each head answers (named as in evaluate/predictions.parquet),
+    holds few: of id, class, probability, what each head answers (named as in evaluate/predictions.parquet),
     nearest_pattern, resemblance (to that pattern), distance, outlier (unlike all that was trained on) and problem; with
     several labels an image also classes and probabilities, the lists of what is at least as likely as not. What could
     not be read has a row too, in its place, in which problem says why and all else is null. Raises DataError when there
