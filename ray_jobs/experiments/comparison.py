@@ -100,17 +100,17 @@ def _remarks(spec: Spec, row: Row, some: Sequence[Outcome], base: Sequence[Outco
     lr = some[0]["lr"]
     if lr is not None:
         if len(spec.lr) == 1:
-            yield "its lr was not chosen: the grid has one value"
+            yield "the grid has one lr"
         elif lr == spec.lr[0] or lr == spec.lr[-1]:
             end = "smallest" if lr == spec.lr[0] else "largest"
-            yield f"its best lr is the {end} of the grid: a better one may lie beyond"
+            yield f"its lr is the {end} of the grid"
     passes = some[0]["passes"]
     for other in [outcome["passes"] for outcome in base if not outcome["failed"]][:1]:
         if abs(passes - other) > SAME_PASSES * other:
             yield f"{passes / other if other else float('inf'):.2f} x the encoder passes of {row.against}"
     reads = max(outcome["reads"] for outcome in some)
     if reads > 1:
-        yield f"its test set was read {reads} times, with other settings before"
+        yield f"its test set was read {reads} times"
 
 
 def _membership(outcome: Outcome) -> Membership:

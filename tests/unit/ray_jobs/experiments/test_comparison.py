@@ -87,9 +87,9 @@ def test_few_seeds_show_nothing(tmp_path: Path, seeds: int) -> None:
     [
         ({"passes": 150.0}, "1.50 x the encoder passes of base"),
         ({"passes": 50.0}, "0.50 x the encoder passes of base"),
-        ({"lr": 0.01}, "its best lr is the smallest of the grid: a better one may lie beyond"),
-        ({"lr": 1.0}, "its best lr is the largest of the grid: a better one may lie beyond"),
-        ({"reads": 3}, "its test set was read 3 times, with other settings before"),
+        ({"lr": 0.01}, "its lr is the smallest of the grid"),
+        ({"lr": 1.0}, "its lr is the largest of the grid"),
+        ({"reads": 3}, "its test set was read 3 times"),
     ],
 )
 def test_remarks_take_the_claim_away(tmp_path: Path, more: dict[str, Any], said: str) -> None:
@@ -101,7 +101,7 @@ def test_remarks_take_the_claim_away(tmp_path: Path, more: dict[str, Any], said:
 
 def test_a_grid_of_one_value_is_no_choice(tmp_path: Path) -> None:
     made = Made(tmp_path, SPEC.replace("[0.01, 0.1, 1]", "[0.1]")).row("base", LOW).row("ours", HIGH)
-    assert "its lr was not chosen: the grid has one value" in made.says("ours")
+    assert "the grid has one lr" in made.says("ours")
 
 
 def test_the_claim_is_carried_or_not(tmp_path: Path) -> None:
