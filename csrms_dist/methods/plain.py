@@ -29,6 +29,7 @@ class PlainMethod:
     """Classification loss of the plain head, weighted as in the method that it is the control of."""
 
     edge_types: tuple[str, ...] = ()
+    more_view = 0
 
     def __init__(
         self,

@@ -126,6 +126,7 @@ class Task:
     device: where tensors go.
     sampler_type: makes the sampler.
     loss: the classification loss of every head, as `train.loss` names it.
+    temperature: of a contrast between views, `pretrain.temperature`.
     """
 
     role: str
@@ -143,6 +144,7 @@ class Task:
     device: torch.device
     sampler_type: SamplerType
     loss: str = "auto"
+    temperature: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,12 @@ class Method(Protocol):
 
     @property
     def edge_types(self) -> tuple[str, ...]: ...
+
+    @property
+    def more_view(self) -> int:
+        """The view of `more_inputs`: 0 where they are augmented as the same rows are in their own batch, 1 for another
+        draw."""
+        ...
 
     def more_rows(self, rows: I64, global_rows: I64, subgraph: BatchSubgraph | None) -> I64 | None:
         """The rows (M,) whose inputs a step needs beside those (b,) of its batch, which is rows[rank::world] of the

@@ -71,7 +71,7 @@ class _Maker:
     ) -> None:
         self._data, self._order, self._epoch = data, order, epoch
         self._sampler, self._placement = sampler, placement
-        self._more_rows = method.more_rows
+        self._more_rows, self._more_view = method.more_rows, method.more_view
         self._local = [rows[collective.rank :: collective.world] for rows in order]
         self._drawn: dict[int, BatchSubgraph] = {}
         self._together = DRAWN
@@ -87,7 +87,7 @@ class _Maker:
             global_rows=self._order[number],
             subgraph=subgraph,
             more_rows=more,
-            more_inputs=None if more is None else placement.put(data.inputs(more, self._epoch)),
+            more_inputs=None if more is None else placement.put(data.inputs(more, self._epoch, self._more_view)),
         )
 
     def _subgraph(self, number: int, sampler: Sampler) -> BatchSubgraph:

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from csrms_dist.basics.arrays import I64
 from csrms_dist.basics.collective import Collective
 from csrms_dist.encoders import Encoder, Normaliser, load_initial_weights, normalisation
 from csrms_dist.encoders.given import GivenFeatures
-from csrms_dist.labels import Membership
+from csrms_dist.labels import Membership, membership_from_csr
 from csrms_dist.losses.classification import check_loss, prior_logits
 from csrms_dist.methods.known import part
 from csrms_dist.methods.model import PlainModel
@@ -102,6 +103,12 @@ def trained_model(run: RunContents, recipe: Recipe, role: str) -> PlainModel:
     return model
 
 
+def stage_0_state(run: RunContents, recipe: Recipe, trained: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of stage 0's plain model: what its objective has trained of it, the rest fresh."""
+    fresh = _fresh(run, recipe, PRETRAIN, None).state_dict()
+    return {name: trained.get(name, value) for name, value in fresh.items()}
+
+
 def whole_state(run: RunContents, recipe: Recipe, trained: dict[str, Tensor]) -> dict[str, Tensor]:
     """A trained model's weights; with `encoder.frozen` stage 0's encoder is added to the trained heads."""
     if not recipe.encoder.frozen:
@@ -113,13 +120,28 @@ def whole_state(run: RunContents, recipe: Recipe, trained: dict[str, Tensor]) ->
 
 
 def training_data(run: RunContents, recipe: Recipe, role: str) -> TrainingData:
-    """The rows of the train split: their images, or the vectors of a frozen encoder."""
+    """The images of a role's rows, or the vectors of a frozen encoder; without any label where a role reads none."""
     if recipe.encoder.frozen and role != PRETRAIN:
         return TrainingData(FeatureInputs(run.vectors), run.features.membership)
     card, table = model_card(run, recipe), run.train_images
-    indices, augmentation = table.indices("train"), recipe.optimiser(role).augmentation
-    inputs = ImageInputs(table, indices, Normaliser(card.mean, card.std), augmentation, recipe.seed)
+    indices, settings = image_rows(run, recipe, role), recipe.optimiser(role)
+    inputs = ImageInputs(
+        table, indices, Normaliser(card.mean, card.std), settings.augmentation, recipe.seed, settings.random_erasing
+    )
+    if role == PRETRAIN and recipe.pretrain.without_labels:
+        nothing = np.zeros(len(indices) + 1, np.int64), np.zeros(0, np.int64)
+        return TrainingData(inputs, membership_from_csr(*nothing, 0))
     return TrainingData(inputs, table.membership[indices])
+
+
+def image_rows(run: RunContents, recipe: Recipe, role: str) -> I64:
+    """Dense indices of the images that a role learns from: of the train split, and where no label is read of the
+    unlabelled one too."""
+    table = run.train_images
+    found = table.indices("train")
+    if role == PRETRAIN and recipe.pretrain.without_labels:
+        found = np.sort(np.concatenate([found, table.indices("unlabelled")]))
+    return found
 
 
 def check_losses(recipe: Recipe, several: bool) -> None:
@@ -162,6 +184,7 @@ def assemble(
         device=placement.device,
         sampler_type=sampler_type,
         loss=recipe.optimiser(role).loss,
+        temperature=recipe.pretrain.temperature,
     )
     model = model.to(placement.device)
     structure: Structure = run

@@ -8,37 +8,48 @@ import torch
 from torch import Tensor
 
 from csrms_dist.basics.arrays import F32, I64
-from csrms_dist.datasets.augmentation import byte_values, feed
+from csrms_dist.datasets.augmentation import NONE
+from csrms_dist.datasets.augmentation.draws import Draw
+from csrms_dist.datasets.augmentation.feed import byte_values, feed
 from csrms_dist.datasets.image_table import ImageTable
 from csrms_dist.encoders import Normaliser
 
 
 class Inputs(Protocol):
-    """Training rows (b,) of an epoch -> what the encoder takes, (b, ...) float32: a function of these two alone."""
+    """Training rows (b,) of an epoch -> what the encoder takes, (b, ...) float32: a function of these and of the view
+    alone. view: 0, or another number for another draw of the same images."""
 
-    def __call__(self, rows: I64, epoch: int) -> Tensor: ...
+    def __call__(self, rows: I64, epoch: int, view: int = 0) -> Tensor: ...
 
 
 class ImageInputs:
-    """(b, 3, H, W): augmented and normalised images. indices (N,): dense index of each training row."""
+    """(b, 3, H, W): augmented and normalised images. indices (N,): dense index of each training row. erasing: the
+    probability of an erased box."""
 
     def __init__(
-        self, table: ImageTable, indices: I64, normalise: Normaliser, augmentation: str = "none", seed: int = 0
+        self,
+        table: ImageTable,
+        indices: I64,
+        normalise: Normaliser,
+        augmentation: str = NONE,
+        seed: int = 0,
+        erasing: float = 0.0,
     ) -> None:
         self.table, self.indices, self.values = table, indices, byte_values(normalise)
-        self.augmentation, self.seed = augmentation, seed
+        self.augmentation, self.seed, self.erasing = augmentation, seed, erasing
 
-    def __call__(self, rows: I64, epoch: int) -> Tensor:
+    def __call__(self, rows: I64, epoch: int, view: int = 0) -> Tensor:
         indices = self.indices[rows]
         pixels = self.table.pixels(indices)
-        return torch.from_numpy(feed(self.augmentation, pixels, indices, self.seed, epoch, self.values))
+        draw = Draw(self.seed, epoch, view)
+        return torch.from_numpy(feed(self.augmentation, pixels, indices, draw, self.values, self.erasing))
 
 
 class FeatureInputs:
-    """(b, D): rows of a feature table, which may be memory-mapped; nothing is augmented."""
+    """(b, D): rows of a feature table, which may be memory-mapped; nothing is augmented, so all views are the same."""
 
     def __init__(self, vectors: F32) -> None:
         self.vectors = vectors
 
-    def __call__(self, rows: I64, epoch: int) -> Tensor:
+    def __call__(self, rows: I64, epoch: int, view: int = 0) -> Tensor:
         return torch.from_numpy(self.vectors[rows])

@@ -12,12 +12,14 @@ from torch import Tensor
 from csrms_dist.basics.arrays import I64
 from csrms_dist.basics.collective import Collective
 from csrms_dist.basics.hashing import mix, permutation
+from csrms_dist.basics.lookup import resolve
 from csrms_dist.methods.protocol import Method
 from csrms_dist.sampling.protocol import Sampler
 from csrms_dist.training.batches import TrainingData, batches
+from csrms_dist.training.optimisers import OPTIMISERS
 from csrms_dist.training.orders.ground import Order
 from csrms_dist.training.placement import CPU, Placement
-from csrms_dist.training.schedule import learning_rate
+from csrms_dist.training.schedules.rate import learning_rate, pace_of
 from csrms_dist.training.settings import OptimiserSettings
 from csrms_dist.training.train_step import refuse_divergence, refuse_lost_weights, train_step
 
@@ -67,13 +69,7 @@ def fit(
     finite.
     """
     collective = collective or Collective()
-    optimiser = torch.optim.SGD(
-        method.module.parameters(),
-        lr=settings.lr,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        nesterov=settings.momentum > 0,
-    )
+    optimiser = resolve(OPTIMISERS[settings.optimiser])(method.module.parameters(), settings)
     n_rows = len(data)
     n_epochs = -(-n_images // n_rows)
     history: list[EpochReport] = []
@@ -86,6 +82,7 @@ def fit(
     for epoch in range(n_epochs):
         images = min(n_rows, n_images - epoch * n_rows)
         steps_before.append(steps_before[-1] + n_batches(images, settings.batch_size))
+    pace = pace_of(settings, steps_before[-1], steps_before[min(1, n_epochs)])
     for epoch in range(len(history), n_epochs):
         method.module.train()
         method.begin_epoch(history, n_epochs, collective)
@@ -97,7 +94,7 @@ def fit(
         rows = global_batches(n_rows, settings.batch_size, n_images, seed, epoch, order)
         for number, batch in enumerate(batches(method, data, rows, epoch, collective, sampler, placement)):
             step = steps_before[epoch] + number
-            rate = learning_rate(step, steps_before[-1], settings.warmup_epochs * steps_before[1], settings.lr)
+            rate = learning_rate(step, pace, settings)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             outcome, loss = train_step(method, batch, optimiser, collective)

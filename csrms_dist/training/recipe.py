@@ -12,6 +12,7 @@ from csrms_dist.hierarchy.settings import GraphSettings
 from csrms_dist.methods.known import CONTROLS, control, method, settings_class
 from csrms_dist.methods.protocol import MethodSpec
 from csrms_dist.methods.settings import MethodSettings
+from csrms_dist.methods.stage_0 import objective
 from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.orders import ORDERS, UNIFORM
 from csrms_dist.training.settings import OptimiserSettings, PretrainSettings, TrainSettings
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from csrms_dist.training.orders.ground import Order
 
 PRETRAIN, TRAIN, CONTROL = "pretrain", "train", "control"
+PLAIN = "plain"
+"""The method of stage 0's saved model."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +71,16 @@ class Recipe:
     def control_is_plain_head(self) -> bool:
         """Whether the control would be trained as the method's plain head is, so that nobody needs to train it twice.
 
-        It is where the control is the classifier of stage 0 and the method knows that its plain head is too.
+        It is where the control is the plain classifier and the method knows that its plain head is too.
         """
         alone = self.method.plain_head_alone(self.encoder.fixed)
         same = self.order(TRAIN) is self.order(CONTROL)
-        return alone and same and self.spec(CONTROL)[1] == self.spec(PRETRAIN)[1]
+        return alone and same and self.spec(CONTROL)[1] == control(PLAIN)
 
     def spec(self, role: str) -> tuple[str, MethodSpec]:
-        """(name, method or control) that is trained in a role; stage 0 is the plain classifier."""
+        """(name on the model's card, method, control or objective) of a role; stage 0's model is the plain one."""
         if role == TRAIN:
             return self.method.name, method(self.method.name)
-        name = self.control if role == CONTROL else "plain"
-        return name, control(name)
+        if role == PRETRAIN:
+            return PLAIN, objective(self.pretrain.objective)
+        return self.control, control(self.control)

@@ -8,6 +8,7 @@ from typing import Any
 
 from csrms_dist.basics.words import counted
 from csrms_dist.evaluation.report import LookAlike, accuracy_lines, method_of, pattern_lines
+from csrms_dist.training.recipe import PRETRAIN
 from ray_jobs.commands.query import query
 from ray_jobs.pipeline import RunResult
 from ray_jobs.places import store_of
@@ -38,6 +39,14 @@ def pattern_facts(result: RunResult) -> dict[str, Any]:
     return {**clusters, "patterns": graph["patterns"], "hierarchy": hierarchy, "refreshed": refreshed}
 
 
+def _trained(result: RunResult) -> str:
+    """What a run without labels has trained, as the end of a sentence."""
+    stamp = result.run.stamp(PRETRAIN)
+    if stamp is not None and stamp["facts"]["passes"]["backward"] > 0:
+        return "the encoder was trained on the images alone"
+    return "nothing was trained"
+
+
 def closing_text(result: RunResult) -> str:
     """The account at the end of a run, for a person."""
     lines = []
@@ -58,7 +67,7 @@ def closing_text(result: RunResult) -> str:
         facts = result.run.facts("cluster")
         lines.append(
             f"Patterns: {facts['patterns']} found by {method_of(facts)}; {counted(facts['outliers'], 'outlier')}; "
-            "there are no labels, so nothing was trained"
+            f"there are no labels, so {_trained(result)}"
         )
         asked = ["patterns", "members --param pattern=0", "outliers --limit 20"]
     with store_of(result.run) as store:

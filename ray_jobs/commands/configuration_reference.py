@@ -62,7 +62,13 @@ RULES = """\
 - `pretrain.loss` and `train.loss`: `asymmetric` takes images with several labels. Plain head, graph head and control
   have that of `train`; stage 0 has its own.
 - `method.weight_info_nce`, `weight_sup_con` and `weight_triplet` above 0 need the package pytorch-metric-learning, of
-  the extra `full`; so do the controls `sup_con` and `triplet`. The control `cutmix` takes no frozen encoder.
+  the extra `full`; so do the controls `sup_con` and `triplet`, and `pretrain.objective: contrastive`. The control
+  `cutmix` takes no frozen encoder.
+- `pretrain.objective: contrastive` needs two views of an image that differ, so `pretrain.augmentation` (or
+  `random_erasing`), batches of two or more, and an encoder that is not frozen. It takes neither `pretrain.loss` nor
+  `pretrain.label_smoothing`; `pretrain.temperature` is its own.
+- `decay` and `decay_every` are of `schedule: step` alone, `momentum` is of `optimiser: sgd` alone.
+- With `encoder.frozen` nothing is augmented: `train.augmentation` and `train.random_erasing` do nothing, which is said.
 - The weights of `method` cannot all be 0, and the control needs `method.weight_plain` above 0.
 - `features.path` leaves out everything that needs images: the run has the stages `features`, `cluster` and, if the
   vectors have labels, `graph`.

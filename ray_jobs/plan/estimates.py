@@ -18,6 +18,7 @@ from csrms_dist.methods.protocol import Stage
 from csrms_dist.methods.saved_model import ModelCard
 from csrms_dist.models.adapter import WIDTH
 from csrms_dist.training.budget import Passes, control_images
+from csrms_dist.training.optimisers import MOMENTS
 from ray_jobs.on_ray.session import uses_ray
 from ray_jobs.settings import FEW_IMAGES, FEW_ROWS, RunSettings, hands
 
@@ -177,17 +178,21 @@ class Outlook:
         adapter = (self.facts.dimension + 1 + WIDTH + 1) * WIDTH if self.adapted else 0
         return 4.0 * (self.facts.parameters + adapter + (self.width + 1) * (self.facts.n_classes or 1))
 
-    def checkpoints(self) -> float:
-        """MB of two checkpoints, the newest and the one that replaces it: weights and momentum."""
-        return 2 * 2 * self.weights() / MB
+    def moments(self, stage: str) -> int:
+        """Numbers that a training keeps beside each weight."""
+        return MOMENTS[self.settings.recipe.optimiser(stage).optimiser]
+
+    def checkpoints(self, stage: str) -> float:
+        """MB of two checkpoints, the newest and the one that replaces it: weights and what the optimiser keeps."""
+        return 2 * (1 + self.moments(stage)) * self.weights() / MB
 
     def memory(self, stage: str, rows: int) -> float:
         return BASE_MB[stage] + rows * (MEMORY_ROW + self.facts.id_bytes) / MB
 
     def training_mb(self, stage: str, batch_size: int, workers: int) -> float:
-        """Weights, gradients, momentum, a copy for the checkpoint; a batch between forward and backward."""
+        """Weights, gradients, what the optimiser keeps, a copy for the checkpoint; a batch until its backward pass."""
         batch = -(-batch_size // workers) * self.rates.activation_bytes / MB
-        return self.memory(stage, self.facts.train) + 4 * self.weights() / MB + batch
+        return self.memory(stage, self.facts.train) + (3 + self.moments(stage)) * self.weights() / MB + batch
 
     def block_mb(self, batch_size: int) -> float:
         """A block without gradients: the layer with the largest input and output, a fifth of what backward keeps."""
@@ -264,17 +269,18 @@ def graph(o: Outlook) -> Estimate:
 def pretrain(o: Outlook) -> Estimate:
     """Stage 0."""
     f, settings = o.facts, o.settings.pretrain
-    epochs = settings.epochs if f.n_classes and not o.frozen else 0
+    taught = f.n_classes or settings.without_labels
+    epochs = settings.epochs if taught and not o.frozen else 0
     disk = o.disk(o.weights())
     if epochs == 0:
         memory = o.memory("images", f.train) + o.weights() / MB
         return Estimate(f.train, Passes(), START_S["images"], memory, disk)
-    images = epochs * f.train
-    workers = settings.workers
-    seconds = o.training("pretrain", images, epochs, o.rates.plain, workers, images_read=True)
-    memory = o.training_mb("pretrain", settings.batch_size, workers)
+    images = epochs * (f.train + (f.unlabelled if settings.without_labels else 0))
+    encoded, workers = settings.views * images, settings.workers
+    seconds = o.training("pretrain", encoded, epochs, o.rates.plain, workers, images_read=True)
+    memory = o.training_mb("pretrain", settings.views * settings.batch_size, workers)
     return Estimate(
-        images, Passes(backward=images), seconds, memory, disk, o.checkpoints(), on_ray=uses_ray(workers)
+        images, Passes(backward=encoded), seconds, memory, disk, o.checkpoints("pretrain"), on_ray=uses_ray(workers)
     )  # fmt: skip
 
 
@@ -303,7 +309,7 @@ def train(o: Outlook) -> Estimate:
     disk += f.train * sum(some * CANDIDATE_BYTES + CANDIDATE_ROW / 2 for some in kept)
     memory = o.training_mb("train", each * settings.batch_size, workers)
     passes = Passes(backward=0 if o.frozen else each * images)
-    working = o.checkpoints() + 3 * bank / MB
+    working = o.checkpoints("train") + 3 * bank / MB
     return Estimate(images, passes, seconds, memory, o.disk(disk), working, on_ray=uses_ray(workers))
 
 
@@ -319,7 +325,7 @@ def control(o: Outlook) -> Estimate:
     seconds = o.training("control", images, epochs, o.rates.plain, workers, not o.frozen)
     memory = o.training_mb("control", settings.batch_size, workers)
     return Estimate(
-        images, passes, seconds, memory, o.disk(o.weights()), o.checkpoints(), on_ray=uses_ray(workers)
+        images, passes, seconds, memory, o.disk(o.weights()), o.checkpoints("control"), on_ray=uses_ray(workers)
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from csrms_dist.encoders.weights import check_weights
 from csrms_dist.errors import check_installed
+from csrms_dist.losses.metric_learning import PACKAGE
 from csrms_dist.methods.known import control_settings
 from csrms_dist.methods.protocol import Stage
 from csrms_dist.methods.stages import CLUSTER, CONTROL, EVALUATE, FEATURES, GRAPH, PRETRAIN, TRAIN
@@ -46,3 +47,5 @@ def _packages(stage: str, settings: RunSettings) -> Iterator[str]:
         yield from settings.method.packages()
     if stage == CONTROL.name:
         yield from control_settings(settings.evaluate.control).packages()
+    if stage == PRETRAIN.name and settings.pretrain.without_labels and settings.pretrain.epochs > 0:
+        yield PACKAGE

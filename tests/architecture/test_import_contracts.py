@@ -12,12 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from csrms_dist.datasets.augmentation import AUGMENTATIONS
 from csrms_dist.losses.terms import TERMS
 from csrms_dist.methods.csrms.readings import READINGS
 from csrms_dist.methods.known import CONTROLS, METHODS
+from csrms_dist.methods.stage_0 import OBJECTIVES
 from csrms_dist.models.alignment import ALIGNMENTS
 from csrms_dist.models.smoothing import ADJACENCIES, SMOOTHERS
 from csrms_dist.sampling.strategies import NEGATIVES, POSITIVES
+from csrms_dist.training.optimisers import OPTIMISERS
+from csrms_dist.training.schedules import SCHEDULES
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("csrms_dist", "graphstore", "ray_jobs")
@@ -73,8 +77,11 @@ def test_the_import_contracts_hold() -> None:
 @pytest.mark.parametrize(
     ("contract", "places"),
     [
-        ("methods", [*METHODS.values(), CONTROLS["plain"]]),
+        ("methods", [*METHODS.values(), CONTROLS["plain"], *OBJECTIVES.values()]),
         ("controls", [*METHODS.values(), *(place for name, place in CONTROLS.items() if name != "plain")]),
+        ("schedules", SCHEDULES.values()),
+        ("optimisers", OPTIMISERS.values()),
+        ("augmentations", AUGMENTATIONS.values()),
         ("losses", [entry.place for entry in TERMS.values()]),
         ("readings", READINGS.values()),
         ("smoothers", SMOOTHERS.values()),

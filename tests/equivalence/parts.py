@@ -12,6 +12,7 @@ import torch
 from csrms_dist.artefacts.names import CANDIDATES, SNAPSHOT, TRAIN_IMAGES
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.collective import Collective
+from csrms_dist.datasets.augmentation import AUGMENTATIONS
 from csrms_dist.datasets.image_source import in_memory
 from csrms_dist.datasets.image_table import ImageTable, write_image_table
 from csrms_dist.features.feature_table import FeatureTable
@@ -31,8 +32,10 @@ from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.sampling.strategies import NEGATIVES, POSITIVES
 from csrms_dist.training.from_run import assemble, initial_model, model_card
 from csrms_dist.training.loop import fit
+from csrms_dist.training.optimisers import OPTIMISERS
 from csrms_dist.training.orders import ORDERS
 from csrms_dist.training.recipe import Recipe
+from csrms_dist.training.schedules import SCHEDULES
 from csrms_dist.training.settings import TrainSettings
 from csrms_dist.training.structure import structure_of
 from tests.unit.csrms_made import settings_of
@@ -65,8 +68,12 @@ def entries() -> Iterator[tuple[str, Chosen]]:
         for name in known:
             yield f"{key} {name}", {"sampling": {key: name}, "method": {"weight_attract": 0.1}}
     yield "distance euclidean", {"sampling": {"distance": "euclidean"}, "method": {"weight_attract": 0.1}}
-    for name in ORDERS:
-        yield f"batches {name}", {"train": {"batches": name}}
+    for key, known in (
+        ("batches", ORDERS), ("schedule", SCHEDULES), ("optimiser", OPTIMISERS), ("augmentation", AUGMENTATIONS)
+    ):  # fmt: skip
+        for name in known:
+            yield f"{key} {name}", {"train": {key: name}}
+    yield "random erasing", {"train": {"random_erasing": 0.5}}
     yield "patterns by chance", {"method": {"structure": "permuted", "weight_attract": 0.1}}
     yield "refresh", {"method": {"refresh": 1}, "train": {"epochs": 2}}
     yield "difficulty terciles", {"method": {"curriculum": "cosine", "difficulty": "terciles"}}

@@ -24,6 +24,7 @@ from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.labels import LabelSpace
 from csrms_dist.losses.inter_class import InterClass
 from csrms_dist.losses.term import Reducer
+from csrms_dist.methods.contrastive import ContrastiveMethod, Projected
 from csrms_dist.methods.csrms.build import anchor_weights, make_terms
 from csrms_dist.methods.csrms.encoding import ENCODINGS
 from csrms_dist.methods.csrms.method import CSRMS
@@ -59,6 +60,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "weights": {"weight_graph": 0.0, "weight_inter_class": 0.0},
     },
     "plain": {"batch_size": BATCH, "n_images": 2 * N, "reading": "plain"},
+    "contrastive": {"batch_size": BATCH, "n_images": 2 * N, "reading": "contrastive", "augmentation": "contrastive"},
     "reference": {"batch_size": BATCH, "n_images": N, "reading": "reference", "lr": 0.001},
     "neighbours encoded once": {"batch_size": BATCH, "n_images": N, "weights": {"encoding": "unique", **ALL_TERMS}},
     "neighbours encoded anew": {"batch_size": BATCH, "n_images": N, "weights": {"encoding": "full"}},
@@ -91,7 +93,7 @@ def prepare(folder: Path) -> None:
 class Recorded(PassingOn):
     """A method that notes which rows came, on which step, with which neighbours."""
 
-    def __init__(self, method: PlainMethod | CSRMS) -> None:
+    def __init__(self, method: PlainMethod | ContrastiveMethod | CSRMS) -> None:
         super().__init__(method)
         self.step = 0
         self.samples: dict[str, list[int]] = {}
@@ -99,6 +101,8 @@ class Recorded(PassingOn):
     def batch(self, batch: Batch, collective: Collective) -> BatchOutcome:
         for b, row in enumerate(batch.rows.tolist()):
             self.samples[f"{self.step} {row}"] = [int(1000 * batch.inputs[b].sum())]
+            if self.more_view and batch.more_inputs is not None:
+                self.samples[f"{self.step} {row} view"] = [int(1000 * batch.more_inputs[b].sum())]
             edges = batch.subgraph.edges if batch.subgraph is not None else {}
             for kind, some in edges.items():
                 self.samples[f"{self.step} {row} {kind}"] = some.neighbour[some.anchor == b].tolist()
@@ -116,7 +120,10 @@ def train(folder: Path, scenario: dict[str, Any], collective: Collective) -> dic
     sampler, graph = None, None
     if reading == "plain":
         model = make_model(card, 0)
-        method: PlainMethod | CSRMS = PlainMethod(model, label_smoothing=0.1)
+        method: PlainMethod | ContrastiveMethod | CSRMS = PlainMethod(model, label_smoothing=0.1)
+    elif reading == "contrastive":
+        method = ContrastiveMethod(Projected(make_model(card, 0).encoder, 0))
+        model = method.module
     else:
         graph = build_hierarchy(
             np.load(folder / "pattern.npy"),
@@ -141,8 +148,9 @@ def train(folder: Path, scenario: dict[str, Any], collective: Collective) -> dic
         method = CSRMS(model, relations, terms, settings.weights(), used, None, anchors, anchors is not None, encoding)
     recorded = Recorded(method)
     optimiser = OptimiserSettings(
-        batch_size=scenario["batch_size"], lr=scenario.get("lr", 0.02), augmentation="crop_flip", weight_decay=0.01
-    )
+        batch_size=scenario["batch_size"], lr=scenario.get("lr", 0.02), weight_decay=0.01,
+        augmentation=scenario.get("augmentation", "crop_flip"),
+    )  # fmt: skip
     data = TrainingData(
         ImageInputs(table, indices, Normaliser(mean, std), optimiser.augmentation), table.membership[indices]
     )

@@ -13,7 +13,7 @@ class PassingOn:
 
     def __init__(self, method: Method) -> None:
         self.method, self.module, self.objective = method, method.module, method.objective
-        self.edge_types = method.edge_types
+        self.edge_types, self.more_view = method.edge_types, method.more_view
 
     def batch(self, batch: Batch, collective: Collective) -> BatchOutcome:
         return self.method.batch(batch, collective)

@@ -50,6 +50,8 @@ class CSRMS:
     encoding: where features of neighbours come from; None: from the bank.
     """
 
+    more_view = 0
+
     def __init__(
         self,
         model: CSRMSModel,

@@ -90,7 +90,7 @@ def test_illegal_values_name_the_key_and_the_legal_values(
         assert all(f"'{word}'" in text for word in spec.metadata["words"])
 
 
-BESIDE = {("adapter", "mlp"): {"frozen": True}}
+BESIDE = {("adapter", "mlp"): {"frozen": True}, ("objective", "contrastive"): {"augmentation": "contrastive"}}
 """Settings without which a word is refused."""
 
 

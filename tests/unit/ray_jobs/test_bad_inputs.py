@@ -57,6 +57,12 @@ def assert_one_sentence(said: Finished, code: int, *fragments: str) -> None:
         (["name=.."], ["name: got '..', expected a folder's name"]),
         (["name=a/b"], ["name: got 'a/b', expected a folder's name"]),
         (["sampling.pool=5"], ["sampling.pool", "n_positives"]),
+        (["pretrain.objective=contrastive"], ["pretrain.augmentation: got 'none'", "to contrastive, resized_crop or"]),
+        (
+            ["encoder.frozen=true", "pretrain.objective=contrastive", "pretrain.augmentation=contrastive"],
+            ["pretrain.objective: got 'contrastive' with encoder.frozen"],
+        ),
+        (["train.decay=0"], ["train.decay: got 0, expected a number in (0, 1]"]),
         (["data.dataset=folder"], ["data.dataset", "'digits'", "; the nearest is folders"]),
         (["method.reading=true"], ["method.reading", "'structural'"]),
         (["cluster=3"], ["cluster", "section"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def test_a_report_is_the_mean_over_images(digits_run: Any) -> None:
 
 
 def make(digits_run: Any, kind: str) -> tuple[Method, Any]:
-    if kind == "plain":
+    if kind in ("plain", "adam"):
         return digits_run.plain(), None
     method, sampler = digits_run.csrms(kind, weight_attract=0.1)
     return method, sampler
@@ -107,9 +108,11 @@ def leaves(state: Any) -> list[Any]:
     return [leaf for value in state.values() for leaf in leaves(value)] if isinstance(state, dict) else [state]
 
 
-@pytest.mark.parametrize("kind", ["plain", "structural", "paper"])
+@pytest.mark.parametrize("kind", ["plain", "adam", "structural", "paper"])
 def test_an_interrupted_training_ends_with_the_same_bytes(digits_run: Any, kind: str, tmp_path: Path) -> None:
     n_images = 3 * len(digits_run.data) + 77
+    adam = {"optimiser": "adam", "lr": 0.001, "schedule": "step", "decay_every": 1.5, "augmentation": "resized_crop"}
+    settings = replace(SETTINGS, **adam) if kind == "adam" else SETTINGS
 
     def train(stop: int | None = None, resume: dict[str, Any] | None = None) -> tuple[Method, list[dict[str, float]]]:
         method, sampler = make(digits_run, kind)
@@ -122,7 +125,7 @@ def test_an_interrupted_training_ends_with_the_same_bytes(digits_run: Any, kind:
         history = fit(
             method,
             digits_run.data,
-            SETTINGS,
+            settings,
             n_images=n_images,
             seed=2,
             sampler=sampler,

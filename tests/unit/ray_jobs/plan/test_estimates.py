@@ -79,6 +79,28 @@ def test_without_labels_nothing_trains() -> None:
     assert found.passes == Passes()
 
 
+def test_two_views_are_two_passes_and_images_without_a_label_count() -> None:
+    section = {"objective": "contrastive", "augmentation": "contrastive", "epochs": 3}
+    facts = dataclasses.replace(FACTS, n_classes=None, unlabelled=100)
+    found = estimates([PRETRAIN], facts, RATES, settings_from({"pretrain": section}), 2)["pretrain"]
+    assert found.rows == 3 * (1295 + 100)
+    assert found.passes == Passes(backward=2 * 3 * (1295 + 100))
+    plain = estimates([PRETRAIN], FACTS, RATES, settings_from({"pretrain": {"epochs": 3}}), 2)["pretrain"]
+    seconds = (found.passes.total - plain.passes.total) * (RATES.plain + RATES.fetch / 2)
+    assert found.seconds - plain.seconds == pytest.approx(seconds, rel=0.2)
+    assert found.memory_mb > plain.memory_mb
+
+
+def test_adam_keeps_one_number_more_a_weight() -> None:
+    sgd, adam = (
+        estimates([PRETRAIN], FACTS, RATES, settings_from({"pretrain": {"optimiser": name}}), 2)["pretrain"]
+        for name in ("sgd", "adam")
+    )
+    weights = 4 * (FACTS.parameters + 84 * 10 + 10) / MB
+    assert adam.working_mb - sgd.working_mb == pytest.approx(2 * weights)
+    assert adam.memory_mb - sgd.memory_mb == pytest.approx(weights)
+
+
 def test_a_frozen_encoder_leaves_no_bank_and_no_training_of_its_own() -> None:
     frozen = estimates(STAGES, FACTS, RATES, settings_from({"encoder": {"frozen": True, "adapter": "none"}}), 2)
     adapted = estimates(STAGES, FACTS, RATES, settings_from({"encoder": {"frozen": True}}), 2)

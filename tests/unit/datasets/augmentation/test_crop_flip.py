@@ -9,8 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csrms_dist.basics.hashing import mix, permutation
-from csrms_dist.datasets.augmentation import _AUGMENT, PADDING, augment, byte_values, feed
+from csrms_dist.datasets.augmentation.crop_flip import _CROP_FLIP, PADDING, crop_flip
+from csrms_dist.datasets.augmentation.draws import Draw
+from csrms_dist.datasets.augmentation.feed import byte_values, feed
 from csrms_dist.encoders import Normaliser, images_to_tensor
+
+EVERY_BYTE = np.arange(256, dtype=np.uint8)[:, None].repeat(3, axis=1)
+
+
+def augment(images: np.ndarray, indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """The bytes of crop and flip."""
+    out = np.empty_like(images)
+    crop_flip(np.ascontiguousarray(images), indices, Draw(seed, epoch), EVERY_BYTE, out)
+    return out
 
 
 def made(n: int, height: int = 9, width: int = 13) -> np.ndarray:
@@ -49,7 +60,7 @@ def draw_of(image: np.ndarray, result: np.ndarray) -> tuple[int, int, bool]:
 
 def drawn(index: int, seed: int, epoch: int) -> tuple[int, int, bool]:
     """The draw of an image, from its hash."""
-    draw = int(mix(_AUGMENT, seed, epoch, np.array([index]))[0])
+    draw = int(mix(_CROP_FLIP, seed, epoch, np.array([index]))[0])
     places = 2 * PADDING + 1
     return draw % places, draw // places % places, bool(draw >> 63)
 
@@ -76,7 +87,7 @@ def test_the_kernel_has_the_bytes_of_loops_and_of_indexing(
 ) -> None:
     n, height, width = shape
     images, indices = made(n, height, width), np.arange(first, first + n)
-    got = augment("crop_flip", images, indices, seed, epoch)
+    got = augment(images, indices, seed, epoch)
     assert np.array_equal(got, by_fancy_indexing(images, indices, seed, epoch))
     if min(height, width) > PADDING:  # smaller images are reflected more than once
         for b in range(n):
@@ -87,11 +98,11 @@ def test_the_kernel_has_the_bytes_of_loops_and_of_indexing(
 def test_feeding_has_the_bits_and_the_memory_order_of_augmenting_then_normalising(kind: str) -> None:
     images, indices = made(7), np.arange(50, 57)
     normalise = Normaliser([0.49, 0.48, 0.44], [0.2, 0.19, 0.21])
-    expected = normalise(images_to_tensor(augment(kind, images, indices, 3, 4)))
-    got = torch.from_numpy(feed(kind, images, indices, 3, 4, byte_values(normalise)))
+    expected = normalise(images_to_tensor(images if kind == "none" else augment(images, indices, 3, 4)))
+    got = torch.from_numpy(feed(kind, images, indices, Draw(3, 4), byte_values(normalise)))
     assert torch.equal(got, expected)
     assert got.stride() == expected.stride()
-    assert feed(kind, images[:0], indices[:0], 3, 4, byte_values(normalise)).shape == (0, 3, 9, 13)
+    assert feed(kind, images[:0], indices[:0], Draw(3, 4), byte_values(normalise)).shape == (0, 3, 9, 13)
 
 
 def test_the_value_of_a_byte_is_the_formula() -> None:
@@ -104,14 +115,14 @@ def test_the_value_of_a_byte_is_the_formula() -> None:
 def test_views_and_mapped_images_are_fine() -> None:
     images, indices = made(6), np.arange(6)
     images.flags.writeable = False
-    whole = augment("crop_flip", images, indices, 0, 0)
-    assert np.array_equal(augment("crop_flip", images[::2], indices[::2], 0, 0), whole[::2])
+    whole = augment(images, indices, 0, 0)
+    assert np.array_equal(augment(images[::2], indices[::2], 0, 0), whole[::2])
 
 
 def test_every_image_is_a_crop_of_its_padded_self_maybe_flipped() -> None:
     images = made(12)
     before = images.copy()
-    results = augment("crop_flip", images, np.arange(12), 0, 3)
+    results = augment(images, np.arange(12), 0, 3)
     draws = [draw_of(image, result) for image, result in zip(images, results, strict=True)]
     assert len(set(draws)) > 8
     assert results.dtype == np.uint8
@@ -123,7 +134,7 @@ def test_all_places_are_drawn_and_half_are_flipped() -> None:
     n, side = 4000, 12
     image = np.zeros((side, side, 3), np.uint8)
     image[..., 0], image[..., 1] = np.arange(side)[:, None], np.arange(side)
-    results = augment("crop_flip", np.broadcast_to(image, (n, *image.shape)), np.arange(n), 1, 1)
+    results = augment(np.broadcast_to(image, (n, *image.shape)), np.arange(n), 1, 1)
     middle = results[:, 5, 5].astype(int)  # away from the reflection for every crop but the outermost
     flipped = results[:, 5, 6, 1] < results[:, 5, 5, 1]
     assert 0.45 < flipped.mean() < 0.55
@@ -134,14 +145,14 @@ def test_all_places_are_drawn_and_half_are_flipped() -> None:
 
 def test_the_draw_is_of_seed_epoch_and_image_alone() -> None:
     images, indices = made(20), np.arange(100, 120)
-    whole = augment("crop_flip", images, indices, 7, 2)
+    whole = augment(images, indices, 7, 2)
     order = np.random.default_rng(1).permutation(20)
-    assert np.array_equal(augment("crop_flip", images[order], indices[order], 7, 2), whole[order])
+    assert np.array_equal(augment(images[order], indices[order], 7, 2), whole[order])
     for i in range(20):
-        assert np.array_equal(augment("crop_flip", images[i : i + 1], indices[i : i + 1], 7, 2)[0], whole[i])
-    assert not np.array_equal(augment("crop_flip", images, indices, 7, 3), whole)
-    assert not np.array_equal(augment("crop_flip", images, indices, 8, 2), whole)
-    assert not np.array_equal(augment("crop_flip", images, indices + 20, 7, 2), whole)
+        assert np.array_equal(augment(images[i : i + 1], indices[i : i + 1], 7, 2)[0], whole[i])
+    assert not np.array_equal(augment(images, indices, 7, 3), whole)
+    assert not np.array_equal(augment(images, indices, 8, 2), whole)
+    assert not np.array_equal(augment(images, indices + 20, 7, 2), whole)
 
 
 @pytest.mark.parametrize("epoch", [0, 1])
@@ -150,12 +161,6 @@ def test_early_and_late_batches_of_an_epoch_are_flipped_alike(epoch: int) -> Non
     n = 2000
     image = np.arange(5 * 9 * 3, dtype=np.uint8).reshape(5, 9, 3)
     order = permutation(n, 3, epoch)
-    results = augment("crop_flip", np.broadcast_to(image, (n, *image.shape)), order, 3, epoch)
+    results = augment(np.broadcast_to(image, (n, *image.shape)), order, 3, epoch)
     flipped = results[:, 2, 4, 0] > results[:, 2, 5, 0]
     assert abs(flipped[: n // 2].mean() - flipped[n // 2 :].mean()) < 0.1
-
-
-def test_none_leaves_the_images_alone_and_no_image_is_fine() -> None:
-    images = made(3)
-    assert augment("none", images, np.arange(3), 0, 0) is images
-    assert augment("crop_flip", images[:0], np.arange(0), 0, 0).shape == (0, 9, 13, 3)

@@ -1,0 +1,23 @@
+"""Images as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from csrms_dist.basics.arrays import I64, U8
+from csrms_dist.basics.compiling import compiled
+from csrms_dist.datasets.augmentation.draws import Draw
+
+
+def as_they_are(images: U8, indices: I64, draw: Draw, values: Any, out: Any) -> None:
+    """Nothing is drawn."""
+    _look_up(images.reshape(-1, 3), values, out.reshape(-1, 3))
+
+
+@compiled
+def _look_up(pixels: Any, values: Any, out: Any) -> None:
+    """out (n, 3) = the value of each byte in its channel."""
+    for place in range(len(pixels)):
+        out[place, 0] = values[pixels[place, 0], 0]
+        out[place, 1] = values[pixels[place, 1], 1]
+        out[place, 2] = values[pixels[place, 2], 2]
