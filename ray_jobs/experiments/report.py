@@ -63,8 +63,8 @@ def _how(spec: Spec) -> str:
         f"{chosen}; then seeds {', '.join(map(str, spec.seeds))}. Mean and standard deviation over seeds; the "
         f"difference to a row's baseline is paired by seed, with its standard error, the 95 % interval of a bootstrap "
         f"over seeds and images, and the p of a sign-flip permutation test over seeds. *better* and *worse* take "
-        f"{LEAST_SEEDS} seeds, an interval without 0 and more than {ERRORS:g} standard errors; where a remark follows they "
-        "are no claim: an lr at the end of its grid leaves open what lies beyond."
+        f"{LEAST_SEEDS} seeds, an interval without 0 and more than {ERRORS:g} standard errors; where a remark follows "
+        "they are no claim: an lr at the end of its grid leaves open what lies beyond."
     )
 
 
