@@ -18,7 +18,7 @@ from csrms_dist.artefacts.names import PREDICTIONS
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.arrays import F32
 from csrms_dist.basics.progress import muted
-from csrms_dist.errors import ConfigError, DataError
+from csrms_dist.errors import ConfigError, CsrmsError, DataError
 from csrms_dist.evaluation.figures import TEST, VAL, rows_of
 from csrms_dist.evaluation.knn import knn_scores
 from csrms_dist.evaluation.scores import Scores
@@ -63,9 +63,17 @@ class Cell:
             return "features"
         return TRAIN if self.kind == SEARCH else None
 
+    @property
+    def name(self) -> str:
+        """For a person."""
+        return f"{self.row!r} on {self.data}"
+
     def prepared(self) -> Work:
         """Its run's stages and their fingerprints. Raises what `pipeline.prepare` raises."""
-        return prepare(self.settings, self.place, (), control=False, until=self.until)
+        try:
+            return prepare(self.settings, self.place, (), control=False, until=self.until)
+        except CsrmsError as error:
+            raise _of(self.name, error) from error
 
     def fingerprint(self, work: Work) -> str:
         """Equal for equal results."""
@@ -103,9 +111,11 @@ def complete(cell: Cell) -> dict[str, Any]:
         try:
             outcome |= _run(cell, work)
         except DataError as error:
-            if not DIVERGED.search(str(error)):
-                raise
+            if not DIVERGED.search(error.remedy):
+                raise _of(cell.name, error) from error
             outcome["failed"] = str(error)
+        except CsrmsError as error:
+            raise _of(cell.name, error) from error
     outcome |= {"seconds": time.monotonic() - started, "warnings": list(dict.fromkeys(said)), "done": True}
     _write(cell, outcome)
     return outcome
@@ -130,15 +140,23 @@ def _run(cell: Cell, work: Work) -> dict[str, Any]:
     return _of_test(cell, result)
 
 
-def make_shared(settings: RunSettings, place: str, shared: str, until: str) -> None:
-    """Make the stages of a run up to one that others have too, and share them."""
-    with muted([]):
-        work = prepare(settings, place, (), control=False, until=until)
-        stages = SharedStages(Path(shared))
-        work.directory.path.mkdir(parents=True, exist_ok=True)
-        stages.adopt(work)
-        run(settings, place, control=False, until=until)
-        stages.offer(prepare(settings, place, (), control=False, until=until))
+def make_shared(cell: Cell, place: str, until: str) -> None:
+    """Make the stages of a cell's run up to one that others have too, in a place of its own, and share them."""
+    settings, stages = cell.settings, SharedStages(Path(cell.shared))
+    try:
+        with muted([]):
+            work = prepare(settings, place, (), control=False, until=until)
+            work.directory.path.mkdir(parents=True, exist_ok=True)
+            stages.adopt(work)
+            run(settings, place, control=False, until=until)
+            stages.offer(prepare(settings, place, (), control=False, until=until))
+    except CsrmsError as error:
+        raise _of(cell.name, error) from error
+
+
+def _of(name: str, error: CsrmsError) -> CsrmsError:
+    """The same error, which says where."""
+    return type(error)(f"{name}: {error.what}", got=error.got, expected=error.expected, remedy=error.remedy)
 
 
 def _is_number(value: Any) -> bool:

@@ -150,7 +150,7 @@ def _share(cells: Sequence[Cell], until: str | None, executor: Executor) -> None
         if not SharedStages(Path(cell.shared)).has(last, key):
             wanted.setdefault(key, (cell, last))
     tasks = [
-        (cell.settings, str(Path(cell.shared) / "runs" / key[:24]), cell.shared, last)
+        (cell, str(Path(cell.shared) / "runs" / key[:24]), last)
         for key, (cell, last) in wanted.items()
         if number[key] > 1
     ]

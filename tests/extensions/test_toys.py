@@ -94,7 +94,10 @@ def test_a_method_of_the_users_own_runs_through_the_command_line_and_ray(beside:
     [
         ("method.name=toys:NOTHING", ("method.name: got 'toys:NOTHING'", "a MethodSpec of toys", "METHOD")),
         ("method.name=nowhere:METHOD", ("method.name: got 'nowhere:METHOD'", "nowhere.py must lie in")),
-        ("method.name=csrm", ("method.name: got 'csrm'", "'csrms' or module:name of your own")),
+        (
+            "method.name=csrm",
+            ("method.name: got 'csrm'", "'csrms', 'plain'", "module:name of your own; the nearest is csrms"),
+        ),
         ("method.terms={toys:Shrink: -1}", ("method.terms", "a number in [0, 100]")),
         ("method.terms={toys:NOTHING: 1}", ("method.terms: got 'toys:NOTHING'", "a losses.term.Term of toys")),
         ("sampling.negatives=toys:nothing", ("sampling.negatives: got 'toys:nothing'", "nearest is toys:next_other")),
