@@ -1,4 +1,4 @@
-# make install | demo | test | test-slow | test-faults | test-core-alone | test-sampler-312 | test-neo4j | lint | clean
+# make install | demo | tables | test | test-slow | test-faults | test-core-alone | test-sampler-312 | test-neo4j | lint | clean
 # make neo4j | neo4j-stop | neo4j-import BUNDLE=folder    (NEO4J_DIR=.neo4j HEAP=1g)
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -20,7 +20,7 @@ NEO4J_DIR ?= $(or $(NEO4J_HOME_DIR),.neo4j)
 HEAP      ?= 1g
 NEO4J     := $(PYTHON) deploy/neo4j/server.py
 
-.PHONY: install demo test test-slow test-faults test-core-alone test-sampler test-sampler-312 test-neo4j lint clean
+.PHONY: install demo tables test test-slow test-faults test-core-alone test-sampler test-sampler-312 test-neo4j lint clean
 .PHONY: neo4j neo4j-stop neo4j-import another-interpreter
 .DELETE_ON_ERROR:
 
@@ -47,6 +47,10 @@ $(VENV)/.test-installed: $(VENV)/.installed
 demo: install
 	@$(BIN)/csrms run examples/digits.yaml --out runs/digits
 	@echo "(source $(VENV)/bin/activate puts csrms on the PATH)"
+
+# The rows of the paper's Tables 2 to 6 on the digits, into runs/: shows that every row runs, and nothing else.
+tables: install
+	@for n in 2 3 4 5 6; do $(BIN)/csrms experiment examples/experiments/table$$n.yaml || exit $$?; done
 
 # In two processes: commands that need both cores one after the other in one, everything else in the other.
 test: $(VENV)/.test-installed

@@ -10,7 +10,6 @@ from csrms_dist.art.two_level.executors import Executor
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.progress import Progress
 from csrms_dist.errors import ConfigError
-from csrms_dist.methods.stages import IMAGES, PRETRAIN
 from ray_jobs.experiments.cells import FINAL, SEARCH, Cell, complete, make_shared
 from ray_jobs.experiments.shared_stages import SHARED, SharedStages
 from ray_jobs.experiments.spec import KNN, Row, Spec
@@ -117,8 +116,8 @@ def _complete(what: str, cells: Sequence[Cell], jobs: int) -> list[Outcome]:
     waiting = [cell for cell in cells if not _is_done(cell)]
     jobs = max(1, min(jobs, len(waiting)))
     with executor_of(jobs, jobs + 1) as executor:
-        for until in (IMAGES.name, PRETRAIN.name, None):
-            _share(waiting, until, executor)
+        for stage in SHARED:
+            _share(waiting, stage, executor)
         with Progress(what, total=len(cells), unit="runs") as progress:
             progress.resume_at(len(cells) - len(waiting))
 
@@ -137,23 +136,21 @@ def _is_done(cell: Cell) -> bool:
     return noted is not None and noted["done"] and noted["fingerprint"] == cell.fingerprint(cell.prepared())
 
 
-def _share(cells: Sequence[Cell], until: str | None, executor: Executor) -> None:
-    """Make what several of the cells have in common, once: up to a stage, or all stages that can be shared."""
-    wanted: dict[str, tuple[Cell, str]] = {}
+def _share(cells: Sequence[Cell], stage: str, executor: Executor) -> None:
+    """Make what several of the cells have in common once, up to a stage."""
+    wanted: dict[str, Cell] = {}
     number: dict[str, int] = {}
     for cell in cells:
         work = cell.prepared()
-        common = [stage.name for stage in work.stages if stage.name in SHARED]
-        last = until or common[-1]
-        key = work.inputs[last]
+        if stage not in work.inputs:
+            continue
+        key = work.inputs[stage]
         number[key] = number.get(key, 0) + 1
-        if not SharedStages(Path(cell.shared)).has(last, key):
-            wanted.setdefault(key, (cell, last))
+        if not SharedStages(Path(cell.shared)).has(stage, key):
+            wanted.setdefault(key, cell)
     tasks = [
-        (cell, str(Path(cell.shared) / "runs" / key[:24]), last)
-        for key, (cell, last) in wanted.items()
-        if number[key] > 1
+        (cell, str(Path(cell.shared) / "runs" / key[:24]), stage) for key, cell in wanted.items() if number[key] > 1
     ]
     if tasks:
         with Progress("shared", total=len(tasks), unit="runs") as progress:
-            executor.map(make_shared, tasks, lambda _: progress.update(1, f"up to {until or 'the patterns'}"))
+            executor.map(make_shared, tasks, lambda _: progress.update(1, f"up to the stage {stage}"))

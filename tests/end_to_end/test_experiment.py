@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -79,25 +80,33 @@ def test_the_same_command_runs_nothing_again(done: Path) -> None:
 
 
 @pytest.mark.slow
-def test_other_settings_read_the_test_set_again_and_it_is_said(done: Path) -> None:
-    again = command(done, "--set", "base.train.epochs=2", "--set", "rows.kNN.pretrain.epochs=3")
+def test_other_settings_read_the_test_set_again_and_it_is_said(done: Path, tmp_path: Path) -> None:
+    shutil.copytree(done / "out", tmp_path / "out")
+    again = command(tmp_path, "--set", "base.train.epochs=2", "--set", "rows.kNN.pretrain.epochs=3")
     said = subprocess.run(again, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
     assert said.stdout.count("its test set was read 2 times") == 3
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_it_goes_on_to_the_same_tables(tmp_path: Path) -> None:
-    (whole := tmp_path / "whole").mkdir()
-    assert subprocess.run(command(whole), capture_output=True, check=False).returncode == 0
-    for seconds in (9, 14, 19):
-        (folder := tmp_path / str(seconds)).mkdir()
-        under_way = subprocess.Popen(
-            command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        time.sleep(seconds)
-        os.killpg(under_way.pid, signal.SIGKILL)
-        under_way.wait()
-        assert subprocess.run(command(folder), capture_output=True, check=False).returncode == 0
-        assert outcomes(folder) == outcomes(whole)
-        assert (folder / "out" / "tables.md").read_text() == (whole / "out" / "tables.md").read_text()
+@pytest.mark.parametrize("after", [1, 4, 7])
+def test_killed_in_the_middle_it_goes_on_to_the_same_tables(done: Path, tmp_path: Path, after: int) -> None:
+    """after: outcomes that are noted, of nine, when it is killed."""
+    under_way = subprocess.Popen(
+        command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    while under_way.poll() is None and len(outcomes(tmp_path)) < after:
+        time.sleep(0.05)
+    os.killpg(under_way.pid, signal.SIGKILL)
+    under_way.wait()
+    assert after <= len(outcomes(tmp_path)) < 9
+    assert subprocess.run(command(tmp_path), capture_output=True, check=False).returncode == 0
+    assert outcomes(tmp_path) == outcomes(done)
+    assert (tmp_path / "out" / "tables.md").read_text() == (done / "out" / "tables.md").read_text()
+
+
+@pytest.mark.slow
+def test_two_at_a_time_give_the_same(done: Path, tmp_path: Path) -> None:
+    said = subprocess.run([*command(tmp_path), "--jobs", "2"], capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    assert outcomes(tmp_path) == outcomes(done)
