@@ -15,6 +15,7 @@ from ray_jobs.experiments.shared_stages import SHARED, SharedStages
 from ray_jobs.experiments.spec import KNN, Row, Spec
 from ray_jobs.on_ray.actors import executor_of
 from ray_jobs.on_ray.session import shared_session
+from ray_jobs.pipeline import Work
 from ray_jobs.settings import RunSettings, settings_from
 
 RUN_FOLDER, NOTES, SHARED_FOLDER = "runs", "outcomes", "shared"
@@ -113,7 +114,8 @@ def _complete(what: str, cells: Sequence[Cell], jobs: int) -> list[Outcome]:
     """The outcomes of cells, in their order."""
     if not cells:
         return []
-    waiting = [cell for cell in cells if not _is_done(cell)]
+    works = [cell.prepared() for cell in cells]  # says before the first run what cannot work
+    waiting = [(cell, work) for cell, work in zip(cells, works, strict=True) if not _is_done(cell, work)]
     jobs = max(1, min(jobs, len(waiting)))
     with executor_of(jobs, jobs + 1) as executor:
         for stage in SHARED:
@@ -122,26 +124,25 @@ def _complete(what: str, cells: Sequence[Cell], jobs: int) -> list[Outcome]:
             progress.resume_at(len(cells) - len(waiting))
 
             def show(number: int) -> None:
-                cell = waiting[number]
+                cell, _ = waiting[number]
                 lr = "" if cell.lr is None else f", lr {cell.lr:g}"
                 progress.update(1, f"{cell.data}: {cell.row}, seed {cell.seed}{lr}")
 
-            executor.map(complete, [(cell,) for cell in waiting], show)
+            executor.map(complete, [(cell,) for cell, _ in waiting], show)
     outcomes = [cell.outcome() for cell in cells]
     return [outcome for outcome in outcomes if outcome is not None]
 
 
-def _is_done(cell: Cell) -> bool:
+def _is_done(cell: Cell, work: Work) -> bool:
     noted = cell.outcome()
-    return noted is not None and noted["done"] and noted["fingerprint"] == cell.fingerprint(cell.prepared())
+    return noted is not None and noted["done"] and noted["fingerprint"] == cell.fingerprint(work)
 
 
-def _share(cells: Sequence[Cell], stage: str, executor: Executor) -> None:
+def _share(cells: Sequence[tuple[Cell, Work]], stage: str, executor: Executor) -> None:
     """Make what several of the cells have in common once, up to a stage."""
     wanted: dict[str, Cell] = {}
     number: dict[str, int] = {}
-    for cell in cells:
-        work = cell.prepared()
+    for cell, work in cells:
         if stage not in work.inputs:
             continue
         key = work.inputs[stage]
