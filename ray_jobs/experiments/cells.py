@@ -30,7 +30,7 @@ from ray_jobs.experiments.shared_stages import SharedStages
 from ray_jobs.experiments.spec import KNN
 from ray_jobs.pipeline import RunResult, Work, prepare, run
 from ray_jobs.settings import RunSettings
-from ray_jobs.stages.evaluate import predict_rows
+from ray_jobs.stages.evaluate import close_models, predict_rows
 
 SEARCH, FINAL = "search", "final"
 ANSWERS = "answers.npz"
@@ -116,6 +116,8 @@ def complete(cell: Cell) -> dict[str, Any]:
             outcome["failed"] = str(error)
         except CsrmsError as error:
             raise _of(cell.name, error) from error
+        finally:
+            close_models()
     outcome |= {"seconds": time.monotonic() - started, "warnings": list(dict.fromkeys(said)), "done": True}
     _write(cell, outcome)
     return outcome

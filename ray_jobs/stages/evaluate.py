@@ -63,6 +63,11 @@ def _opened(uri: str, model: str) -> tuple[Classifier, RunContents]:
     return Classifier(run.artefact(model)), run
 
 
+def close_models() -> None:
+    """Forget the models and tables that `predict_rows` has opened in this process."""
+    _opened.cache_clear()
+
+
 def predict_rows(uri: str, model: str, split: str, rows: I64, frozen: bool) -> Predictions:
     """One task: what a model of the run answers to images of a split's table; no label is read.
 
@@ -96,7 +101,7 @@ def _answers(context: StageContext, models: tuple[str, ...]) -> Answers:
         try:
             results = iter(executor.map(predict_rows, tasks, show))
         finally:
-            _opened.cache_clear()  # where this process ran the tasks: a later run may have other models in their places
+            close_models()  # where this process ran the tasks: a later run may have other models in their places
     return {
         (model, split): Predictions.joined([next(results) for _ in cuts[split]]) for model in models for split in rows
     }
