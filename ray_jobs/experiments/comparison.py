@@ -169,7 +169,12 @@ def claim_sentence(
     membership: Membership | None,
 ) -> str:
     """Whether the claimed row beats each of those that it has to beat, and what that allows to be said."""
-    found = {other: told_apart(difference(outcomes[claim.row], outcomes[other], membership)) for other in claim.over}
+    there = [line.row.name for line in lines]
+    found = {
+        other: told_apart(difference(outcomes[claim.row], outcomes[other], membership))
+        for other in claim.over
+        if other in there
+    }
     words = {1: "better than", 0: "not told apart from", -1: "worse than"}
     groups = {way: [other for other, apart in found.items() if apart == way] for way in words}
     said = " and ".join(f"{words[way]} {', '.join(others)}" for way, others in groups.items() if others)
