@@ -82,7 +82,10 @@ def find_run(given: str | Path | None) -> RunDirectory:
     if given is not None:
         if directory.read_json(RECORD) is None:
             raise RunDirectoryError(
-                directory.uri, got=f"no {RECORD} in it", expected="a run directory", remedy="check --run"
+                directory.uri,
+                got=f"no {RECORD} in it",
+                expected="a run directory",
+                remedy="name one that `csrms run` made",
             )
         return directory
     found = sorted(directory.path.glob(f"*/{RECORD}"), key=lambda path: path.stat().st_mtime)

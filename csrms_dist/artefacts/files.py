@@ -41,6 +41,13 @@ def full_disk(place: str) -> Iterator[None]:
         ) from error
 
 
+def readable(path: Path) -> None:
+    """Give a file the mode that new files have: safetensors makes its own for their owner alone."""
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)
+
+
 @contextlib.contextmanager
 def disk_errors(place: str) -> Iterator[None]:
     """Turn the operating system's refusals to write below `place` into one sentence."""

@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from csrms_dist.artefacts.files import disk_errors, full_disk, write_whole
+from csrms_dist.artefacts.files import disk_errors, full_disk, readable, write_whole
 from csrms_dist.artefacts.names import MADE_BY
 from csrms_dist.errors import RunDirectoryError
 
@@ -155,6 +155,7 @@ class RunDirectory:
         files = {str(p.relative_to(staging)): p.stat().st_size for p in sorted(staging.rglob("*")) if p.is_file()}
         stamp = {"artefact": artefact, "fingerprint": inputs, "files": files, "facts": facts}
         for name in files:
+            readable(staging / name)
             with (staging / name).open("rb") as file:
                 os.fsync(file.fileno())
         write_whole(staging / STAMP, json.dumps(stamp, indent=1, sort_keys=True).encode())

@@ -30,5 +30,5 @@ class DataSettings(Settings):
     max_train: int = setting(
         0,
         "[0, 1000000000]",
-        doc="training images at the most, by a hash of the id, the same share of each class; 0: all",
+        doc="about so many training images, by a hash of the id: the same share of each class, at least one; 0: all",
     )

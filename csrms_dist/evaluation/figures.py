@@ -18,7 +18,7 @@ from csrms_dist.hierarchy.difficulty import LEVEL_NAMES, difficulty_levels
 from csrms_dist.hierarchy.dominance import fallback_classes
 from csrms_dist.methods.settings import MethodSettings
 from csrms_dist.metrics.classification import imbalance
-from csrms_dist.metrics.resolution import is_constant
+from csrms_dist.metrics.resolution import learnt_nothing
 from csrms_dist.run_contents import RunContents
 from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.budget import Passes
@@ -109,7 +109,9 @@ def figures(run: RunContents, asked: Asked, answers: Answers) -> dict[str, Any]:
         "adapter": asked.adapter,
         **(_of_patterns(run, asked, names) if asked.patterns else {}),
         **{split: scores.of(answers[TRAIN, split], labels[split]) for split in (TEST, VAL)},
-        "constant_heads": [head for head, values in answers[TRAIN, TEST].heads.items() if is_constant(values)],
+        "constant_heads": [
+            head for head, values in answers[TRAIN, TEST].heads.items() if learnt_nothing(values, labels[TEST])
+        ],
         "classes": scores.by_class(answers[TRAIN, TEST].plain, labels[TEST]),
         "passes": {"method": _passes(run, made_with)},
         "epochs": {"pretrain": len(run.facts(PRETRAIN)["history"]), "train": asked.epochs},

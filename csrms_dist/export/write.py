@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from csrms_dist.artefacts.files import disk_errors
+from csrms_dist.artefacts.files import disk_errors, readable
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.lookup import chosen, takes
 from csrms_dist.errors import RunDirectoryError
@@ -34,6 +34,7 @@ def export(run: RunDirectory, form: str, out: str | Path) -> str:
     try:
         said: str = write(run, staging / place.name)
         with disk_errors(str(place)):
+            readable(staging / place.name)
             (staging / place.name).replace(place)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from csrms_dist.artefacts.files import write_whole
+from csrms_dist.artefacts.names import RECORD
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.words import counted
 from csrms_dist.errors import ConfigError
@@ -23,7 +24,10 @@ def _listing(spec: Spec) -> str:
     cells = [row for data in spec.data for row in spec.rows_of(data)]
     search = len(cells) * (len(spec.lr) if len(spec.lr) > 1 else 0)
     final = sum(len(spec.seeds_of(row)) for row in cells)
-    lines = [f"{spec.name}{f', size {spec.size}' if spec.size else ''}: {spec.about}", f"data: {', '.join(spec.data)}"]
+    lines = [
+        ": ".join(filter(None, (f"{spec.name}{f', size {spec.size}' if spec.size else ''}", spec.about))),
+        f"data: {', '.join(spec.data)}",
+    ]
     lines += [f"  {row.name}, {counted(len(spec.seeds_of(row)), 'seed')}" for row in spec.rows]
     lines += [f"  {name}: not built, {why}" for name, why in spec.not_built.items()]
     lines.append(f"at most {search} runs to choose the lr, {final} to compare")
@@ -44,6 +48,8 @@ def execute(arguments: argparse.Namespace) -> str:
         raise ConfigError("--jobs", got=str(jobs), expected="1 or more")
     named = "-".join(filter(None, (spec.name, spec.size)))
     out = run_directory(arguments.out or Path(RUNS) / named)
+    if out.read_json(RECORD) is not None:
+        raise ConfigError("--out", got=f"{out.uri}, the directory of a run", expected="a folder for an experiment")
     searched, final = run_experiment(spec, RunDirectory(out.path), jobs)
     text = tables_text(spec, tables(spec, searched, final))
     pq.write_table(results_table([*searched, *final]), out.path / RESULTS)

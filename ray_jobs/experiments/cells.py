@@ -83,9 +83,20 @@ class Cell:
         """What was noted of it, perhaps with other settings."""
         try:
             noted: dict[str, Any] = json.loads(Path(self.note).read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # a damaged note is none
             return None
-        return noted
+        return noted | {"run": self.place}  # the folder of the experiment may have moved
+
+    def is_done(self, work: Work) -> bool:
+        """Whether its outcome is noted, with these inputs, and the answers that are compared are there."""
+        noted = self.outcome()
+        kept = self.kind == SEARCH or (Path(self.place) / ANSWERS).exists()
+        return (
+            noted is not None
+            and noted["done"]
+            and noted["fingerprint"] == self.fingerprint(work)
+            and (kept or bool(noted["failed"]))
+        )
 
 
 def complete(cell: Cell) -> dict[str, Any]:
@@ -97,14 +108,14 @@ def complete(cell: Cell) -> dict[str, Any]:
     with muted(said):
         work = cell.prepared()
         fingerprint, noted = cell.fingerprint(work), cell.outcome()
-        same = noted is not None and noted["fingerprint"] == fingerprint
-        if noted is not None and same and noted["done"]:
+        if noted is not None and cell.is_done(work):
             return noted
+        same = noted is not None and noted["fingerprint"] == fingerprint
         started = time.monotonic()
         read_before = noted["reads"] if noted is not None else 0
         outcome: dict[str, Any] = {
             "data": cell.data, "row": cell.row, "kind": cell.kind, "seed": cell.seed, "lr": cell.lr, "head": cell.head,
-            "run": cell.place, "fingerprint": fingerprint, "failed": "", "done": False,
+            "fingerprint": fingerprint, "failed": "", "done": False,
             "reads": 0 if cell.kind == SEARCH else read_before + (not same),
         }  # fmt: skip
         _write(cell, outcome)  # before the test set is read: whoever stops this run may have seen its answers
@@ -120,7 +131,7 @@ def complete(cell: Cell) -> dict[str, Any]:
             close_models()
     outcome |= {"seconds": time.monotonic() - started, "warnings": list(dict.fromkeys(said)), "done": True}
     _write(cell, outcome)
-    return outcome
+    return outcome | {"run": cell.place}
 
 
 def _write(cell: Cell, outcome: Mapping[str, Any]) -> None:
@@ -193,8 +204,17 @@ def _answers(cell: Cell, split: str) -> F32:
 
 def _validation_score(cell: Cell, directory: RunDirectory) -> float:
     contents = RunContents(directory)
+    _refuse_no_validation(cell, contents)
     membership = contents.train_images.membership[rows_of(contents)[VAL]]
     return _headline(_scores(contents).of_head(_answers(cell, VAL), membership))
+
+
+def _refuse_no_validation(cell: Cell, contents: RunContents) -> None:
+    if contents.facts("images")["val"] == 0:
+        raise ConfigError(
+            "data.val_fraction", got=f"{cell.settings.data.val_fraction:g}, which is no image",
+            expected="validation images to choose the lr by", remedy="raise it",
+        )  # fmt: skip
 
 
 def _of_test(cell: Cell, result: RunResult) -> dict[str, Any]:
@@ -210,14 +230,19 @@ def _of_test(cell: Cell, result: RunResult) -> dict[str, Any]:
         table = pq.read_table(result.run.open("evaluate") / PREDICTIONS, columns=["label", cell.head])
         answers = {"right": np.asarray(table["label"]) == np.asarray(table[cell.head])}
     _keep(cell, contents, answers)
-    passes = metrics["passes"]["method"]
-    return {"score": _headline(score), "figures": figures, "passes": Passes(**passes).total, **_facts(contents)}
+    passes, constant = metrics["passes"]["method"], cell.head in metrics["constant_heads"]
+    return {
+        "score": _headline(score), "figures": figures, "passes": Passes(**passes).total, "constant": constant,
+        **_facts(contents),
+    }  # fmt: skip
 
 
 def _of_neighbours(cell: Cell, result: RunResult) -> dict[str, Any]:
     """Nearest neighbours on the features of stage 0."""
     contents = RunContents(result.run)
     split = VAL if cell.kind == SEARCH else TEST
+    if split == VAL:
+        _refuse_no_validation(cell, contents)
     rows = rows_of(contents)[split]
     found = knn_scores(
         contents.held_out_vectors(rows, of_test=split == TEST), contents.vectors, contents.features.labels
@@ -234,12 +259,14 @@ def _of_neighbours(cell: Cell, result: RunResult) -> dict[str, Any]:
     total = Passes()
     for stage in ("pretrain", "features"):
         total += Passes(**contents.facts(stage)["passes"])
-    return {"score": _headline(score), "figures": figures, "passes": total.total, **_facts(contents)}
+    facts = _facts(contents)
+    return {"score": _headline(score), "figures": figures, "passes": total.total, "constant": False, **facts}
 
 
 def _facts(contents: RunContents) -> dict[str, Any]:
     facts = contents.facts("images")
-    return {"train": facts["train"], "test": facts["test"], "several": contents.test_images.label_space.multi_label}
+    counts = {split: facts[split] for split in ("train", "val", "test")}
+    return {**counts, "several": contents.test_images.label_space.multi_label}
 
 
 def _keep(cell: Cell, contents: RunContents, answers: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -48,8 +49,8 @@ def tables_text(spec: Spec, tables: Sequence[Table]) -> str:
         lines += [*_table(spec, table), ""]
     for name, why in spec.not_built.items():
         lines.append(f"- {name}: not built, {why}")
-    lines += ["", _where(), ""]
-    return "\n".join(lines)
+    lines += ["", _where()]
+    return re.sub("\n{3,}", "\n\n", "\n".join(lines)) + "\n"
 
 
 def _how(spec: Spec) -> str:
@@ -72,12 +73,20 @@ def _table(spec: Spec, table: Table) -> list[str]:
     shown = [name for name in SHOWN[table.metric] if any(line.figures.get(name) for line in table.lines)]
     heads = ["row", "lr", "seeds", *(HEADINGS.get(name, name) for name in shown), *spec.columns]
     heads += [f"{table.metric} minus baseline", "95 % interval", "p", "says"]
-    lines = [f"## {table.data}: {table.images:,} test images", "", _cells(heads), _cells(["---"] * len(heads))]
+    val, test = table.images
+    lines = [
+        f"## {table.data}: {test:,} test images, {val:,} validation images",
+        "",
+        _cells(heads),
+        _cells(["---"] * len(heads)),
+    ]
     lines += [_cells([*_figures(line, shown, spec.columns), *_difference(line), verdict(line)]) for line in table.lines]
     lines.append("")
     for claim in table.claims:
         lines += [f"**{claim}**", ""]
-    lines += [f"- warning of a run: {warning}" for warning in table.warnings]
+    missing = [name for name in spec.columns if not any(line.figures.get(name) for line in table.lines)]
+    lines += [f"- no run has the figure {name}" for name in missing]
+    lines += [f"- warning of {warning}" for warning in table.warnings]
     return lines
 
 

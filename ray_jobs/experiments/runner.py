@@ -115,7 +115,7 @@ def _complete(what: str, cells: Sequence[Cell], jobs: int) -> list[Outcome]:
     if not cells:
         return []
     works = [cell.prepared() for cell in cells]  # says before the first run what cannot work
-    waiting = [(cell, work) for cell, work in zip(cells, works, strict=True) if not _is_done(cell, work)]
+    waiting = [(cell, work) for cell, work in zip(cells, works, strict=True) if not cell.is_done(work)]
     jobs = max(1, min(jobs, len(waiting)))
     with executor_of(jobs, jobs + 1) as executor:
         for stage in SHARED:
@@ -131,11 +131,6 @@ def _complete(what: str, cells: Sequence[Cell], jobs: int) -> list[Outcome]:
             executor.map(complete, [(cell,) for cell, _ in waiting], show)
     outcomes = [cell.outcome() for cell in cells]
     return [outcome for outcome in outcomes if outcome is not None]
-
-
-def _is_done(cell: Cell, work: Work) -> bool:
-    noted = cell.outcome()
-    return noted is not None and noted["done"] and noted["fingerprint"] == cell.fingerprint(work)
 
 
 def _share(cells: Sequence[tuple[Cell, Work]], stage: str, executor: Executor) -> None:

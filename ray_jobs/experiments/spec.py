@@ -100,6 +100,12 @@ class Spec:
 
     def check(self) -> None:
         """Raise ConfigError for the first row that no run could be made of."""
+        for where, sections in [
+            ("base", self.base),
+            *self.data.items(),
+            *((row.name, row.sections) for row in self.rows),
+        ]:
+            _refuse_taken(where, sections)
         for row in self.rows:
             for data in row.only:
                 if data not in self.data:
@@ -123,6 +129,18 @@ class Spec:
 
     def row(self, name: str) -> Row:
         return next(row for row in self.rows if row.name == name)
+
+
+def _refuse_taken(where: str, sections: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a key that the experiment sets itself."""
+    for key, of in (("seed", "seeds"), ("name", "the row's name"), ("train.lr", "lr"), ("pretrain.lr", "lr")):
+        section, _, inner = key.rpartition(".")
+        values = sections.get(section) if section else sections
+        if isinstance(values, Mapping) and inner in values:
+            raise ConfigError(
+                f"{key} of {where!r}", got=repr(values[inner]), expected=f"no such key here: it comes from {of}",
+                remedy="leave it out",
+            )  # fmt: skip
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,6 +180,8 @@ def load_spec(path: str | Path, size: str | None = None, overrides: Sequence[str
     for override in overrides:
         _apply(values, override)
     spec = _spec(path, size, values)
+    if spec.name in ("", "..") or Path(spec.name).name != spec.name:
+        raise ConfigError("name", got=repr(spec.name), expected="a folder's name", remedy="use --out for a path")
     spec.check()
     return spec
 
@@ -188,17 +208,22 @@ def _spec(path: Path, size: str, values: Mapping[str, Any]) -> Spec:
             raise ConfigError(
                 f"{path}: unknown key {key}", remedy=f"the nearest valid key is {nearest(str(key), _TOP)}"
             )
+    lr = _numbers(values, "lr", "(0, 10]", "[0.01, 0.03, 0.1]")
+    seeds = _numbers(values, "seeds", "[0, 4294967295]", "[1, 2, 3, 4]", whole=True)
     backbones = _mapping(values, "backbones") or {"": {}}
     rows = tuple(_rows(values.get("rows"), values.get("baseline"), backbones))
     names = [row.name for row in rows]
+    given, baseline = list(map(str, values["rows"])), values.get("baseline")
+    if baseline is not None and str(baseline) not in given:
+        raise _no_row("baseline", baseline, given)
     for row in rows:
         if row.against not in names:
             raise _no_row(f"the row {row.name!r}: against", row.against, names)
+        if row.seeds is not None and row.seeds > len(seeds):
+            raise ConfigError(f"the row {row.name!r}: seeds", got=str(row.seeds), expected=f"at most {len(seeds)}")
     data = _mapping(values, "data")
     if not data:
         raise ConfigError("data", got="nothing", expected="data sets by name, each with the sections of its runs")
-    lr = _numbers(values, "lr", 0.0, 10.0)
-    seeds = _numbers(values, "seeds", -1.0, 4294967295.0, whole=True)
     claims = tuple(claim for one in backbones for claim in _claim(values.get("claim"), one, names))
     columns = values.get("columns", [])
     if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
@@ -254,11 +279,11 @@ def _of_backbone(values: Mapping[Any, Any], baseline: str, backbone: str, own: M
             raise ConfigError(f"the row {name!r}: seeds", got=repr(seeds), expected="how many of the seeds, 1 or more")
         rest = {key: value for key, value in sections.items() if key not in _OF_ROW}
         against = _named(backbone, str(sections.get("against", baseline)))
-        only = sections.get("only", [])
-        if not isinstance(only, list):
+        only = sections.get("only")
+        if only is not None and (not isinstance(only, list) or not only):
             raise ConfigError(f"the row {name!r}: only", got=repr(only), expected="a list of data sets")
         yield Row(
-            _named(backbone, str(name)), against, merged(own, rest), seeds, head, answers, tuple(map(str, only))
+            _named(backbone, str(name)), against, merged(own, rest), seeds, head, answers, tuple(map(str, only or ()))
         )  # fmt: skip
 
 
@@ -270,17 +295,24 @@ def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _numbers(
-    values: Mapping[str, Any], key: str, above: float, most: float, *, whole: bool = False
+    values: Mapping[str, Any], key: str, legal: str, example: str, *, whole: bool = False
 ) -> tuple[float, ...]:
-    found = values.get(key)
-    fine = isinstance(found, list) and len(found) > 0
-    if not fine or not all(isinstance(n, int | float) and above < n <= most for n in found or []):
-        raise ConfigError(key, got=repr(found), expected="a list of numbers", remedy=f"as in `{key}: [1, 2]`")
-    if whole and not all(isinstance(n, int) for n in found or []):
-        raise ConfigError(key, got=repr(found), expected="a list of whole numbers")
-    if len(set(found or [])) < len(found or []):
+    found, kind = values.get(key), "whole numbers" if whole else "numbers"
+    numbers = found if isinstance(found, list) else []
+    low, high = (float(part) for part in legal[1:-1].split(","))
+    right = [
+        isinstance(n, int if whole else int | float) and not isinstance(n, bool) and low <= n <= high
+        and (legal[0] == "[" or n > low)
+        for n in numbers
+    ]  # fmt: skip
+    if not numbers or not all(right):
+        remedy = f"as in `{key}: {example}`"
+        if any(isinstance(n, str) for n in numbers):
+            remedy += "; YAML reads 1e-3 as text, 0.001 as a number"
+        raise ConfigError(key, got=repr(found), expected=f"a list of {kind} in {legal}", remedy=remedy)
+    if len(set(numbers)) < len(numbers):
         raise ConfigError(key, got=repr(found), expected="each number once")
-    return tuple(float(n) for n in found or [])
+    return tuple(float(n) for n in numbers)
 
 
 def _claim(values: Any, backbone: str, names: Sequence[str]) -> Iterator[Claim]:
@@ -288,6 +320,10 @@ def _claim(values: Any, backbone: str, names: Sequence[str]) -> Iterator[Claim]:
         return
     if not isinstance(values, Mapping) or not isinstance(values.get("over"), list) or "row" not in values:
         raise ConfigError("claim", got=repr(values), expected="{row: NAME, over: [NAME, ...]}")
+    if not values["over"] or values["row"] in values["over"]:
+        raise ConfigError(
+            "claim: over", got=repr(values["over"]), expected="other rows than the claimed one, at least one"
+        )
     claim = Claim(_named(backbone, values["row"]), tuple(_named(backbone, name) for name in values["over"]))
     for name in (claim.row, *claim.over):
         if name not in names:

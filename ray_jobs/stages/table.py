@@ -74,7 +74,8 @@ def needed_for(target: str, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     if target not in by_name:
         raise ConfigError(
             f"the stage {target}", got="a configuration without that stage", expected=f"one of {', '.join(by_name)}",
-            remedy="features.path leaves out what needs images, --no-control or fixed features the control",
+            remedy="features.path leaves out what needs images, --no-control or fixed features the control, "
+            "a control as method.name patterns and graph",
         )  # fmt: skip
     wanted = {target}
     for stage in reversed(stages):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 
-from csrms_dist.metrics.resolution import is_constant, resolution
+from csrms_dist.metrics.resolution import is_constant, learnt_nothing, resolution
 
 
 @given(st.lists(st.lists(st.floats(0.01, 0.99), min_size=3, max_size=3), min_size=2, max_size=20))
@@ -50,3 +51,24 @@ def test_a_fresh_head_is_a_constant_and_a_weak_one_is_not(classes: int) -> None:
 def test_where_nothing_can_depend_on_the_image_nothing_is_said(scores: np.ndarray) -> None:
     assert resolution(scores.astype(np.float32)) is None
     assert not is_constant(scores.astype(np.float32))
+
+
+def test_one_certain_answer_for_all_is_a_constant() -> None:
+    certain = np.zeros((50, 3), np.float32)
+    certain[:, 1] = 1
+    assert resolution(certain) is None
+    assert is_constant(certain)
+
+
+def test_soft_probabilities_that_answer_well_have_learnt_something() -> None:
+    labels = np.arange(300) % 3
+    membership = sparse.csr_matrix(np.eye(3, dtype=np.uint8)[labels])
+    soft = np.full((300, 3), 1 / 3, np.float32)
+    known = soft.copy()
+    known[np.arange(300), labels] += 1e-3
+    assert is_constant(known)
+    assert not learnt_nothing(known, membership)
+    unknown = soft.copy()
+    unknown[np.arange(300), np.random.default_rng(0).integers(0, 3, 300)] += 1e-3
+    assert is_constant(unknown)
+    assert learnt_nothing(unknown, membership)

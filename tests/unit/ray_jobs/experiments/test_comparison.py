@@ -46,6 +46,7 @@ class Made:
                     "data": "digits", "row": name, "kind": FINAL, "seed": seed, "lr": lr, "head": "plain",
                     "score": float(right.mean()), "figures": {"accuracy": float(right.mean()), "top_5": 1.0},
                     "passes": 100.0, "reads": 1, "failed": "", "run": str(place), "several": False, "test": IMAGES,
+                    "val": 40, "constant": False,
                     "seconds": 1.0, "warnings": [],
                 }
                 | more
@@ -90,6 +91,7 @@ def test_few_seeds_show_nothing(tmp_path: Path, seeds: int) -> None:
         ({"lr": 0.01}, "its lr is the smallest of the grid"),
         ({"lr": 1.0}, "its lr is the largest of the grid"),
         ({"reads": 3}, "its test set was read 3 times"),
+        ({"constant": True}, "it answers nearly the same for every image"),
     ],
 )
 def test_remarks_take_the_claim_away(tmp_path: Path, more: dict[str, Any], said: str) -> None:
@@ -97,6 +99,23 @@ def test_remarks_take_the_claim_away(tmp_path: Path, more: dict[str, Any], said:
     assert made.says("ours") == f"better in these runs, which is no claim: {said}"
     (claim,) = made.table().claims
     assert claim.endswith("remarks stand against ours: the bar is not passed, so no claim is made that it helps.")
+
+
+def test_remarks_of_the_baseline_take_it_away_too(tmp_path: Path) -> None:
+    made = Made(tmp_path).row("base", LOW, lr=1.0).row("ours", HIGH).row("other", LOW)
+    assert made.says("ours") == ("better in these runs, which is no claim: of base: its lr is the largest of the grid")
+    assert "remarks stand against base" in made.table().claims[0]
+
+
+def test_equal_validation_scores_are_said(tmp_path: Path) -> None:
+    made = Made(tmp_path).row("base", LOW).row("ours", HIGH).row("other", LOW)
+    search = [
+        {"data": "digits", "row": "ours", "kind": SEARCH, "lr": lr, "score": score, "failed": ""}
+        for lr, score in ((0.01, 0.5), (0.1, 0.5), (1, 0.4))
+    ]
+    (table,) = tables(made.spec, search, made.final)
+    (line,) = (line for line in table.lines if line.row.name == "ours")
+    assert verdict(line).endswith("2 lr have the same validation score")
 
 
 def test_a_grid_of_one_value_is_no_choice(tmp_path: Path) -> None:
@@ -121,9 +140,35 @@ def test_one_that_is_not_beaten_is_enough_against_it(tmp_path: Path) -> None:
 
 def test_a_row_that_failed_says_why(tmp_path: Path) -> None:
     made = Made(tmp_path).row("base", LOW)
-    made.final.append({"data": "digits", "row": "ours", "seed": 1, "failed": "the loss is not finite", "warnings": []})
+    failed = {"data": "digits", "row": "ours", "seed": 1, "failed": "the loss is not finite", "warnings": []}
+    made.final.append(failed)
     assert made.says("ours") == "no score: the loss is not finite"
     assert made.says("other") == "no score: it was not run"
+    assert made.table().claims == [
+        "ours is not compared with base, other on digits, and remarks stand against ours, other: "
+        "the bar is not passed, so no claim is made that it helps."
+    ]
+    (nothing,) = tables(made.spec, [], [failed])
+    assert [verdict(line) for line in nothing.lines] == [
+        "no score: it was not run", "no score: the loss is not finite", "no score: it was not run"
+    ]  # fmt: skip
+
+
+def test_few_seeds_carry_no_claim(tmp_path: Path) -> None:
+    made = Made(tmp_path).row("base", LOW[:2]).row("ours", HIGH[:2]).row("other", LOW[:2])
+    assert made.table().claims == [
+        "ours is not shown to differ, with 2 seeds, from base, other on digits: "
+        "the bar is not passed, so no claim is made that it helps."
+    ]
+
+
+def test_rows_that_are_not_for_the_data_are_left_out(tmp_path: Path) -> None:
+    made = Made(
+        tmp_path, SPEC.replace("other: {}", "other: {only: [pairs]}").replace("digits: {}", "digits: {}, pairs: {}")
+    )
+    made.row("base", LOW).row("ours", HIGH)
+    assert [line.row.name for line in made.table().lines] == ["base", "ours"]
+    assert "ours is better than base on digits: the bar is passed" in made.table().claims[0]
 
 
 def test_tables_and_results_as_text(tmp_path: Path) -> None:

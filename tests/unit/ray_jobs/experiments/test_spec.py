@@ -57,9 +57,8 @@ def test_backbones_stand_before_the_rows(tmp_path: Path) -> None:
 
 
 def test_a_size_changes_the_spec_and_replaces_its_data(tmp_path: Path) -> None:
-    sizes = (
-        "sizes: {short: {}, long: {seeds: [5], data: {pairs: {data: {dataset: digit_pairs}}}, base: {train: {lr: 1}}}}"
-    )
+    pairs = "data: {pairs: {data: {dataset: digit_pairs}}}"
+    sizes = f"sizes: {{short: {{}}, long: {{seeds: [5], {pairs}, base: {{train: {{momentum: 0}}}}}}}}"
     assert read(tmp_path, SPEC + sizes).size == "short"
     spec = read(tmp_path, SPEC + sizes, "long")
     assert (spec.seeds, list(spec.data)) == ((5,), ["pairs"])
@@ -82,11 +81,20 @@ def test_overrides_reach_into_the_spec(tmp_path: Path) -> None:
         ("rows:", "row:", "unknown key row; the nearest valid key is rows"),
         ("seeds: [1, 2]", "seeds: [0, 1]", r"lr_seed: got 0, expected a whole number apart from seeds"),
         ("seeds: [1, 2]", "seeds: [1, 1]", "seeds: .*each number once"),
-        ("seeds: [1, 2]", "seeds: [1.5]", "seeds: .*expected a list of whole numbers"),
-        ("lr: [0.1, 0.01]", "lr: 0.1", r"lr: got 0.1, expected a list of numbers"),
+        ("seeds: [1, 2]", "seeds: [1.5]", r"seeds: .*expected a list of whole numbers in \[0, 4294967295\]"),
+        ("lr: [0.1, 0.01]", "lr: 0.1", r"lr: got 0.1, expected a list of numbers in \(0, 10\]"),
+        ("lr: [0.1, 0.01]", "lr: [100]", r"lr: got \[100\], expected a list of numbers in \(0, 10\]"),
+        ("lr: [0.1, 0.01]", "lr: [1e-3]", "YAML reads 1e-3 as text"),
+        ("seeds: 1,", "seeds: 3,", "the row 'structural': seeds: got 3, expected at most 2"),
+        ("{seeds: 1, head: graph}", "{train: {lr: 1}}", "train.lr of 'structural': got 1, expected no such key here"),
+        ("base: {", "base: {seed: 3, ", "seed of 'base': got 3, expected no such key here: it comes from seeds"),
+        ("name: small", "claim: {row: structural, over: []}", "claim: over: got .., expected other rows"),
+        ("name: small", "claim: {row: structural, over: [structural]}", "claim: over: .*expected other rows"),
+        ("name: small", "name: ../up", "name: got '../up', expected a folder's name"),
+        ("seeds: 1,", "only: [],", r"the row 'structural': only: got \[\], expected a list of data sets"),
         ("seeds: 1,", "seeds: 0,", "the row 'structural': seeds"),
         ("head: graph", "head: graf", "the row 'structural': head: got 'graf', expected one of plain, graph, mean"),
-        ("name: small", "baseline: plain", "against: got 'plain', expected a row; the nearest is 'plain CE'"),
+        ("name: small", "baseline: plain", "baseline: got 'plain', expected a row; the nearest is 'plain CE'"),
         ("name: small", "claim: {row: structural, over: [mixup]}", "claim: got 'mixup', expected a row"),
         ("dataset: digits", "dataset: digits, val_fraction: 0", "data.val_fraction of digits: got 0"),
     ],
