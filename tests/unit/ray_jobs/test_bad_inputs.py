@@ -293,10 +293,15 @@ def test_a_place_where_nothing_can_be_made(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["query", "dominance"], ["predict", CONFIG], ["query", "dominance", "--run", "examples"]]
+    ("command", "remedy"),
+    [
+        (["query", "dominance"], "name one with --run DIR"),
+        (["predict", CONFIG], "name one with --run DIR"),
+        (["query", "dominance", "--run", "examples"], "name one that `csrms run` made"),
+    ],
 )
-def test_no_run_to_ask(cli: Cli, tmp_path: Path, command: list[str]) -> None:
-    assert_one_sentence(cli(*command), RUN_DIRECTORY_ERROR, "--run")
+def test_no_run_to_ask(cli: Cli, tmp_path: Path, command: list[str], remedy: str) -> None:
+    assert_one_sentence(cli(*command), RUN_DIRECTORY_ERROR, remedy)
     assert [path.name for path in tmp_path.iterdir()] == ["examples"]
 
 
