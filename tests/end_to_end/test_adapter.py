@@ -201,6 +201,7 @@ def test_the_card_says_which_adapter(adapted: Run) -> None:
     assert cards == {"pretrain": "none", "train": "mlp", "control": "mlp"}
 
 
+@pytest.mark.slow
 def test_without_an_adapter_it_is_the_table_again(adapted: Run, tmp_path: Path) -> None:
     copy = adapted.copy(tmp_path)
     said = csrms("run", "config.yaml", "--set", TABLE, folder=copy.folder)

@@ -143,6 +143,7 @@ def test_from_python_one_stage_of_settings(tmp_path: Path, answered: RunResult) 
     assert json.loads((tmp_path / "run" / "run.json").read_text())["config"] == answered.settings.as_mapping()
 
 
+@pytest.mark.slow
 def test_a_cleaned_run_answers_and_skips_as_before_and_makes_what_it_needs_again(copied: Run) -> None:
     first = copied.json("images/stamp.json")
     unfinished = copied.path(".checkpoints") / "0123"

@@ -23,6 +23,7 @@ def equal(one: Run, other: Run, stages: Sequence[str]) -> None:
     assert digests(other.path("graph") / "snapshot") == digests(one.path("graph") / "snapshot")
 
 
+@pytest.mark.slow
 def test_two_runs_with_one_seed_are_equal(bare: Run, tmp_path: Path) -> None:
     other = run_in(tmp_path / "other", "--set", "name=another", "--out", "runs/digits", "--no-control")
     equal(bare, other, STAGES)

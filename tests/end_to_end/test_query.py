@@ -323,7 +323,7 @@ def test_a_write_is_refused(ask: Ask, finished: Run, text: str) -> None:
         (("outliers", "--limit", "0"), 2, "[1, 10000]"),
         (("outliers", "--param", "novalue"), 2, "name=text"),
         (("outliers", "--param", "n:=oops"), 2, "--param n: got 'oops', expected a JSON value"),
-        (("outliers", "--out", "rows.xlsx"), 2, ".parquet, .csv or .json"),
+        (("outliers", "--out", "rows.xlsx"), 2, ".parquet, .csv, .json or .jsonl"),
         (("outliers", "--out", "run.yaml/rows.csv"), 4, "run.yaml"),
         (("outliers", "--run", "nowhere"), 4, "nowhere"),
     ],

@@ -79,6 +79,7 @@ def test_without_features_that_move_there_is_nothing_to_make_anew(finished: Run,
         trained(finished, frozen, Path())
 
 
+@pytest.mark.slow
 def test_a_run_publishes_them_beside_its_own(finished: Run, tmp_path: Path) -> None:
     run = finished.copy(tmp_path / "run")
     asked = ("--set", "method.refresh=1", "--set", "train.epochs=4", "--no-control")

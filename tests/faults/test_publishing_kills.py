@@ -205,6 +205,7 @@ def test_many_killed_servers(tmp_path: Path) -> None:
     kill_servers(tmp_path / "neo4j", N, SERVER_KILLS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("readers", [4])
 def test_readers_see_the_old_or_the_new_run_whole(place: Place, readers: int) -> None:
     place.publish("old")
