@@ -188,7 +188,7 @@ def load_settings(config: str | Path | None, overrides: Sequence[str] = ()) -> R
     Raises ConfigError for a missing or malformed file, an unknown key (naming the nearest valid one) and an illegal
     value (naming its legal interval).
     """
-    values = _read_yaml(Path(config)) if config is not None else {}
+    values = read_yaml(Path(config)) if config is not None else {}
     for override in overrides:
         _apply(values, override)
     return settings_from(values)
@@ -221,7 +221,8 @@ def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return section
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file. Raises ConfigError, with the line where one is known."""
     try:
         values = values_of(path.read_bytes())
     except OSError as error:

@@ -12,7 +12,7 @@ from typing import Any
 from csrms_dist.artefacts.fingerprints import fingerprint
 from csrms_dist.basics.lookup import nearest
 from csrms_dist.errors import ConfigError
-from ray_jobs.settings import RunSettings, settings_from
+from ray_jobs.settings import RunSettings, read_yaml, settings_from
 from ray_jobs.yaml_text import YamlError, values_of
 
 TRAINED, KNN = "trained", "knn"
@@ -157,17 +157,7 @@ def load_spec(path: str | Path, size: str | None = None, overrides: Sequence[str
     """Read a spec. size: one of its `sizes`, by default the first. overrides: 'key.key=value', into the spec of that
     size. Raises ConfigError, also for what no run could be made of."""
     path = Path(path)
-    try:
-        values = values_of(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(
-            f"{path}", got=f"'{error.strerror}'", expected="a YAML file", remedy="check the path"
-        ) from error
-    except YamlError as error:
-        what = f"{path}, line {error.line}" if error.line else f"{path}"
-        raise ConfigError(what, got=error.got, expected=error.expected, remedy=error.remedy) from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}", got=type(values).__name__, expected="a mapping with `rows` and `data`")
+    values = read_yaml(path)
     sizes = values.pop("sizes", None) or {}
     if size is None:
         size = next(iter(sizes), "")
