@@ -74,8 +74,9 @@ def _table(spec: Spec, table: Table) -> list[str]:
     heads = ["row", "lr", "seeds", *(HEADINGS.get(name, name) for name in shown), *spec.columns]
     heads += [f"{table.metric} minus baseline", "95 % interval", "p", "says"]
     val, test = table.images
+    counts = f"{test:,} test images, {val:,} validation images" if test else "no run has a score"
     lines = [
-        f"## {table.data}: {test:,} test images, {val:,} validation images",
+        f"## {table.data}: {counts}",
         "",
         _cells(heads),
         _cells(["---"] * len(heads)),

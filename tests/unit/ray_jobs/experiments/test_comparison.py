@@ -149,6 +149,8 @@ def test_a_row_that_failed_says_why(tmp_path: Path) -> None:
         "the bar is not passed, so no claim is made that it helps."
     ]
     (nothing,) = tables(made.spec, [], [failed])
+    assert "## digits: no run has a score\n" in tables_text(made.spec, [nothing])
+    assert f"## digits: {IMAGES} test images, 40 validation images\n" in tables_text(made.spec, [made.table()])
     assert [verdict(line) for line in nothing.lines] == [
         "no score: it was not run", "no score: the loss is not finite", "no score: it was not run"
     ]  # fmt: skip
