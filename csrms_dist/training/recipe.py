@@ -9,10 +9,11 @@ from csrms_dist.art.settings import ClusterSettings
 from csrms_dist.basics.lookup import chosen, resolve
 from csrms_dist.encoders.settings import NONE, EncoderSettings
 from csrms_dist.hierarchy.settings import GraphSettings
-from csrms_dist.methods.known import CONTROLS, control, method, settings_class
+from csrms_dist.methods.known import control, method, settings_class
 from csrms_dist.methods.protocol import MethodSpec
 from csrms_dist.methods.settings import MethodSettings
 from csrms_dist.methods.stage_0 import objective
+from csrms_dist.methods.stages import BY_ITSELF
 from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.orders import ORDERS, UNIFORM
 from csrms_dist.training.settings import OptimiserSettings, PretrainSettings, TrainSettings
@@ -57,9 +58,9 @@ class Recipe:
 
     @property
     def by_itself(self) -> bool:
-        """Whether a control is what the run trains: it has no patterns to look at, and the passes of one beside a
-        method."""
-        return self.method.name in CONTROLS
+        """Whether a control, ours or a user's, is what the run trains: it has no patterns to look at, and the passes of
+        one beside a method."""
+        return method(self.method.name).stages == BY_ITSELF
 
     @property
     def edge_types(self) -> tuple[str, ...]:

@@ -212,5 +212,13 @@ def test_a_control_of_the_users_own_is_trained_and_the_plain_one_would_have_been
     assert {"train", "control"} == {path.name for path in with_own_control.path("tensorboard").iterdir()}
 
 
+def test_a_control_of_the_users_own_is_trained_by_itself_as_one_of_ours_is(frozen: Run, tmp_path: Path) -> None:
+    copy = frozen.copy(tmp_path / "by_itself")
+    said = csrms("run", "config.yaml", "--set", "method.name=own:CONTROL", folder=copy.folder)
+    assert said.code == 0, said.err
+    assert said.done == ("train", "evaluate")
+    assert "A control by itself has no patterns and no graph" in said.out
+
+
 def test_curves_are_there(frozen: Run) -> None:
     assert {path.name for path in frozen.path("tensorboard").iterdir()} == {"train"}
