@@ -122,6 +122,6 @@ def prior_logits(counts: Tensor, n_images: int) -> Tensor:
     return torch.log(yes) - torch.log(n_images + 1 - yes)
 
 
-def top_hits(logits: Tensor, membership: Tensor) -> int:
-    """(B, K) logits, (B, K) membership -> how many rows have a label of theirs as their most probable class."""
-    return int(membership.gather(1, logits.argmax(dim=1, keepdim=True)).sum())
+def top_hits(logits: Tensor, membership: Tensor) -> Tensor:
+    """(B, K) logits, (B, K) membership -> how many rows have a label of theirs as their most probable class, ()."""
+    return membership.gather(1, logits.detach().argmax(dim=1, keepdim=True)).sum()

@@ -28,19 +28,20 @@ class RunningScale:
     def __init__(self, momentum: float = 0.9) -> None:
         self.momentum = momentum
         self.value = torch.zeros(())
-        self.seen = False
+        self.seen = torch.tensor(False)
 
     def update(self, total: Tensor, count: Tensor) -> Tensor:
-        """Take in the sum and the number of a global batch's distances; returns s > 0."""
-        if float(count) > 0:
-            mean = (total / count).detach()
-            held = self.value.to(mean.device)
-            self.value = self.momentum * held + (1 - self.momentum) * mean if self.seen else mean.clone()
-            self.seen = True
+        """Take in the sum and the number of a global batch's distances; returns s > 0. Nothing waits for the device."""
+        self.value, self.seen = self.value.to(total.device), self.seen.to(total.device)
+        some = count > 0
+        mean = (total / count.clamp(min=1)).detach()
+        blended = self.momentum * self.value + (1 - self.momentum) * mean
+        self.value = torch.where(some, torch.where(self.seen, blended, mean), self.value)
+        self.seen = self.seen | some
         return self.value.clamp(min=1e-6)
 
     def state_dict(self) -> dict[str, Tensor | bool]:
-        return {"value": self.value, "seen": self.seen}
+        return {"value": self.value, "seen": bool(self.seen)}
 
     def load_state_dict(self, state: dict[str, Tensor | bool]) -> None:
-        self.value, self.seen = torch.as_tensor(state["value"]), bool(state["seen"])
+        self.value, self.seen = torch.as_tensor(state["value"]), torch.tensor(bool(state["seen"]))

@@ -181,14 +181,15 @@ class Batch:
 class BatchOutcome:
     """terms: this worker's share of each loss term (they add up over workers).
 
-    hits: by head, the images whose most probable class is theirs (with several labels: one of theirs, so precision@1).
+    hits: by head, how many images' most probable class is theirs (with several labels: one of theirs, so precision@1),
+        a tensor of one number, so that nobody waits for the device.
     observed: what training is meant to change, by name: a detached sum over this worker's part and its number, of which
         an epoch reports the mean over all workers; every worker gives the same names.
     encoded: how many images of this worker went through the encoder; None: all those of the batch and its more_rows.
     """
 
     terms: Mapping[str, Tensor]
-    hits: Mapping[str, int]
+    hits: Mapping[str, Tensor]
     observed: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     encoded: int | None = None
 

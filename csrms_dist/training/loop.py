@@ -88,7 +88,7 @@ def fit(
         method.begin_epoch(history, n_epochs, collective)
         # Dropout in an encoder of the user's draws from torch's stream: it begins anew with every epoch.
         torch.manual_seed(int(mix(_STREAM, seed, epoch, collective.rank)[0] >> np.uint64(1)))
-        totals: dict[str, float] = {}
+        totals: dict[str, Tensor] = {}
         observed: dict[str, Tensor] = {}
         images = encoded = 0
         rows = global_batches(n_rows, settings.batch_size, n_images, seed, epoch, order)
@@ -102,11 +102,11 @@ def fit(
             images += size
             more = 0 if batch.more_rows is None else len(batch.more_rows)
             encoded += len(batch.rows) + more if outcome.encoded is None else outcome.encoded
-            values = {"loss": float(loss), **{name: float(term.detach()) for name, term in outcome.terms.items()}}
+            # On the device: a number that the host had to wait for would hold the next step up.
+            values = {name: term.detach().double() * size for name, term in {"loss": loss, **outcome.terms}.items()}
+            values |= {f"{name}_accuracy": count.double() for name, count in outcome.hits.items()}
             for name, value in values.items():
-                totals[name] = totals.get(name, 0.0) + value * size
-            for name, count in outcome.hits.items():
-                totals[f"{name}_accuracy"] = totals.get(f"{name}_accuracy", 0.0) + count
+                totals[name] = totals[name] + value if name in totals else value
             for name, (total, number_of) in outcome.observed.items():
                 pair = torch.stack([total, number_of]).to(torch.float64)
                 observed[name] = observed[name] + pair if name in observed else pair
@@ -137,9 +137,9 @@ def _means(observed: dict[str, Tensor], collective: Collective) -> EpochReport:
     return {name: total / number for name, (total, number) in zip(names, summed, strict=True) if number > 0}
 
 
-def _report(totals: dict[str, float], images: int, epoch: int, collective: Collective) -> EpochReport:
+def _report(totals: dict[str, Tensor], images: int, epoch: int, collective: Collective) -> EpochReport:
     """Sums over this worker's batches -> means over the images of all workers."""
     names = sorted(totals)
-    summed = collective.all_sum(torch.tensor([totals[name] for name in names], dtype=torch.float64))
+    summed = collective.all_sum(torch.stack([totals[name] for name in names]).cpu())
     report = {name: value / images for name, value in zip(names, summed.tolist(), strict=True)}
     return {"epoch": float(epoch + 1), "images": float(images), **report}

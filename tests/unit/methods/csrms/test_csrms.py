@@ -36,6 +36,7 @@ from csrms_dist.models.graph_head import GraphContext
 from csrms_dist.sampling import ReferenceSampler, build_candidates
 from csrms_dist.sampling.settings import SamplingSettings
 from tests.unit.csrms_made import csrms_on, settings_of, words_of
+from tests.unit.training.waiting import NothingWaits
 
 K, D, N = 4, 6, 60
 
@@ -311,7 +312,7 @@ def test_the_plain_method_is_cross_entropy_alone(case: Case) -> None:
     expected = torch.nn.functional.cross_entropy(logits, labels)
     torch.testing.assert_close(outcome.terms["plain"], expected)
     torch.testing.assert_close(method.objective.total(outcome.terms), 0.5 * expected)
-    assert outcome.hits == {"plain": int((logits.argmax(dim=1) == labels).sum())}
+    assert {name: int(n) for name, n in outcome.hits.items()} == {"plain": int((logits.argmax(dim=1) == labels).sum())}
     assert method.edge_types == ()
     assert method.state_dict() == {}
 
@@ -321,3 +322,19 @@ def test_stages_come_after_what_they_require() -> None:
     for stage in METHOD.stages:
         assert set(stage.requires) <= done
         done.add(stage.name)
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_a_step_never_waits_for_the_device(case: Case, reading: str) -> None:
+    """With all our own terms; those of pytorch-metric-learning read numbers back."""
+    ours = ("attract", "align", "jensen_shannon")
+    method = case.method(reading, **{f"weight_{name}": 0.1 for name in ours})
+    if any(term.label_prototypes for term in method.terms.values()):
+        method.relations.aim(LabelPrototypes(case.graph))
+    batch = case.batch(np.arange(0, N, 2))
+    for _ in range(2):  # the first batch that a running scale sees, and another
+        with NothingWaits():
+            outcome = method.batch(batch, Collective())
+            method.objective.total(outcome.terms).backward()
+    with pytest.raises(AssertionError, match="a number is read back"), NothingWaits():
+        float(outcome.terms["plain"])
