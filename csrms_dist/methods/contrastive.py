@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from csrms_dist.basics.arrays import I64
 from csrms_dist.basics.collective import Collective
@@ -23,11 +23,15 @@ PROJECTED = 128
 
 
 class Projected(nn.Module):
-    """An encoder and the head that the loss looks at, D-D-128; the head is of no use afterwards."""
+    """An encoder and the head that the loss looks at, D-D-128; the head is of no use afterwards.
 
-    def __init__(self, encoder: Encoder, seed: int) -> None:
+    encode: how the encoder is passed, (B, 3, H, W) -> (B, D); by default as it is.
+    """
+
+    def __init__(self, encoder: Encoder, seed: int, encode: Callable[[Tensor], Tensor] | None = None) -> None:
         super().__init__()
         self.encoder: Encoder = encoder
+        self.encode = encode or encoder.__call__
         dimension = encoder.dimension
         with torch.random.fork_rng(devices=[]):
             # Its weights are the seed's alone: the number of classes has no part in them.
@@ -62,7 +66,7 @@ class ContrastiveMethod:
         if batch.more_inputs is None:
             raise ValueError("a batch without second views")
         reducer = Reducer(len(batch.global_rows), collective)
-        features = self.module.encoder(torch.cat([batch.inputs, batch.more_inputs]))
+        features = self.module.encode(torch.cat([batch.inputs, batch.more_inputs]))
         first, second = self.module.projection(features).split(len(batch.rows))
         loss = reducer.share(self.loss(reducer.rows(first), reducer.rows(second)))
         observed = {}
@@ -86,7 +90,7 @@ class ContrastiveMethod:
 
 def build(model: PlainModel, structure: Structure, task: Task) -> Built:
     """The objective on the encoder of a plain model, whose own head stays as it is."""
-    return Built(ContrastiveMethod(Projected(model.encoder, task.seed).to(task.device), task.temperature))
+    return Built(ContrastiveMethod(Projected(model.encoder, task.seed, model.encode).to(task.device), task.temperature))
 
 
 OBJECTIVE = MethodSpec(model="csrms_dist.methods.plain:make", build="csrms_dist.methods.contrastive:build")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from csrms_dist.basics.arrays import F32
@@ -35,8 +37,12 @@ class PlainModel(nn.Module):
     is part of `encoder` (models/adapter.py).
 
     A method's model extends it: its heads answer from the features. prototypes: (J, D) means of the patterns in the
-    trained features, of a method that keeps them.
+    trained features, of a method that keeps them. precision: of the encoder's products in `encode`. compiled: the
+    encoder as torch.compile made it, for `encode`.
     """
+
+    precision: torch.dtype = torch.float32
+    compiled: Callable[[Tensor], Tensor] | None = None
 
     def __init__(self, encoder: Encoder, n_classes: int) -> None:
         super().__init__()
@@ -48,8 +54,13 @@ class PlainModel(nn.Module):
         self.prototypes: Tensor | None = None
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.plain_head(self.encoder(images))
+        logits: Tensor = self.plain_head(self.encode(images))
         return logits
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        """What the encoder takes -> (B, D) float32 features; in a training its products have the model's precision, all
+        that comes after them is in float32."""
+        return encoded(self.compiled or self.encoder, inputs, self.precision)
 
     def classifiers(self) -> tuple[nn.Linear, ...]:
         """The layers that give logits; fresh ones start at the frequency of the classes where there are several
@@ -67,3 +78,12 @@ class PlainModel(nn.Module):
         """For the leak check alone: logits (N, K) of the graph head where the images' labels choose what enters it, as
         they do in training. None where no label chooses anything."""
         return None
+
+
+def encoded(encoder: Callable[[Tensor], Tensor], inputs: Tensor, precision: torch.dtype) -> Tensor:
+    """The same of an encoder alone."""
+    if precision == torch.float32:
+        return encoder(inputs)
+    with torch.autocast(inputs.device.type, precision):
+        features = encoder(inputs)
+    return features.float()

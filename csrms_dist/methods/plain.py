@@ -65,8 +65,7 @@ class PlainMethod:
 
     def encoded(self, batch: Batch, reducer: Reducer) -> Tensor:
         """(b, D) features of the batch."""
-        features: Tensor = self.module.encoder(batch.inputs)
-        return features
+        return self.module.encode(batch.inputs)
 
     def loss_of(self, logits: Tensor, batch: Batch, reducer: Reducer) -> Tensor:
         """This worker's share of the plain head's loss, (b, K) logits of the batch."""

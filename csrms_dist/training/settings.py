@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from csrms_dist.basics.devices import DEVICES
 from csrms_dist.basics.settings import Settings, setting
 from csrms_dist.datasets.augmentation import AUGMENTATIONS, NONE
 from csrms_dist.errors import ConfigError
@@ -11,6 +12,9 @@ from csrms_dist.methods.stage_0 import CLASSIFICATION, OBJECTIVES, WITHOUT_LABEL
 from csrms_dist.training.optimisers import OPTIMISERS
 from csrms_dist.training.orders import ORDERS
 from csrms_dist.training.schedules import SCHEDULES
+
+SYNCHRONISED = "synchronised"
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -21,10 +25,10 @@ class OptimiserSettings(Settings):
     batch_size: int = setting(128, "[1, 65536]", doc="images in a global batch, over all workers")
     lr: float = setting(0.05, "(0, 10]", doc="largest learning rate")
     optimiser: str = setting(
-        "sgd", words=OPTIMISERS, doc="Nesterov's, or torch's Adam; an lr of one is not the other's"
+        "sgd", words=OPTIMISERS, doc="Nesterov's, torch's Adam or AdamW; an lr of one is not the other's"
     )
     momentum: float = setting(0.9, "[0, 1)", doc="Nesterov momentum, of sgd alone")
-    weight_decay: float = setting(5e-4, "[0, 1]", doc="L2 penalty, added to the gradient with either optimiser")
+    weight_decay: float = setting(5e-4, "[0, 1]", doc="L2 penalty, added to the gradient; of adamw decoupled from it")
     warmup_epochs: float = setting(1.0, "[0, 1000]", doc="epochs of linear warm-up")
     schedule: str = setting("cosine", words=SCHEDULES, doc="of the learning rate after the warm-up; step: the paper's")
     decay: float = setting(0.1, "(0, 1]", doc="step: what the learning rate is multiplied by")
@@ -35,6 +39,11 @@ class OptimiserSettings(Settings):
         NONE, words=AUGMENTATIONS, doc="all but none suit natural images, not digits; contrastive: SimCLR's views"
     )
     random_erasing: float = setting(0.0, "[0, 1]", doc="share of images of which a box is erased (Zhong et al., 2020)")
+    accumulate: int = setting(1, "[1, 4096]", doc="global batches whose gradients make one step of the optimiser")
+    clip: float = setting(0.0, "[0, 1e9]", doc="largest norm of a step's gradient; 0: any")
+    ema: float = setting(
+        0.0, "[0, 1)", doc="the model is a running mean of the weights over steps, which keeps this share; 0: the last"
+    )
 
 
 @dataclass(frozen=True)
@@ -90,4 +99,17 @@ class TrainSettings(OptimiserSettings):
         words=ORDERS,
         own="csrms_dist.training.orders.ground:KIND",
         doc="which images come together; subgraph and look_alikes are the method's alone",
+    )
+    device: str = setting("auto", words=DEVICES, doc="of all that torch computes, stage 0 too; auto: a GPU where one is")
+    precision: str = setting(
+        "float32", words=PRECISIONS, doc="of the encoder's products in training, stage 0 too; losses are float32"
+    )
+    compile: bool = setting(False, doc="the encoder is compiled by torch.compile, stage 0's too")
+    deterministic: bool = setting(
+        False, doc="equal bits every time on a GPU too, which costs time; a CPU has them, and samples are equal always"
+    )
+    batch_norm: str = setting(
+        "local",
+        words=("local", SYNCHRONISED),
+        doc="statistics of each worker's images, or of all workers' (SyncBatchNorm), on GPUs alone",
     )

@@ -12,7 +12,7 @@ from csrms_dist.basics.settings import setting
 from csrms_dist.losses.term import Reducer
 from csrms_dist.methods.controls.control import ControlSettings, settings_of
 from csrms_dist.methods.controls.mixing import Mixing
-from csrms_dist.methods.model import PlainModel
+from csrms_dist.methods.model import PlainModel, encoded
 from csrms_dist.methods.protocol import Batch, Built, MethodSpec, Structure, Task
 from csrms_dist.methods.stages import BY_ITSELF
 
@@ -44,11 +44,11 @@ class ManifoldMixup(Mixing):
 
         place = self.integer(_PLACE, batch.global_rows) % (1 + len(self._stages))
         if place == 0:
-            features: Tensor = encoder(mixed(batch.inputs))
-            return features
+            return self.module.encode(mixed(batch.inputs))
         hook = self._stages[place - 1].register_forward_hook(lambda module, given, found: mixed(found))
         try:
-            return super().encoded(batch, reducer)
+            # As it is: what torch.compile made of the encoder passes hooks by.
+            return encoded(encoder, batch.inputs, self.module.precision)
         finally:
             hook.remove()
 

@@ -8,6 +8,7 @@ from scipy.special import betaincinv
 from torch import Tensor
 
 from csrms_dist.basics.arrays import I64
+from csrms_dist.basics.devices import put
 from csrms_dist.losses.term import Reducer
 from csrms_dist.methods.controls.control import Control
 from csrms_dist.methods.model import PlainModel
@@ -59,8 +60,7 @@ class InputMixing(Mixing):
         share, inputs = self.own_share(batch.global_rows), batch.inputs
         if share < 1:
             inputs = self.mixed(inputs, self._partners(batch), share, batch.global_rows)
-        features: Tensor = self.module.encoder(inputs)
-        return features
+        return self.module.encode(inputs)
 
     def mixed(self, inputs: Tensor, others: Tensor, share: float, global_rows: I64) -> Tensor:
         """Inputs (b, ...) with those of their partners, of a batch (B,) whose lambda is `share`."""
@@ -73,4 +73,4 @@ class InputMixing(Mixing):
             held, inputs = np.concatenate([held, batch.more_rows]), torch.cat([inputs, batch.more_inputs])
         order = np.argsort(held, kind="stable")
         place = order[np.searchsorted(held, batch.global_rows[::-1][self.mine], sorter=order)]
-        return inputs[torch.from_numpy(place).to(inputs.device)]
+        return inputs[put(place, inputs.device)]

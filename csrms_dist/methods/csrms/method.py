@@ -11,6 +11,7 @@ from torch import Tensor
 
 from csrms_dist.basics.arrays import I64
 from csrms_dist.basics.collective import Collective
+from csrms_dist.basics.devices import put
 from csrms_dist.errors import ConfigError
 from csrms_dist.losses.classification import top_hits
 from csrms_dist.losses.objective import Objective
@@ -87,8 +88,8 @@ class CSRMS:
         heads = {"plain": plain, "graph": graph}
         weights, observed = None, {}
         if self.anchors is not None:
-            weights = self.anchors.of(batch.rows, batch.global_rows).to(features.device)
-            observed = self.anchors.observed(batch.rows, weights)
+            on_host = self.anchors.of(batch.rows, batch.global_rows)
+            weights, observed = put(on_host, features.device), self.anchors.observed(batch.rows, on_host)
         view = View(
             features,
             heads,
@@ -112,7 +113,7 @@ class CSRMS:
         inputs, more = batch.inputs, batch.more_rows if batch.more_rows is not None else NONE
         if batch.more_inputs is not None:
             inputs = torch.cat([inputs, batch.more_inputs])
-        encoded = Encoded(batch.rows, more, self.module.encoder(inputs))
+        encoded = Encoded(batch.rows, more, self.module.encode(inputs))
 
         @cache
         def draw(edge_type: str) -> tuple[Tensor, Tensor]:
@@ -121,7 +122,7 @@ class CSRMS:
             index, mask = batch.subgraph.dense(edge_type, self.sizes[edge_type])
             bank = self.relations.bank
             found = self.encoding.of(batch.subgraph, edge_type, index, mask, encoded, bank)
-            return found, torch.from_numpy(mask).to(bank.device)
+            return found, put(mask, bank.device)
 
         return encoded.features[: len(batch.rows)], draw
 

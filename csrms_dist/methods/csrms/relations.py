@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from csrms_dist.basics.devices import put
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.models.alignment.alignment import Grounds
 from csrms_dist.models.feature_bank import FeatureBank
@@ -51,4 +51,4 @@ class Relations:
 def neighbours(subgraph: BatchSubgraph, edge_type: str, width: int, bank: FeatureBank) -> tuple[Tensor, Tensor]:
     """The bank's features of an edge type's neighbours: (B, width, D) and mask (B, width)."""
     index, mask = subgraph.dense(edge_type, width)
-    return bank.read(index), torch.from_numpy(mask).to(bank.device)
+    return bank.read(index), put(mask, bank.device)

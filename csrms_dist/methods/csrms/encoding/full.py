@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from csrms_dist.basics.arrays import I64, Bools
+from csrms_dist.basics.devices import put
 from csrms_dist.methods.csrms.encoding.encoding import NONE, Encoded
 from csrms_dist.models.feature_bank import FeatureBank
 from csrms_dist.sampling.subgraph import BatchSubgraph
@@ -26,4 +26,4 @@ class Full:
             start += len(edges)
         rank = np.cumsum(mask).reshape(mask.shape) - 1  # edges are sorted by (anchor, rank), as the mask is
         place = np.where(mask, start + rank, 0)
-        return encoded.features[torch.from_numpy(place).to(encoded.features.device)]
+        return encoded.features[put(place, encoded.features.device)]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from csrms_dist.basics.arrays import I64, Bools
+from csrms_dist.basics.devices import put
 from csrms_dist.methods.csrms.encoding.encoding import NONE, Encoded
 from csrms_dist.models.feature_bank import FeatureBank
 from csrms_dist.sampling.subgraph import BatchSubgraph
@@ -25,4 +25,4 @@ class Unique:
         everyone = np.concatenate([encoded.rows, encoded.more])
         distinct, first = np.unique(everyone, return_index=True)
         place = np.where(mask, first[np.searchsorted(distinct, np.where(mask, index, everyone[0]))], 0)
-        return encoded.features[torch.from_numpy(place).to(encoded.features.device)]
+        return encoded.features[put(place, encoded.features.device)]
