@@ -24,7 +24,7 @@ PRETRAIN = Stage(
     "pretrain",
     f"{_JOBS}.pretrain:execute",
     requires=("images",),
-    settings=("seed", *_ENCODER, "pretrain"),
+    settings=("seed", *_ENCODER, "pretrain", "train.precision", "train.batch_norm"),
     outside=f"{_JOBS}.outside:weights",
     estimate=f"{_ESTIMATES}:pretrain",
     format=3,

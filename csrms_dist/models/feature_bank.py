@@ -9,6 +9,7 @@ writes (rank 0) needs write access; all map the same file.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor
 from csrms_dist.artefacts.files import reserve_npy
 from csrms_dist.basics.arrays import F32, I64
 from csrms_dist.basics.collective import Collective
+from csrms_dist.basics.devices import Arriving, put
 from csrms_dist.errors import RunDirectoryError
 
 BANK = "bank.npy"
@@ -36,7 +38,7 @@ class FeatureBank:
 
     folder: where later generations are written, by rank 0; None keeps them in memory, in every rank's. fixed: nothing
     is written and every generation is the first, for features that are not trained. device: where what is read goes;
-    the bank itself stays on the host.
+    the bank itself stays on the host (`DeviceBank` does not), and nobody waits for what is written.
     """
 
     def __init__(
@@ -57,10 +59,15 @@ class FeatureBank:
         self._folder = folder
         self._next: Any = None
         self._written = np.zeros(0, np.bool_)
+        self._arriving = Arriving()
+
+    def on_host(self) -> F32:
+        """(N, D) float32, the current generation."""
+        return self.current
 
     def read(self, rows: I64) -> Tensor:
         """Features of rows of any shape (...,), from the current generation: (..., D)."""
-        return torch.from_numpy(self.current[rows]).to(self.device)
+        return put(self.current[rows], self.device)
 
     def write(self, rows: I64, features: Tensor) -> None:
         """Put the (B, D) features of (B,) rows into the next generation."""
@@ -69,8 +76,13 @@ class FeatureBank:
         if self._next is None:
             self._written = np.zeros(len(self.current), np.bool_)
             self._next = self._open_next()
-        self._next[rows] = features.detach().cpu().numpy()
-        self._written[rows] = True
+        self._arriving.add(rows, features.detach())
+        self._take(self._arriving.there())
+
+    def _take(self, arrived: Iterator[tuple[I64, F32]]) -> None:
+        for rows, features in arrived:
+            self._next[rows] = features
+            self._written[rows] = True
 
     def turn(self, collective: Collective) -> None:
         """End of an epoch: what was written becomes what is read; rows that no batch held keep their feature."""
@@ -96,6 +108,7 @@ class FeatureBank:
     def _finish_next(self) -> None:
         if self._next is None:
             self._next, self._written = self._open_next(), np.zeros(len(self.current), np.bool_)
+        self._take(self._arriving.all())
         missing = np.flatnonzero(~self._written)
         self._next[missing] = self.current[missing]
         if self._folder is None:
@@ -110,12 +123,12 @@ class FeatureBank:
         """The generation; of a bank in memory its features too, which else lie in the generation's file."""
         state: dict[str, Tensor | int] = {"generation": self.generation}
         if self._folder is None and not self.fixed:
-            state["features"] = torch.from_numpy(np.array(self.current))
+            state["features"] = torch.from_numpy(np.array(self.on_host()))
         return state
 
     def load_state_dict(self, state: dict[str, Tensor | int]) -> None:
         """Raises RunDirectoryError when the file of that generation is not there."""
-        self.generation, self._next = int(state["generation"]), None
+        self.generation, self._next, self._arriving = int(state["generation"]), None, Arriving()
         if self.fixed or self.generation == 0:
             self.current = self._first
         elif self._folder is None:

@@ -11,10 +11,14 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from csrms_dist.basics.arrays import F32, I64
+from csrms_dist.basics.devices import put
 
 ROWS = 1 << 13
 """Rows that are summed at a time: the features may be a memory map that is larger than memory."""
 
+
+Features: TypeAlias = F32 | Tensor
+"""(N, D) on the host, or on the device."""
 
 Own: TypeAlias = tuple[Tensor, Tensor, Tensor]
 """Of training rows: their pattern (B,), its mean without them (B, D), and whether nothing is left of it (B,)."""
@@ -31,28 +35,37 @@ class Nearest(NamedTuple):
     own: Own | None
 
 
-def group_sums(features: F32, group: I64, n_groups: int) -> Tensor:
-    """(N, D) features and the group (N,) of each row, -1 for none -> (G, D) float64 sums, in row order."""
-    sums = torch.zeros(n_groups, features.shape[1], dtype=torch.float64)
+def group_sums(features: Features, group: I64, n_groups: int) -> Tensor:
+    """(N, D) features and the group (N,) of each row, -1 for none -> (G, D) float64 sums, in row order, where the
+    features are."""
+    device = features.device if isinstance(features, Tensor) else torch.device("cpu")
+    sums = torch.zeros(n_groups + 1, features.shape[1], dtype=torch.float64, device=device)
     for start in range(0, len(features), ROWS):
-        some = torch.from_numpy(group[start : start + ROWS])
-        inside = some >= 0
-        block = torch.from_numpy(np.asarray(features[start : start + ROWS], np.float64))
-        sums.index_add_(0, some[inside], block[inside])
-    return sums
+        some = put(group[start : start + ROWS], device)
+        block = features[start : start + ROWS]
+        rows = block.double() if isinstance(block, Tensor) else torch.from_numpy(np.asarray(block, np.float64))
+        sums.index_add_(0, torch.where(some >= 0, some, n_groups), rows)
+    return sums[:n_groups]
+
+
+def rows_of(features: Features, rows: I64) -> Tensor:
+    """Rows (B,) of features (N, D) -> (B, D), where the features are."""
+    if isinstance(features, Tensor):
+        return features[put(rows, features.device)]
+    return torch.from_numpy(features[rows])
 
 
 class PatternPrototypes:
     """Label-free means of the rows of each pattern. sums (J, D) float64 inside, sizes (J,).
 
-    Made from features (N, D), which may be memory-mapped, and the pattern of each row (N,); no label is seen. What
-    comes out lies on `device`.
+    Made from features (N, D), on the device or on the host, there perhaps memory-mapped, and the pattern of each row
+    (N,); no label is seen. What comes out lies on `device`.
     """
 
-    def __init__(self, features: F32, pattern: I64, n_patterns: int, device: torch.device | str = "cpu") -> None:
+    def __init__(self, features: Features, pattern: I64, n_patterns: int, device: torch.device | str = "cpu") -> None:
         self.features, self.pattern, self.device = features, pattern, device
         self.sums = group_sums(features, pattern, n_patterns).to(device)
-        self.sizes = torch.from_numpy(np.bincount(pattern, minlength=n_patterns)).to(device)
+        self.sizes = put(np.bincount(pattern, minlength=n_patterns), device)
 
     @cached_property
     def means(self) -> Tensor:
@@ -82,9 +95,9 @@ class PatternPrototypes:
     def _own(self, rows: I64 | None) -> Own | None:
         if rows is None:
             return None
-        pattern = torch.from_numpy(self.pattern[rows]).to(self.device)
+        pattern = put(self.pattern[rows], self.device)
         rest = self.sizes[pattern] - 1
-        own = torch.from_numpy(self.features[rows]).to(self.device, torch.float64)
+        own = put(rows_of(self.features, rows), self.device).double()
         mean = (self.sums[pattern] - own) / rest.clamp(min=1)[:, None]
         return pattern, mean.to(torch.float32), rest == 0
 
@@ -122,7 +135,8 @@ def _pad(found: Tensor, mask: Tensor, k: int) -> tuple[Tensor, Tensor]:
     )
 
 
-def group_means(features: F32, group: I64, n_groups: int) -> Tensor:
+def group_means(features: Features, group: I64, n_groups: int) -> Tensor:
     """(N, D) features and the group (N,) of each row, -1 for none -> (G, D) means, zero for an empty group."""
-    sizes = torch.from_numpy(np.bincount(group[group >= 0], minlength=n_groups)).clamp(min=1)
-    return (group_sums(features, group, n_groups) / sizes[:, None]).to(torch.float32)
+    sums = group_sums(features, group, n_groups)
+    sizes = put(np.bincount(group[group >= 0], minlength=n_groups), sums.device).clamp(min=1)
+    return (sums / sizes[:, None]).to(torch.float32)

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.collective import Collective
 from csrms_dist.run_contents import RunContents
@@ -16,6 +14,7 @@ from csrms_dist.sampling.reference_sampler import ReferenceSampler
 from csrms_dist.training.checkpoint import load_checkpoint, save_checkpoint
 from csrms_dist.training.from_run import assemble
 from csrms_dist.training.loop import EpochReport, fit
+from csrms_dist.training.placement import placement_of
 from csrms_dist.training.recipe import Recipe
 
 
@@ -36,8 +35,11 @@ def train_alone(
     `model` (weights), `history`, ....
     """
     directory = run if isinstance(run, RunDirectory) else RunDirectory(run)
-    torch.use_deterministic_algorithms(True)
-    training = assemble(role, RunContents(directory), recipe, Collective(), work=work, sampler_type=sampler_type)
+    placement = placement_of(recipe.train)
+    placement.set_up()
+    training = assemble(
+        role, RunContents(directory), recipe, Collective(), work=work, sampler_type=sampler_type, placement=placement
+    )
     total = n_images if n_images is not None else training.optimiser.epochs * len(training.data)
     held = load_checkpoint(work) if work is not None else None
     last: dict[str, Any] = held or {}

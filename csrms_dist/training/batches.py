@@ -51,9 +51,14 @@ def batches(
         for number in range(1, len(order)):
             batch = pending.pop().result()
             pending.append(ahead.submit(make, number))
-            yield batch
+            yield _arrived(batch, placement)
         for last in pending:
-            yield last.result()
+            yield _arrived(last.result(), placement)
+
+
+def _arrived(batch: Batch, placement: Placement) -> Batch:
+    placement.arrived([batch.inputs, batch.membership, batch.more_inputs])
+    return batch
 
 
 class _Maker:
@@ -80,15 +85,17 @@ class _Maker:
         local, data, placement = self._local[number], self._data, self._placement
         subgraph = self._subgraph(number, self._sampler) if self._sampler is not None else None
         more = self._more_rows(local, self._order[number], subgraph)
-        return Batch(
-            rows=local,
-            inputs=placement.put(data.inputs(local, self._epoch)),
-            membership=placement.put(torch.from_numpy(data.membership[local].toarray().astype(np.float32))),
-            global_rows=self._order[number],
-            subgraph=subgraph,
-            more_rows=more,
-            more_inputs=None if more is None else placement.put(data.inputs(more, self._epoch, self._more_view)),
-        )
+        device, view = placement.device, self._more_view
+        with placement.ahead():
+            return Batch(
+                rows=local,
+                inputs=data.inputs(local, self._epoch, 0, device),
+                membership=placement.put(torch.from_numpy(data.membership[local].toarray().astype(np.float32))),
+                global_rows=self._order[number],
+                subgraph=subgraph,
+                more_rows=more,
+                more_inputs=None if more is None else data.inputs(more, self._epoch, view, device),
+            )
 
     def _subgraph(self, number: int, sampler: Sampler) -> BatchSubgraph:
         if number not in self._drawn:

@@ -162,7 +162,8 @@ def assemble(
 ) -> Training:
     """The training of a role from the artefacts that its stage requires.
 
-    work: a folder for the feature bank's generations, equal for all workers; None keeps the bank in memory.
+    work: a folder for the feature bank's generations, equal for all workers; None keeps the bank in memory. placement:
+    of this worker.
     """
     several = run.train_images.label_space.multi_label
     check_losses(recipe, several)
@@ -186,7 +187,7 @@ def assemble(
         loss=recipe.optimiser(role).loss,
         temperature=recipe.pretrain.temperature,
     )
-    model = model.to(placement.device)
+    model = placement.model(model)
     structure: Structure = run
     if role == TRAIN:
         structure = structure_of(run, recipe.method, recipe.sampling, recipe.seed)

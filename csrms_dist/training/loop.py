@@ -12,16 +12,16 @@ from torch import Tensor
 from csrms_dist.basics.arrays import I64
 from csrms_dist.basics.collective import Collective
 from csrms_dist.basics.hashing import mix, permutation
-from csrms_dist.basics.lookup import resolve
 from csrms_dist.methods.protocol import Method
 from csrms_dist.sampling.protocol import Sampler
 from csrms_dist.training.batches import TrainingData, batches
-from csrms_dist.training.optimisers import OPTIMISERS
+from csrms_dist.training.gradients import gradients_of
+from csrms_dist.training.optimisers.make import make_optimiser
 from csrms_dist.training.orders.ground import Order
 from csrms_dist.training.placement import CPU, Placement
 from csrms_dist.training.schedules.rate import learning_rate, pace_of
 from csrms_dist.training.settings import OptimiserSettings
-from csrms_dist.training.train_step import refuse_divergence, refuse_lost_weights, train_step
+from csrms_dist.training.train_step import Stepper, refuse_divergence, refuse_lost_weights
 
 EpochReport = dict[str, float]
 
@@ -69,7 +69,8 @@ def fit(
     finite.
     """
     collective = collective or Collective()
-    optimiser = resolve(OPTIMISERS[settings.optimiser])(method.module.parameters(), settings)
+    optimiser = make_optimiser(method.module.parameters(), settings)
+    stepper = Stepper(method.module, gradients_of(method, collective, placement), optimiser, settings)
     n_rows = len(data)
     n_epochs = -(-n_images // n_rows)
     history: list[EpochReport] = []
@@ -77,6 +78,8 @@ def fit(
         method.module.load_state_dict(resume["model"])
         optimiser.load_state_dict(resume["optimiser"])
         method.load_state_dict(resume["method"])
+        if stepper.average is not None:
+            stepper.average.load_state_dict(resume["averaged"])
         history = list(resume["history"])
     steps_before = [0]
     for epoch in range(n_epochs):
@@ -92,13 +95,14 @@ def fit(
         observed: dict[str, Tensor] = {}
         images = encoded = 0
         rows = global_batches(n_rows, settings.batch_size, n_images, seed, epoch, order)
+        sizes = [len(some) for some in rows]
         for number, batch in enumerate(batches(method, data, rows, epoch, collective, sampler, placement)):
             step = steps_before[epoch] + number
             rate = learning_rate(step, pace, settings)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            outcome, loss = train_step(method, batch, optimiser, collective)
-            size = len(batch.global_rows)
+            outcome, loss = stepper(batch, number, sizes)
+            size = sizes[number]
             images += size
             more = 0 if batch.more_rows is None else len(batch.more_rows)
             encoded += len(batch.rows) + more if outcome.encoded is None else outcome.encoded
@@ -124,6 +128,8 @@ def fit(
                 "method": method.state_dict(),
                 "history": history,
             }
+            if stepper.average is not None:
+                state["averaged"] = stepper.average.state_dict()
             on_epoch(epoch + 1, state)
     return history
 

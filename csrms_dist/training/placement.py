@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+
 import torch
 from torch import Tensor, nn
 
@@ -51,10 +53,10 @@ class Placement:
     def model(self, model: PlainModel) -> PlainModel:
         """The model on the device, its encoder in this precision, with these batch statistics."""
         if self.together:
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         model = model.to(self.device)
         if self.on_gpu:
-            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            model = model.to(memory_format=torch.channels_last)
         model.precision = self.precision
         if self.compiled:
             compiled = torch.compile(model.encoder)
@@ -70,21 +72,21 @@ class Placement:
         with torch.cuda.stream(_beside(self.device)):
             yield
 
-    def arrived(self, tensors: list[Tensor]) -> None:
+    def arrived(self, tensors: Iterable[Tensor | None]) -> None:
         """Have what is computed from now on come after what `ahead` has begun; `tensors` were made there."""
         if not self.on_gpu:
             return
         now = torch.cuda.current_stream(self.device)
         now.wait_stream(_beside(self.device))
         for tensor in tensors:
-            tensor.record_stream(now)
+            if tensor is not None:
+                tensor.record_stream(now)
 
 
-_streams: dict[torch.device, torch.cuda.Stream] = {}
-
-
+@cache
 def _beside(device: torch.device) -> torch.cuda.Stream:
-    return _streams.setdefault(device, torch.cuda.Stream(device))
+    """The stream of what goes ahead."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 CPU = Placement()

@@ -100,7 +100,9 @@ class TrainSettings(OptimiserSettings):
         own="csrms_dist.training.orders.ground:KIND",
         doc="which images come together; subgraph and look_alikes are the method's alone",
     )
-    device: str = setting("auto", words=DEVICES, doc="of all that torch computes, stage 0 too; auto: a GPU where one is")
+    device: str = setting(
+        "auto", words=DEVICES, doc="of all that torch computes, stage 0 too; auto: a GPU where one is"
+    )
     precision: str = setting(
         "float32", words=PRECISIONS, doc="of the encoder's products in training, stage 0 too; losses are float32"
     )

@@ -1,4 +1,4 @@
-"""One optimiser step on one global batch."""
+"""One optimiser step on one or several global batches."""
 
 from __future__ import annotations
 
@@ -6,26 +6,49 @@ import math
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from csrms_dist.basics.collective import Collective
 from csrms_dist.errors import DataError
-from csrms_dist.methods.protocol import Batch, BatchOutcome, Method
+from csrms_dist.methods.protocol import Batch, BatchOutcome
+from csrms_dist.training.averaging import AveragedWeights
+from csrms_dist.training.gradients import Gradients
+from csrms_dist.training.settings import OptimiserSettings
 
 _REMEDY = "lower the learning rate"
 
 
-def train_step(
-    method: Method, batch: Batch, optimiser: torch.optim.Optimizer, collective: Collective
-) -> tuple[BatchOutcome, Tensor]:
-    """Loss, backward, gradients summed over workers, step. Returns the outcome and this worker's share of the loss."""
-    outcome = method.batch(batch, collective)
-    loss = method.objective.total(outcome.terms)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    collective.sum_gradients(method.module.parameters())
-    optimiser.step()
-    return outcome, loss.detach()
+class Stepper:
+    """Gradients of `accumulate` batches, their norm cut off at `clip`, a step, the average of the weights.
+
+    The loss of a group of batches is the mean over its images, as that of one batch of their size would be, but for
+    statistics of a batch, which are those of each.
+    """
+
+    def __init__(
+        self, module: nn.Module, gradients: Gradients, optimiser: torch.optim.Optimizer, settings: OptimiserSettings
+    ) -> None:
+        self._parameters = [p for p in module.parameters() if p.requires_grad]
+        self._gradients, self.optimiser, self._settings = gradients, optimiser, settings
+        self.average = AveragedWeights(module, settings.ema) if settings.ema else None
+
+    def __call__(self, batch: Batch, number: int, sizes: list[int]) -> tuple[BatchOutcome, Tensor]:
+        """The batch of this number among those of an epoch, of so many images each; a step where its group ends.
+
+        Returns the outcome and this worker's share of the batch's loss.
+        """
+        first = number - number % self._settings.accumulate
+        group = sizes[first : first + self._settings.accumulate]
+        if number == first:
+            self.optimiser.zero_grad(set_to_none=True)
+        last = number == first + len(group) - 1
+        outcome, loss = self._gradients.add(batch, sizes[number] / sum(group), last=last)
+        if last:
+            if self._settings.clip:
+                nn.utils.clip_grad_norm_(self._parameters, self._settings.clip)
+            self.optimiser.step()
+            if self.average is not None:
+                self.average.update()
+        return outcome, loss
 
 
 def refuse_divergence(loss: float, epoch: int) -> None:

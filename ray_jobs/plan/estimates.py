@@ -18,7 +18,7 @@ from csrms_dist.methods.protocol import Stage
 from csrms_dist.methods.saved_model import ModelCard
 from csrms_dist.models.adapter import WIDTH
 from csrms_dist.training.budget import Passes, control_images
-from csrms_dist.training.optimisers import MOMENTS
+from csrms_dist.training.optimisers.make import kept_numbers
 from ray_jobs.on_ray.session import uses_ray
 from ray_jobs.settings import FEW_IMAGES, FEW_ROWS, RunSettings, hands
 
@@ -180,7 +180,7 @@ class Outlook:
 
     def moments(self, stage: str) -> int:
         """Numbers that a training keeps beside each weight."""
-        return MOMENTS[self.settings.recipe.optimiser(stage).optimiser]
+        return kept_numbers(self.settings.recipe.optimiser(stage))
 
     def checkpoints(self, stage: str) -> float:
         """MB of two checkpoints, the newest and the one that replaces it: weights and what the optimiser keeps."""

@@ -35,10 +35,13 @@ from csrms_dist.methods.protocol import Batch, Built, Task
 from csrms_dist.methods.saved_model import ModelCard, make_model
 from csrms_dist.sampling import Candidates, ReferenceSampler, build_candidates
 from csrms_dist.sampling.settings import SamplingSettings
+from csrms_dist.training.gradients import Summed
 from csrms_dist.training.inputs import ImageInputs
+from csrms_dist.training.optimisers.make import make_optimiser
 from csrms_dist.training.placement import CPU
 from csrms_dist.training.recipe import CONTROL, PRETRAIN, TRAIN
-from csrms_dist.training.train_step import train_step
+from csrms_dist.training.settings import OptimiserSettings
+from csrms_dist.training.train_step import Stepper
 from ray_jobs.plan.estimates import Facts, Rates
 from ray_jobs.settings import RunSettings
 
@@ -176,7 +179,9 @@ def _step(built: Built, inputs: Tensor, classes: int) -> tuple[float, float]:
     more = method.more_rows(rows, rows, subgraph)
     more_inputs = None if more is None else torch.rand(len(more), *inputs.shape[1:])
     batch = Batch(rows, inputs, membership, rows, subgraph, more, more_inputs)
-    optimiser = torch.optim.SGD(method.module.parameters(), lr=1e-3, momentum=0.9, nesterov=True)
+    settings = OptimiserSettings(lr=1e-3)
+    optimiser = make_optimiser(method.module.parameters(), settings)
+    step = Stepper(method.module, Summed(method, Collective()), optimiser, settings)
     method.module.train()
     held: dict[int, int] = {}
 
@@ -186,9 +191,9 @@ def _step(built: Built, inputs: Tensor, classes: int) -> tuple[float, float]:
 
     weights = {parameter.untyped_storage().data_ptr() for parameter in method.module.parameters()}
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        train_step(method, batch, optimiser, Collective())
+        step(batch, 0, [len(inputs)])
     activations = sum(size for place, size in held.items() if place not in weights)
-    seconds = _seconds(lambda: train_step(method, batch, optimiser, Collective()))
+    seconds = _seconds(lambda: step(batch, 0, [len(inputs)]))
     return activations / len(inputs), seconds / len(inputs)
 
 

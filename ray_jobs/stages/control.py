@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from csrms_dist.methods.saved_model import save_model
+from csrms_dist.training.averaging import final_weights
 from csrms_dist.training.budget import Passes, control_images
 from csrms_dist.training.from_run import model_card, whole_state
 from csrms_dist.training.recipe import CONTROL, TRAIN
@@ -35,5 +36,5 @@ def execute(context: StageContext) -> None:
         "history": state["history"],
     }
     with context.run.writing("control", context.inputs, facts) as folder:
-        save_model(folder, model_card(run, recipe, CONTROL), whole_state(run, recipe, state["model"]))
+        save_model(folder, model_card(run, recipe, CONTROL), whole_state(run, recipe, final_weights(state)))
     discard_checkpoints(context)

@@ -6,6 +6,7 @@ from typing import Any
 
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.methods.saved_model import save_model
+from csrms_dist.training.averaging import final_weights
 from csrms_dist.training.from_run import image_rows, initial_model, model_card, stage_0_state
 from csrms_dist.training.recipe import PRETRAIN
 from ray_jobs.stages.context import StageContext
@@ -31,7 +32,7 @@ def execute(context: StageContext) -> None:
         passed("pretrain.0")
     else:
         state = train(context, PRETRAIN, epochs * len(image_rows(run, recipe, PRETRAIN)), epochs)
-        weights, facts["history"] = stage_0_state(run, recipe, state["model"]), state["history"]
+        weights, facts["history"] = stage_0_state(run, recipe, final_weights(state)), state["history"]
         encoded = sum(round(report.get("encoded", report["images"])) for report in state["history"])
         facts["passes"]["backward"] = encoded
     with context.run.writing("pretrain", context.inputs, facts) as folder:

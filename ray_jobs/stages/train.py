@@ -10,6 +10,7 @@ from csrms_dist.basics.progress import Progress
 from csrms_dist.methods.known import method, part
 from csrms_dist.methods.saved_model import save_apart
 from csrms_dist.sampling import write_candidates
+from csrms_dist.training.averaging import final_weights
 from csrms_dist.training.budget import Passes, control_images
 from csrms_dist.training.from_run import model_card, whole_state
 from csrms_dist.training.recipe import TRAIN
@@ -33,7 +34,7 @@ def execute(context: StageContext) -> None:
     facts: dict[str, Any] = {"passes": {"backward": backward, "forward": 0}, "history": state["history"]}
     keep = method(settings.method.name).keep
     with context.run.writing("train", context.inputs, facts) as folder:
-        save_apart(folder, model_card(run, recipe, TRAIN), whole_state(run, recipe, state["model"]))
+        save_apart(folder, model_card(run, recipe, TRAIN), whole_state(run, recipe, final_weights(state)))
         if keep:
             part(keep)(folder, state["method"], context.work)
         if (folder / REFRESHED).exists():

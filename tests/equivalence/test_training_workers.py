@@ -41,6 +41,7 @@ from csrms_dist.training.inputs import ImageInputs
 from csrms_dist.training.loop import fit
 from csrms_dist.training.orders import ORDERS
 from csrms_dist.training.orders.ground import Ground
+from csrms_dist.training.placement import Placement
 from csrms_dist.training.settings import OptimiserSettings
 from tests.equivalence.processes import two_processes, work
 from tests.unit.standins import PassingOn
@@ -72,6 +73,26 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "balanced classes": {"batch_size": BATCH, "n_images": N, "order": "class_balanced"},
     "sub-graphs": {"batch_size": BATCH, "n_images": N, "order": "subgraph"},
     "look-alikes": {"batch_size": BATCH, "n_images": N, "order": "look_alikes"},
+    "groups, clipped, averaged": {
+        "batch_size": 17,
+        "n_images": 2 * N,
+        "optimiser": {"accumulate": 3, "clip": 0.5, "ema": 0.9},
+    },
+    "overlapped": {
+        "batch_size": BATCH,
+        "n_images": 2 * N + 1,
+        "weights": ALL_TERMS,
+        "overlapped": True,
+        "optimiser": {"accumulate": 2, "optimiser": "adamw"},
+        "lr": 0.001,
+    },
+    "overlapped, fewer rows than workers": {"batch_size": 1, "n_images": 9, "overlapped": True},
+    "overlapped, an unused head": {
+        "batch_size": BATCH,
+        "n_images": N,
+        "weights": {"weight_graph": 0.0, "weight_inter_class": 0.0},
+        "overlapped": True,
+    },
 }
 
 
@@ -149,7 +170,7 @@ def train(folder: Path, scenario: dict[str, Any], collective: Collective) -> dic
     recorded = Recorded(method)
     optimiser = OptimiserSettings(
         batch_size=scenario["batch_size"], lr=scenario.get("lr", 0.02), weight_decay=0.01,
-        augmentation=scenario.get("augmentation", "crop_flip"),
+        augmentation=scenario.get("augmentation", "crop_flip"), **scenario.get("optimiser", {}),
     )  # fmt: skip
     data = TrainingData(
         ImageInputs(table, indices, Normaliser(mean, std), optimiser.augmentation), table.membership[indices]
@@ -165,6 +186,7 @@ def train(folder: Path, scenario: dict[str, Any], collective: Collective) -> dic
         collective=collective,
         sampler=sampler,
         order=order,
+        placement=Placement(overlapped=scenario.get("overlapped", False)),
     )
     return {
         "history": history,

@@ -17,7 +17,7 @@ from csrms_dist.methods.controls.control import Control, ControlSettings, settin
 from csrms_dist.methods.model import PlainModel
 from csrms_dist.methods.protocol import Batch, Built, MethodSpec, Structure, Task
 from csrms_dist.methods.stages import BY_ITSELF
-from csrms_dist.models.feature_bank import FeatureBank
+from csrms_dist.models.device_bank import make_bank
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class SelfDistillation(Control):
         super().__init__(model, task)
         self.answer_weight = weight
         nothing = np.zeros((task.n_rows, model.plain_head.out_features), np.float32)
-        self.bank = FeatureBank(nothing, task.work, rank=task.rank, device=task.device)
+        self.bank = make_bank(nothing, task.work, rank=task.rank, device=task.device)
 
     def loss_of(self, logits: Tensor, batch: Batch, reducer: Reducer) -> Tensor:
         before = self.bank.read(batch.rows)

@@ -29,7 +29,8 @@ from csrms_dist.methods.csrms.settings import CSRMSSettings
 from csrms_dist.methods.model import PlainModel
 from csrms_dist.methods.protocol import Built, Structure, Task
 from csrms_dist.models.alignment.label_prototypes import LabelPrototypes
-from csrms_dist.models.feature_bank import BANK, FeatureBank, generation_file
+from csrms_dist.models.device_bank import make_bank
+from csrms_dist.models.feature_bank import BANK, generation_file
 from csrms_dist.sampling.candidates import Candidates
 from csrms_dist.sampling.protocol import ClassAwareSampling, Sampler
 from csrms_dist.sampling.subgraph import NEGATIVE, POSITIVE
@@ -40,7 +41,9 @@ def build(model: PlainModel, structure: Structure, task: Task) -> Built:
     settings, sampling = task.settings, task.sampling
     if not isinstance(model, CSRMSModel) or not isinstance(settings, CSRMSSettings):
         raise TypeError("CSRMS is built of its own model and its own settings")
-    bank = FeatureBank(structure.vectors, task.work, rank=task.rank, fixed=task.frozen, device=task.device)
+    bank = make_bank(
+        structure.vectors, task.work, rank=task.rank, fixed=task.frozen, device=task.device, kind=model.precision
+    )
     sizes = {POSITIVE: sampling.n_positives, NEGATIVE: sampling.n_negatives}
     used = {kind: sizes[kind] for kind in settings.edge_types()}
     terms = make_terms(settings, model.reading, task.label_smoothing, task.labels_per_image, task.loss)

@@ -100,7 +100,7 @@ class Refresh:
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir(parents=True)
         vectors = staged / "vectors.npy"
-        np.save(vectors, bank.current)
+        np.save(vectors, bank.on_host())
         n_classes = self.first.n_classes or None
         found = cluster(vectors, self.ids, self.cluster, n_classes, staged / "work")
         before = self._before(epoch).pattern

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from csrms_dist.basics.arrays import F32, I64
+from csrms_dist.basics.arrays import I64
 from csrms_dist.hierarchy.csr import stored_rows
 from csrms_dist.hierarchy.graph import ROLE_DOMINATES, HierarchyGraph
 from csrms_dist.models.alignment.alignment import Alignment, Grounds, Pair
 from csrms_dist.models.alignment.label_prototypes import LabelPrototypes
-from csrms_dist.models.prototypes import ROWS, PatternPrototypes
+from csrms_dist.models.prototypes import ROWS, Features, PatternPrototypes, rows_of
 
 
 class ReferencePrototypes(LabelPrototypes):
@@ -52,12 +52,12 @@ def _largest(graph: HierarchyGraph) -> I64:
     return found
 
 
-def _sums(features: F32, row: I64, group: I64, n_groups: int) -> Tensor:
+def _sums(features: Features, row: I64, group: I64, n_groups: int) -> Tensor:
     """(E,) ascending rows of features (N, D) and the group of each -> (G, D) float64 sums, read in blocks."""
     sums = torch.zeros(n_groups, features.shape[1], dtype=torch.float64)
     for start in range(0, len(row), ROWS):
         some = slice(start, start + ROWS)
-        sums.index_add_(0, torch.from_numpy(group[some]), torch.from_numpy(np.asarray(features[row[some]], np.float64)))
+        sums.index_add_(0, torch.from_numpy(group[some]), rows_of(features, row[some]).cpu().double())
     return sums
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from csrms_dist.training.settings import OptimiserSettings
 
 
-def adam(parameters: Iterable[Tensor], settings: OptimiserSettings) -> torch.optim.Optimizer:
+def adam(parameters: Iterable[Tensor], settings: OptimiserSettings, fused: bool = False) -> torch.optim.Optimizer:
     """torch's; `weight_decay` times a weight is added to its gradient, as with SGD, so that it is scaled with it: the
     penalty is not decoupled (AdamW). `momentum` is SGD's alone."""
-    return torch.optim.Adam(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
+    return torch.optim.Adam(parameters, lr=settings.lr, weight_decay=settings.weight_decay, fused=fused or None)

@@ -10,7 +10,7 @@ from torch import Tensor
 from csrms_dist.training.settings import OptimiserSettings
 
 
-def sgd(parameters: Iterable[Tensor], settings: OptimiserSettings) -> torch.optim.Optimizer:
+def sgd(parameters: Iterable[Tensor], settings: OptimiserSettings, fused: bool = False) -> torch.optim.Optimizer:
     """torch's; `weight_decay` times a weight is added to its gradient."""
     return torch.optim.SGD(
         parameters,
@@ -18,4 +18,5 @@ def sgd(parameters: Iterable[Tensor], settings: OptimiserSettings) -> torch.opti
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
         nesterov=settings.momentum > 0,
+        fused=fused or None,
     )

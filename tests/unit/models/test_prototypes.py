@@ -16,6 +16,7 @@ from csrms_dist.basics.collective import Collective
 from csrms_dist.errors import RunDirectoryError
 from csrms_dist.models import prototypes as module
 from csrms_dist.models.alignment.alignment import towards
+from csrms_dist.models.device_bank import DeviceBank
 from csrms_dist.models.feature_bank import FeatureBank, generation_file
 from csrms_dist.models.prototypes import PatternPrototypes, group_means, nearest_rows
 
@@ -126,47 +127,53 @@ def test_sums_do_not_depend_on_the_blocks_that_they_are_made_in(monkeypatch: pyt
     assert torch.equal(group_means(features, np.array(group), 4), whole)
 
 
+@pytest.fixture(params=[FeatureBank, DeviceBank])
+def kind(request: pytest.FixtureRequest) -> type[FeatureBank]:
+    found: type[FeatureBank] = request.param
+    return found
+
+
 @pytest.fixture(params=["memory", "files"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
     return None if request.param == "memory" else tmp_path
 
 
-def test_the_bank_reads_one_generation_and_writes_the_next(folder: Path | None) -> None:
+def test_the_bank_reads_one_generation_and_writes_the_next(kind: type[FeatureBank], folder: Path | None) -> None:
     start = np.zeros((4, 2), np.float32)
-    bank = FeatureBank(start, folder)
+    bank = kind(start, folder)
     new = torch.ones(2, 2, requires_grad=True)
     bank.write(np.array([3, 1]), new)
-    assert not bank.current.any()
+    assert not bank.on_host().any()
     bank.turn(Collective())
     assert bank.generation == 1
-    assert bank.current[:, 0].tolist() == [0, 1, 0, 1]
+    assert bank.on_host()[:, 0].tolist() == [0, 1, 0, 1]
     assert not bank.read(np.array([1])).requires_grad
     bank.write(np.array([0]), torch.full((1, 2), 5.0))
     assert not start.any()  # the table that it came from is untouched
     assert bank.read(np.array([[0, 1], [2, 3]]))[:, :, 0].tolist() == [[0, 1], [0, 1]]
     bank.turn(Collective())
-    assert bank.current[:, 0].tolist() == [5, 1, 0, 1]
+    assert bank.on_host()[:, 0].tolist() == [5, 1, 0, 1]
 
 
-def test_a_bank_comes_back_as_it_was_saved(folder: Path | None) -> None:
+def test_a_bank_comes_back_as_it_was_saved(kind: type[FeatureBank], folder: Path | None) -> None:
     start = torch.randn(4, 2).numpy()
-    bank = FeatureBank(start, folder)
+    bank = kind(start, folder)
     bank.write(np.array([0]), torch.ones(1, 2))
     bank.turn(Collective())
     state = bank.state_dict()
     bank.write(np.array([2]), torch.full((1, 2), 9.0))  # of an epoch that is not finished
-    again = FeatureBank(start, folder)
+    again = kind(start, folder)
     again.load_state_dict(state)
     assert again.generation == 1
     expected = start.copy()
     expected[0] = 1
-    assert np.array_equal(again.current, expected)
+    assert np.array_equal(again.on_host(), expected)
     again.turn(Collective())
-    assert np.array_equal(again.current, expected)
+    assert np.array_equal(again.on_host(), expected)
 
 
-def test_a_bank_in_files_names_its_generation_and_keeps_the_last_two(tmp_path: Path) -> None:
-    bank = FeatureBank(np.zeros((3, 2), np.float32), tmp_path)
+def test_a_bank_in_files_names_its_generation_and_keeps_the_last_two(kind: type[FeatureBank], tmp_path: Path) -> None:
+    bank = kind(np.zeros((3, 2), np.float32), tmp_path)
     for epoch in range(1, 5):
         bank.write(np.array([0]), torch.full((1, 2), float(epoch)))
         bank.turn(Collective())
@@ -174,14 +181,36 @@ def test_a_bank_in_files_names_its_generation_and_keeps_the_last_two(tmp_path: P
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bank.3.npy", "bank.4.npy"]
     generation_file(tmp_path, 4).unlink()
     with pytest.raises(RunDirectoryError, match="the generation that the checkpoint names"):
-        FeatureBank(np.zeros((3, 2), np.float32), tmp_path).load_state_dict({"generation": 4})
+        kind(np.zeros((3, 2), np.float32), tmp_path).load_state_dict({"generation": 4})
 
 
-def test_a_fixed_bank_stays_the_table(tmp_path: Path) -> None:
+def test_a_fixed_bank_stays_the_table(kind: type[FeatureBank], tmp_path: Path) -> None:
     start = torch.randn(3, 2).numpy()
-    bank = FeatureBank(start, tmp_path, fixed=True)
+    bank = kind(start, tmp_path, fixed=True)
     bank.write(np.array([0]), torch.ones(1, 2))
     bank.turn(Collective())
     assert bank.generation == 1
-    assert bank.current is start
+    assert np.array_equal(bank.on_host(), start)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_bank_on_the_device_may_store_half_of_the_bits(tmp_path: Path) -> None:
+    start = torch.randn(5, 3).numpy()
+    bank = DeviceBank(start, tmp_path, kind=torch.bfloat16)
+    rounded = torch.from_numpy(start).bfloat16().float()
+    assert torch.equal(bank.read(np.arange(5)), rounded)
+    bank.write(np.array([2]), torch.full((1, 3), 1 / 3))
+    bank.turn(Collective())
+    rounded[2] = torch.tensor(1 / 3).bfloat16()
+    assert bank.read(np.arange(5)).dtype == torch.float32
+    assert torch.equal(bank.read(np.arange(5)), rounded)
+    assert np.array_equal(np.load(generation_file(tmp_path, 1)), rounded.numpy())
+
+
+def test_prototypes_of_features_on_the_device_are_those_of_the_host() -> None:
+    features, pattern = torch.randn(30, D), np.arange(30) % 7
+    there, here = PatternPrototypes(features, pattern, 7), PatternPrototypes(features.numpy(), pattern, 7)
+    rows = np.array([3, 28, 0])
+    assert torch.equal(there.means, here.means)
+    for a, b in zip(there.nearest(features[rows], rows, 3), here.nearest(features[rows], rows, 3), strict=True):
+        assert torch.equal(a, b)

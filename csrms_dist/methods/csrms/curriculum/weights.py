@@ -70,7 +70,8 @@ class AnchorWeights:
         return torch.from_numpy(weight / everyone.mean(dtype=np.float64).astype(np.float32))
 
     def observed(self, rows: I64, weights: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """By level the sum of the weights (b,) of its rows (b,) and their number, on the host, for an epoch's report."""
+        """By level the sum of the weights (b,), on the host, of its rows (b,) and their number, for an epoch's
+        report."""
         level = torch.from_numpy(self._level[rows])
         held = weights.to(torch.float64)
         sums = torch.zeros(len(LEVEL_NAMES), dtype=torch.float64).index_add(0, level, held)
