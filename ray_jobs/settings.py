@@ -31,6 +31,7 @@ PRETRAINED_NAME, PRETRAINED, PRETRAINED_PACKAGE = "efficientnet_lite0", "pretrai
 FEW_ROWS, FEW_IMAGES = 50_000, 5_000
 """Below these `auto` takes one: starting Ray takes longer than the work."""
 DEFAULT_ACTORS = 2
+GPUS = "of a GPU, what a Ray actor takes where train.device is one; no result depends on it"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class FeaturesJobSettings(FeaturesSettings):
         "auto", "[1, 4096]", words=("auto",),
         doc="1: this process; more: Ray actors; auto: 1 below 5,000 images, else one a CPU; no result depends on it",
     )  # fmt: skip
+    gpus: float = setting(0.5, "(0, 1]", doc=GPUS)
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class EvaluateJobSettings(EvaluateSettings):
         "auto", "[1, 4096]", words=("auto",),
         doc="1: this process; more: Ray actors; auto: 1 below 5,000 images, else 2; no result depends on it",
     )  # fmt: skip
+    gpus: float = setting(0.5, "(0, 1]", doc=GPUS)
 
 
 def hands(actors: int | str, amount: int, few: int, many: int = DEFAULT_ACTORS) -> int:

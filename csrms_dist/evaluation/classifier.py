@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from csrms_dist.basics.arrays import F32, U8
+from csrms_dist.basics.devices import put
 from csrms_dist.encoders import Encoder, Normaliser
 from csrms_dist.features.extraction import encode_pixels
 from csrms_dist.methods.saved_model import make_model, read_card, read_weights
@@ -38,15 +39,19 @@ class Predictions:
 
 
 class Classifier:
-    """A saved model, ready to predict. An image's answer does not depend on the images beside it."""
+    """A saved model, ready to predict. An image's answer does not depend on the images beside it.
 
-    def __init__(self, folder: Path) -> None:
+    device: where it computes.
+    """
+
+    def __init__(self, folder: Path, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
         self.card = read_card(folder)
         self.model = make_model(self.card, seed=0)
         self.model.load_state_dict(read_weights(folder))
         self.model.load_beside(folder)
-        self.model.eval()
-        self.normalise = Normaliser(self.card.mean, self.card.std)
+        self.model.to(self.device).eval()
+        self.normalise = Normaliser(self.card.mean, self.card.std).to(self.device)
 
     @property
     def encoder(self) -> Encoder:
@@ -64,12 +69,13 @@ class Classifier:
 
     def features(self, pixels: U8) -> F32:
         """(N, H, W, 3) uint8 -> (N, D)."""
-        return encode_pixels(self.encoder, self.normalise, pixels, self.card.batch_size)
+        return encode_pixels(self.encoder, self.normalise, pixels, self.card.batch_size, device=self.device)
 
     def blank_feature(self) -> F32:
         """(1, D): the feature of an image that is zero after normalisation."""
         pixels = np.zeros((1, *self.card.image_shape), np.uint8)
-        return encode_pixels(self.encoder, self.normalise, pixels, self.card.batch_size, blank=True)
+        size = self.card.batch_size
+        return encode_pixels(self.encoder, self.normalise, pixels, size, blank=True, device=self.device)
 
     def predict(self, pixels: U8) -> Predictions:
         """(N, H, W, 3) uint8 -> class probabilities."""
@@ -91,13 +97,13 @@ class Classifier:
         padded = torch.zeros(self.card.batch_size, features.shape[1])
         padded[:size] = torch.from_numpy(features)
         with torch.inference_mode():
-            answers = self.model.answers(self._adapted(padded))
+            answers = self.model.answers(self._adapted(put(padded, self.device)))
             return Predictions({head: self._probabilities(logits)[:size] for head, logits in answers.items()})
 
     def adapted(self, features: F32) -> F32:
         """(N, D) features of this encoder -> what the heads look at: the same, or (N, 256) of the adapter."""
         with torch.inference_mode():
-            found: F32 = self._adapted(torch.from_numpy(np.array(features))).cpu().numpy()
+            found: F32 = self._adapted(put(np.array(features), self.device)).cpu().numpy()
         return found
 
     def _adapted(self, features: torch.Tensor) -> torch.Tensor:

@@ -16,6 +16,7 @@ from csrms_dist.artefacts.models import refuse_untrained
 from csrms_dist.artefacts.names import CLUSTER
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.arrays import F32, U8
+from csrms_dist.basics.devices import device_of
 from csrms_dist.datasets.decoding import Stored, Unreadable
 from csrms_dist.datasets.folder_walk import shown
 from csrms_dist.errors import ConfigError
@@ -41,20 +42,24 @@ class Predictor:
     run: a run with a trained model; one without patterns answers without the columns that place an image among them.
     head: whose answer the columns `class` and `probability` are.
     all_probabilities: add a column `<head>_probabilities` for each head, a list in the order of `class_names`.
+    device: where the model computes, a word of DEVICES.
 
     Raises RunDirectoryError for a run without a trained model, ConfigError for a head that the model lacks.
     """
 
-    def __init__(self, run: RunDirectory, *, head: str = PLAIN, all_probabilities: bool = False) -> None:
+    def __init__(
+        self, run: RunDirectory, *, head: str = PLAIN, all_probabilities: bool = False, device: str = "auto"
+    ) -> None:
         refuse_untrained(run)
         contents = RunContents(run)
-        self.classifier = Classifier(contents.artefact(TRAIN))
+        place = device_of(device, "--device")
+        self.classifier = Classifier(contents.artefact(TRAIN), place)
         self.heads = self.classifier.heads
         if head not in self.heads:
             raise ConfigError("--head", got=repr(head), expected=f"a head of this model: {', '.join(self.heads)}")
         self._head, self._all = head, all_probabilities
         self._names = np.array(self.classifier.class_names)
-        self._placement = Placement(contents) if run.stamp(CLUSTER) is not None else None
+        self._placement = Placement(contents, place) if run.stamp(CLUSTER) is not None else None
         self.schema = pa.schema(self._fields())
         """Of every table of answers."""
 

@@ -43,6 +43,7 @@ class PlainModel(nn.Module):
 
     precision: torch.dtype = torch.float32
     compiled: Callable[[Tensor], Tensor] | None = None
+    prototypes: Tensor | None
 
     def __init__(self, encoder: Encoder, n_classes: int) -> None:
         super().__init__()
@@ -51,7 +52,7 @@ class PlainModel(nn.Module):
             # of a head for images without labels, which has nothing to initialise
             warnings.filterwarnings("ignore", "Initializing zero-element tensors", UserWarning)
             self.plain_head = nn.Linear(encoder.dimension, n_classes)
-        self.prototypes: Tensor | None = None
+        self.register_buffer("prototypes", None, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.plain_head(self.encode(images))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from inspect import signature
 from typing import Any, Protocol
 
 import torch
@@ -41,15 +42,22 @@ class Summed:
         return outcome, loss.detach()
 
 
+_BUFFERS = next(
+    name
+    for name in ("forward_sync_buffers", "broadcast_buffers")  # torch's newer and older word
+    if name in signature(DistributedDataParallel).parameters
+)
+"""Whether every forward pass begins with the buffers of rank 0: statistics are each worker's own, or SyncBatchNorm's."""
+
+
 class Overlapped:
     """By DistributedDataParallel, whose messages go while the backward pass goes on. Sums, not means: every worker's
     loss is its share of the whole batch's."""
 
     def __init__(self, method: Method, collective: Collective) -> None:
         self._parameters = list(method.module.parameters())
-        self._parallel = DistributedDataParallel(
-            _Loss(method, collective), broadcast_buffers=False, find_unused_parameters=True
-        )
+        options: dict[str, Any] = {_BUFFERS: False}
+        self._parallel = DistributedDataParallel(_Loss(method, collective), find_unused_parameters=True, **options)
         self._parallel.register_comm_hook(None, _summed)
 
     def add(self, batch: Batch, share: float, *, last: bool) -> tuple[BatchOutcome, Tensor]:

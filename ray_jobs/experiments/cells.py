@@ -197,7 +197,10 @@ def _answers(cell: Cell, split: str) -> F32:
     """(N, K) scores of the head for the images of a split; no label is read."""
     contents = RunContents(RunDirectory(cell.place))
     rows = rows_of(contents)[split]
-    found = predict_rows(str(contents.directory.path), TRAIN, split, rows, cell.settings.encoder.frozen)
+    settings = cell.settings
+    found = predict_rows(
+        str(contents.directory.path), TRAIN, split, rows, settings.encoder.frozen, settings.train.device
+    )
     scores: F32 = _head(cell, found.heads)
     return scores
 

@@ -12,19 +12,23 @@ from typing import Any
 
 from csrms_dist.art.two_level.executors import Executor, SerialExecutor
 from csrms_dist.errors import ClusterError, require
+from ray_jobs.on_ray.gpus import gpu_share
 from ray_jobs.on_ray.session import ray_session, uses_ray
 
 MAX_ATTEMPTS = 4
 
 
 @contextmanager
-def executor_of(hands: int, slots: int) -> Iterator[Executor]:
-    """This process for one pair of hands, else as many Ray actors in a session of `slots` CPUs; see `uses_ray`."""
+def executor_of(hands: int, slots: int, device: str = "cpu", gpus: float = 0.0) -> Iterator[Executor]:
+    """This process for one pair of hands, else as many Ray actors in a session of `slots` CPUs; see `uses_ray`.
+
+    device, gpus: where they compute, and what each takes of a GPU there.
+    """
     if not uses_ray(hands):
         yield SerialExecutor()
         return
     with ray_session(slots):
-        pool = ActorPool(hands)
+        pool = ActorPool(hands, gpu_share(device, gpus))
         yield pool
         pool.close()
 
@@ -41,9 +45,9 @@ class ActorPool:
     they are and not tried again.
     """
 
-    def __init__(self, actors: int) -> None:
+    def __init__(self, actors: int, gpus: float = 0.0) -> None:
         self._ray = require("ray")
-        self._kind = self._ray.remote(num_cpus=1, max_restarts=0)(_Worker)
+        self._kind = self._ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(_Worker)
         self._actors = [self._kind.remote() for _ in range(actors)]
         self.replaced = 0
 

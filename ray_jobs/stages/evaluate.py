@@ -11,6 +11,7 @@ import torch
 from csrms_dist.artefacts.names import METRICS, PREDICTIONS
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.arrays import I64
+from csrms_dist.basics.devices import device_of
 from csrms_dist.basics.progress import Progress
 from csrms_dist.evaluation.classifier import Classifier, Predictions
 from csrms_dist.evaluation.figures import TEST, Answers, Asked, figures, rows_of
@@ -57,10 +58,10 @@ def execute(context: StageContext) -> None:
 
 
 @functools.cache
-def _opened(uri: str, model: str) -> tuple[Classifier, RunContents]:
+def _opened(uri: str, model: str, device: str) -> tuple[Classifier, RunContents]:
     torch.set_num_threads(THREADS)
     run = RunContents(RunDirectory(uri))
-    return Classifier(run.artefact(model)), run
+    return Classifier(run.artefact(model), device_of(device, "train.device")), run
 
 
 def close_models() -> None:
@@ -68,12 +69,12 @@ def close_models() -> None:
     _opened.cache_clear()
 
 
-def predict_rows(uri: str, model: str, split: str, rows: I64, frozen: bool) -> Predictions:
+def predict_rows(uri: str, model: str, split: str, rows: I64, frozen: bool, device: str) -> Predictions:
     """One task: what a model of the run answers to images of a split's table; no label is read.
 
     frozen: the encoder's features of these images lie in the feature table, as do those that the heads learnt from.
     """
-    classifier, run = _opened(uri, model)
+    classifier, run = _opened(uri, model, device)
     if frozen:
         return classifier.predict_features(run.held_out_vectors(rows, of_test=split == TEST))
     table, size = run.test_images if split == TEST else run.train_images, classifier.card.batch_size
@@ -85,13 +86,13 @@ def _answers(context: StageContext, models: tuple[str, ...]) -> Answers:
     """The predictions of each model for each split, from blocks of images."""
     uri, rows = str(context.run.path), rows_of(context.contents)
     cuts = {split: [some[n : n + BLOCK] for n in range(0, max(len(some), 1), BLOCK)] for split, some in rows.items()}
-    frozen = context.settings.encoder.frozen
-    tasks = [(uri, model, split, part, frozen) for model in models for split in rows for part in cuts[split]]
-    total = sum(len(part) for *_, part, _ in tasks)
+    frozen, device = context.settings.encoder.frozen, context.settings.train.device
+    tasks = [(uri, model, split, part, frozen, device) for model in models for split in rows for part in cuts[split]]
+    total = sum(len(some) for split in rows for some in cuts[split]) * len(models)
     actors = min(hands(context.settings.evaluate.actors, total, FEW_IMAGES), len(tasks))
     with (
         Progress("evaluate", total=total, unit="images") as progress,
-        executor_of(actors, context.ray_slots) as executor,
+        executor_of(actors, context.ray_slots, device, context.settings.evaluate.gpus) as executor,
     ):
 
         def show(number: int) -> None:

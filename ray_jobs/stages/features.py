@@ -18,6 +18,7 @@ from csrms_dist.artefacts.files import NpyWriter
 from csrms_dist.artefacts.names import HELD_OUT
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.arrays import F32, I64
+from csrms_dist.basics.devices import device_of
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.datasets.image_source import TRAIN
 from csrms_dist.datasets.image_table import ImageTable
@@ -28,6 +29,7 @@ from csrms_dist.features.feature_table import VECTORS, write_rows
 from csrms_dist.features.given_vectors import read_vectors
 from csrms_dist.run_contents import RunContents
 from csrms_dist.training.recipe import PRETRAIN
+from ray_jobs.on_ray.gpus import gpu_share
 from ray_jobs.on_ray.session import own_error, ray_session, uses_ray
 from ray_jobs.settings import FEW_IMAGES, hands
 from ray_jobs.stages.context import StageContext
@@ -80,22 +82,26 @@ class _Encoder:
         self._opened: dict[str, tuple[Classifier, tuple[_Part, ...]]] = {}
 
     def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
-        """Ranges as {'run', 'size', 'part', 'first'} -> {'part', 'first', 'vectors'}: (n, D) float32 each, as bytes."""
+        """Ranges as {'run', 'device', 'size', 'part', 'first'} -> {'part', 'first', 'vectors'}: (n, D) float32 each, as
+        bytes."""
+        columns = (rows[key] for key in ("run", "device", "size", "part", "first"))
         encoded = [
-            self.encode(str(run), int(size), int(part), int(first))
-            for run, size, part, first in zip(*(rows[key] for key in ("run", "size", "part", "first")), strict=True)
+            self.encode(str(run), str(device), int(size), int(part), int(first))
+            for run, device, size, part, first in zip(*columns, strict=True)
         ]
         return {"part": rows["part"], "first": rows["first"], "vectors": [some.tobytes() for some in encoded]}
 
-    def encode(self, uri: str, size: int, part: int, first: int) -> F32:
+    def encode(self, uri: str, device: str, size: int, part: int, first: int) -> F32:
         """(n, D) features of a part's images from `first` on, as many as a range has."""
         if uri not in self._opened:
             torch.set_num_threads(THREADS)
             run = RunContents(RunDirectory(uri))
-            self._opened[uri] = Classifier(run.artefact(PRETRAIN)), _parts(run)
+            self._opened[uri] = Classifier(run.artefact(PRETRAIN), device_of(device, "train.device")), _parts(run)
         classifier, parts = self._opened[uri]
         chosen = parts[part].rows[first : first + unit_of(size)]
-        return encode_range(classifier.encoder, classifier.normalise, parts[part].table, chosen, size)
+        return encode_range(
+            classifier.encoder, classifier.normalise, parts[part].table, chosen, size, classifier.device
+        )
 
 
 def unit_of(size: int) -> int:
@@ -157,33 +163,38 @@ def _uris(part: _Part) -> pa.StringArray:
 
 def _encoded(context: StageContext, counts: Sequence[int], dimension: int) -> Iterator[tuple[int, int, F32]]:
     """Ranges in the order in which they are finished: (part, first row, vectors)."""
-    uri, size = str(context.run.path), context.settings.features.batch_size
+    settings = context.settings
+    uri, device, size = str(context.run.path), settings.train.device, settings.features.batch_size
     ranges = [(part, first) for part, n_rows in enumerate(counts) for first in range(0, n_rows, unit_of(size))]
-    wanted = hands(context.settings.features.actors, sum(counts), FEW_IMAGES, many=len(ranges))
+    wanted = hands(settings.features.actors, sum(counts), FEW_IMAGES, many=len(ranges))
     if not uses_ray(wanted):
         encoder = _Encoder()
-        yield from ((part, first, encoder.encode(uri, size, part, first)) for part, first in ranges)
+        yield from ((part, first, encoder.encode(uri, device, size, part, first)) for part, first in ranges)
         return
     with ray_session(context.ray_slots):
-        for part, first, found in _on_ray(uri, size, ranges, wanted):
+        # What an actor needs travels in the rows: Ray Data warns about arguments of an actor's constructor.
+        rows = [{"run": uri, "device": device, "size": size, "part": part, "first": first} for part, first in ranges]
+        for part, first, found in _on_ray(rows, wanted, gpu_share(device, settings.features.gpus)):
             yield part, first, np.frombuffer(found, np.float32).reshape(-1, dimension)
 
 
-def _on_ray(uri: str, size: int, ranges: Sequence[tuple[int, int]], wanted: int) -> Iterator[tuple[int, int, bytes]]:
-    """Ranges from Ray Data: (part, first row, bytes of the vectors)."""
+def _on_ray(rows: Sequence[dict[str, Any]], wanted: int, gpus: float) -> Iterator[tuple[int, int, bytes]]:
+    """Ranges, as `_Encoder` takes them, from Ray Data: (part, first row, bytes of the vectors)."""
     ray, ray_data = require("ray"), require("ray.data")
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray_data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     # One of Ray's CPUs, of which a local session has more than the machine, is left to Ray Data itself.
-    actors = max(1, min(int(ray.cluster_resources().get("CPU", 2)) - 1, len(ranges), wanted))
-    # What an actor needs travels in the rows: Ray Data warns about arguments of an actor's constructor.
-    rows = [{"run": uri, "size": size, "part": part, "first": first} for part, first in ranges]
-    blocks = ray_data.from_items(rows, override_num_blocks=min(len(rows), 4 * actors)).map_batches(
+    there = ray.cluster_resources()
+    actors = max(1, min(int(there.get("CPU", 2)) - 1, len(rows), wanted))
+    if gpus:
+        actors = max(1, min(actors, int(there["GPU"] / gpus)))
+    blocks = ray_data.from_items(list(rows), override_num_blocks=min(len(rows), 4 * actors)).map_batches(
         _Encoder,
         batch_size=1,
         num_cpus=1,
+        num_gpus=gpus or None,
         compute=ray_data.ActorPoolStrategy(size=actors),
     )
     try:

@@ -49,6 +49,8 @@ class CSRMSModel(PlainModel):
     class_prototypes: (J, D), what an alignment keeps of training for unseen images beside `prototypes`.
     """
 
+    class_prototypes: Tensor | None
+
     def __init__(
         self,
         encoder: Encoder,
@@ -69,7 +71,7 @@ class CSRMSModel(PlainModel):
         kind: type[Alignment] = chosen(ALIGNMENTS, _or(words.alignment, reading.alignment), "method.alignment")
         self.alignment = kind(reading.prototypes, several)
         self.graph_head = GraphHead(smoothing, encoder.dimension, n_classes, self.alignment, framed=form.framed)
-        self.class_prototypes: Tensor | None = None
+        self.register_buffer("class_prototypes", None, persistent=False)
 
     def classifiers(self) -> tuple[nn.Linear, ...]:
         return (self.plain_head, self.graph_head.classifier)
