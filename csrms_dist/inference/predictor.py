@@ -52,7 +52,7 @@ class Predictor:
     ) -> None:
         refuse_untrained(run)
         contents = RunContents(run)
-        place = device_of(device, "--device")
+        place = device_of(device, "device")
         self.classifier = Classifier(contents.artefact(TRAIN), place)
         self.heads = self.classifier.heads
         if head not in self.heads:

@@ -47,7 +47,7 @@ _BUFFERS = next(
     for name in ("forward_sync_buffers", "broadcast_buffers")  # torch's newer and older word
     if name in signature(DistributedDataParallel).parameters
 )
-"""Whether every forward pass begins with the buffers of rank 0: statistics are each worker's own, or SyncBatchNorm's."""
+"""Whether a forward pass begins with the buffers of rank 0: statistics are each worker's own, or SyncBatchNorm's."""
 
 
 class Overlapped:
@@ -58,7 +58,8 @@ class Overlapped:
         self._parameters = list(method.module.parameters())
         options: dict[str, Any] = {_BUFFERS: False}
         self._parallel = DistributedDataParallel(_Loss(method, collective), find_unused_parameters=True, **options)
-        self._parallel.register_comm_hook(None, _summed)
+        # torch compares a hook's annotations, which it does not read as texts: a lambda has none.
+        self._parallel.register_comm_hook(None, lambda state, bucket: _summed(bucket.buffer()))
 
     def add(self, batch: Batch, share: float, *, last: bool) -> tuple[BatchOutcome, Tensor]:
         with nullcontext() if last else self._parallel.no_sync():
@@ -91,8 +92,8 @@ class _Loss(nn.Module):
         return objective.total(outcome.terms), outcome
 
 
-def _summed(state: Any, bucket: Any) -> torch.futures.Future[Tensor]:
-    work = dist.all_reduce(bucket.buffer(), async_op=True)
+def _summed(gradients: Tensor) -> torch.futures.Future[Tensor]:
+    work = dist.all_reduce(gradients, async_op=True)
     future: torch.futures.Future[Tensor] = work.get_future().then(lambda done: done.value()[0])
     return future
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from csrms_dist.errors import DataError
+from csrms_dist.errors import ConfigError, DataError
 from csrms_dist.methods.protocol import Batch, BatchOutcome
 from csrms_dist.training.averaging import AveragedWeights
 from csrms_dist.training.gradients import Gradients
@@ -34,14 +34,18 @@ class Stepper:
     def __call__(self, batch: Batch, number: int, sizes: list[int]) -> tuple[BatchOutcome, Tensor]:
         """The batch of this number among those of an epoch, of so many images each; a step where its group ends.
 
-        Returns the outcome and this worker's share of the batch's loss.
+        Returns the outcome and this worker's share of the batch's loss. Raises ConfigError for a batch that the GPU has
+        no room for.
         """
         first = number - number % self._settings.accumulate
         group = sizes[first : first + self._settings.accumulate]
         if number == first:
             self.optimiser.zero_grad(set_to_none=True)
         last = number == first + len(group) - 1
-        outcome, loss = self._gradients.add(batch, sizes[number] / sum(group), last=last)
+        try:
+            outcome, loss = self._gradients.add(batch, sizes[number] / sum(group), last=last)
+        except torch.OutOfMemoryError as error:
+            raise out_of_memory(self._settings) from error
         if last:
             if self._settings.clip:
                 nn.utils.clip_grad_norm_(self._parameters, self._settings.clip)
@@ -49,6 +53,17 @@ class Stepper:
             if self.average is not None:
                 self.average.update()
         return outcome, loss
+
+
+def out_of_memory(settings: OptimiserSettings) -> ConfigError:
+    """The refusal of a batch that the GPU has no room for, with the batch to try."""
+    section, size = settings.section(), settings.batch_size
+    half = max(size // 2, 1)
+    return ConfigError(
+        f"{section}.batch_size", got=f"{size}, for which the GPU's memory is too small", expected="a batch that fits",
+        remedy=f"try {half}, with {section}.accumulate {2 * settings.accumulate} for steps of as many images, or "
+        "train.precision bfloat16",
+    )  # fmt: skip
 
 
 def refuse_divergence(loss: float, epoch: int) -> None:

@@ -54,7 +54,11 @@ def report() -> tuple[list[str], bool]:
 def _device() -> str:
     # Asked of the driver: loading torch takes seconds, and doctor must answer where it is broken.
     gpus = len(list(GPUS.glob("*")))
-    return f"GPU           {gpus or 'none'}; this version trains on the CPU"
+    return (
+        f"GPU           {gpus}, on which train.device auto trains"
+        if gpus
+        else "GPU           none: training on the CPU"
+    )
 
 
 def _ray() -> str:

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from csrms_dist.basics.collective import Collective
+from csrms_dist.basics.devices import device_of
+from csrms_dist.errors import ConfigError
 from csrms_dist.methods.protocol import Batch
 from csrms_dist.training.averaging import AveragedWeights, final_weights
 from csrms_dist.training.gradients import Summed
@@ -20,6 +22,7 @@ from csrms_dist.training.optimisers.make import kept_numbers, make_optimiser
 from csrms_dist.training.placement import Placement, placement_of
 from csrms_dist.training.settings import OptimiserSettings, TrainSettings
 from csrms_dist.training.train_step import Stepper
+from tests.unit.standins import PassingOn
 from tests.unit.training.waiting import NothingWaits
 
 SETTINGS = OptimiserSettings(lr=0.1, batch_size=8, weight_decay=0.01)
@@ -156,6 +159,25 @@ def test_the_placement_that_settings_ask_for() -> None:
     assert found == Placement(torch.device("cpu"), torch.bfloat16, compiled=True, deterministic=True)
     on_gpu = placement_of(TrainSettings(batch_norm="synchronised"), torch.device("cuda", 0))
     assert (on_gpu.together, on_gpu.overlapped, on_gpu.deterministic) == (True, True, False)
+
+
+def test_a_batch_that_the_gpu_has_no_room_for_is_refused_with_one_to_try(digits_run: Any) -> None:
+    class Full(PassingOn):
+        def batch(self, batch: Batch, collective: Collective) -> Any:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    settings = TrainSettings(batch_size=48, accumulate=2)
+    with pytest.raises(ConfigError, match=r"^train.batch_size: got 48, .*try 24, with train.accumulate 4") as raised:
+        fit(Full(digits_run.plain()), digits_run.data, settings, n_images=96, seed=0)
+    assert "GiB" not in str(raised.value)
+
+
+@pytest.mark.parametrize("setting", ["train.device", "cluster.device"])
+def test_a_gpu_that_is_asked_for_and_absent_is_one_sentence(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=rf"^{setting}: got 'cuda' on a machine without a GPU that torch can use"):
+        device_of("cuda", setting)
+    assert device_of("auto", setting) == torch.device("cpu")
 
 
 @pytest.mark.slow
