@@ -11,7 +11,7 @@ from csrms_dist.basics.arrays import F32, I64
 from csrms_dist.basics.devices import put
 from csrms_dist.datasets.augmentation import NONE
 from csrms_dist.datasets.augmentation.draws import Draw
-from csrms_dist.datasets.augmentation.feed import byte_values, feed
+from csrms_dist.datasets.augmentation.feed import byte_values, device_feed, feed
 from csrms_dist.datasets.image_table import ImageTable
 from csrms_dist.encoders import Normaliser
 
@@ -46,8 +46,6 @@ class ImageInputs:
         pixels = self.table.pixels(indices)
         draw = Draw(self.seed, epoch, view)
         if device.type != "cpu":
-            from csrms_dist.datasets.augmentation.on_device import device_feed
-
             values = put(self.values, device)
             return device_feed(self.augmentation, put(pixels, device), indices, draw, values, self.erasing)
         return torch.from_numpy(feed(self.augmentation, pixels, indices, draw, self.values, self.erasing))
