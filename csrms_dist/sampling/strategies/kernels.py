@@ -39,6 +39,28 @@ def exclude_relatives(
                 keys[r, of[e]] = _EXCLUDED
 
 
+@compiled
+def count_labels(
+    query: Any, neighbour: Any, own_indptr: Any, own_indices: Any, indptr: Any, indices: Any, both: Any, either: Any
+) -> None:
+    """Fill both (E,) and either (E,): the numbers of labels that anchor query[e] and row neighbour[e] share, and that
+    one of them has. Memberships are CSR matrices, labels ascending in each row."""
+    for e in range(len(query)):
+        p, end = own_indptr[query[e]], own_indptr[query[e] + 1]
+        q, last = indptr[neighbour[e]], indptr[neighbour[e] + 1]
+        labels, common = (end - p) + (last - q), 0
+        while p < end and q < last:
+            if own_indices[p] == indices[q]:
+                common += 1
+                p += 1
+                q += 1
+            elif own_indices[p] < indices[q]:
+                p += 1
+            else:
+                q += 1
+        both[e], either[e] = common, labels - common
+
+
 ANYWHERE = -2
 """In the place of a pattern: rows of the class may lie in any."""
 
