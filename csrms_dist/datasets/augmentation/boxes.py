@@ -47,16 +47,25 @@ def drawn_box(word: Any, height: Any, width: Any, least: Any) -> Any:
 
 
 @compiled
-def resized(images: Any, words: Any, least: Any, scale: Any, shift: Any, out: Any) -> None:
-    """out (B, H, W, 3) float32 = the box of each image (B, H, W, 3) uint8, resized, half of them flipped, times scale
-    (3,) plus shift (3,)."""
+def drawn_boxes(words: Any, height: Any, width: Any, least: Any) -> Any:
+    """(5, B) int64 for words (B,): top, left, h, w of each image's box, and 1 where it is flipped, as half of them."""
+    boxes = np.empty((5, len(words)), np.int64)
+    for b in range(len(words)):
+        boxes[0, b], boxes[1, b], boxes[2, b], boxes[3, b] = drawn_box(words[b], height, width, least)
+        boxes[4, b] = uniform_of(words[b], FLIP) < 0.5
+    return boxes
+
+
+@compiled
+def resized(images: Any, boxes: Any, scale: Any, shift: Any, out: Any) -> None:
+    """out (B, H, W, 3) float32 = the box of each image (B, H, W, 3) uint8, resized, flipped or not, times scale (3,)
+    plus shift (3,)."""
     n, height, width, _ = images.shape
     rows = images.reshape(n, height, width * 3)
     first, second, weight = np.empty(width, np.int64), np.empty(width, np.int64), np.empty(width, np.float32)
     line = np.empty(width * 3, np.float32)
     for b in range(n):
-        top, left, h, w = drawn_box(words[b], height, width, least)
-        flip = uniform_of(words[b], FLIP) < 0.5
+        top, left, h, w, flip = boxes[0, b], boxes[1, b], boxes[2, b], boxes[3, b], boxes[4, b]
         for x in range(width):
             place = width - 1 - x if flip else x
             first[place], second[place], weight[place] = _between(x, w, width)

@@ -7,6 +7,7 @@ it comes from, and its value is looked up.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +16,9 @@ from torch import Tensor
 from csrms_dist.basics.arrays import F32, I64, U8
 from csrms_dist.basics.lookup import resolve
 from csrms_dist.datasets.augmentation import AUGMENTATIONS
+from csrms_dist.datasets.augmentation.augmentation import Augmentation
 from csrms_dist.datasets.augmentation.draws import Draw
-from csrms_dist.datasets.augmentation.random_erasing import erase
+from csrms_dist.datasets.augmentation.random_erasing import drawn_boxes, erase, erase_on_device
 
 
 def feed(kind: str, images: U8, indices: I64, draw: Draw, values: F32, erasing: float = 0.0) -> F32:
@@ -25,11 +27,28 @@ def feed(kind: str, images: U8, indices: I64, draw: Draw, values: F32, erasing: 
     kind: a name of AUGMENTATIONS. indices: (B,), the images' dense indices. erasing: the probability of an erased box.
     Channels are last in memory.
     """
+    augmentation: Augmentation[Any] = resolve(AUGMENTATIONS[kind])
     out = np.empty(images.shape, np.float32)
-    resolve(AUGMENTATIONS[kind])(np.ascontiguousarray(images), indices, draw, values, out)
+    augmentation.on_host(np.ascontiguousarray(images), augmentation.drawn(images.shape, indices, draw), values, out)
     if erasing > 0:
-        erase(out, indices, draw, erasing)
+        erase(out, drawn_boxes(images.shape, indices, draw, erasing))
     return out.transpose(0, 3, 1, 2)
+
+
+@torch.no_grad()
+def device_feed(kind: str, images: Tensor, indices: I64, draw: Draw, values: Tensor, erasing: float = 0.0) -> Tensor:
+    """`feed` where the images are: (B, H, W, 3) uint8 and values (256, 3) float32 on a device -> (B, 3, H, W) float32
+    on it, channels last in memory.
+
+    The host draws the same as there and waits for nothing. The numbers are the same too; only means of whole images,
+    in `contrastive`, are sums in another order.
+    """
+    augmentation: Augmentation[Any] = resolve(AUGMENTATIONS[kind])
+    drawn = augmentation.drawn(tuple(images.shape), indices, draw)
+    out = augmentation.on_device(images.contiguous(), drawn, values)
+    if erasing > 0:
+        erase_on_device(out, drawn_boxes(tuple(images.shape), indices, draw, erasing))
+    return out.permute(0, 3, 1, 2)
 
 
 def byte_values(normalise: Callable[[Tensor], Tensor]) -> F32:

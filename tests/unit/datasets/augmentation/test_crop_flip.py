@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csrms_dist.basics.hashing import mix, permutation
-from csrms_dist.datasets.augmentation.crop_flip import _CROP_FLIP, PADDING, crop_flip
+from csrms_dist.datasets.augmentation.crop_flip import _CROP_FLIP, AUGMENTATION, PADDING
 from csrms_dist.datasets.augmentation.draws import Draw
 from csrms_dist.datasets.augmentation.feed import byte_values, feed
 from csrms_dist.encoders import Normaliser, images_to_tensor
@@ -20,7 +20,8 @@ EVERY_BYTE = np.arange(256, dtype=np.uint8)[:, None].repeat(3, axis=1)
 def augment(images: np.ndarray, indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     """The bytes of crop and flip."""
     out = np.empty_like(images)
-    crop_flip(np.ascontiguousarray(images), indices, Draw(seed, epoch), EVERY_BYTE, out)
+    drawn = AUGMENTATION.drawn(images.shape, indices, Draw(seed, epoch))
+    AUGMENTATION.on_host(np.ascontiguousarray(images), drawn, EVERY_BYTE, out)
     return out
 
 
