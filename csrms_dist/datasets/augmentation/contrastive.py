@@ -54,7 +54,7 @@ class Views(NamedTuple):
 
 def _drawn(shape: tuple[int, ...], indices: I64, draw: Draw) -> Views:
     words = draw.words(_CONTRASTIVE, indices)
-    return Views(drawn_boxes(words, *shape[1:3], LEAST), *_drawn_colours(words))
+    return Views(drawn_boxes(words, shape[1], shape[2], LEAST), *_drawn_colours(words))
 
 
 @compiled
@@ -124,7 +124,7 @@ def _coloured_on_device(pixels: Tensor, drawn: Views) -> None:
     all_images, all_factors = (put(np.ascontiguousarray(of.T), pixels.device) for of in (images, factors))
     for turn in range(4):
         counts = np.bincount(order[:, turn], minlength=4).tolist()
-        parts = all_images[turn].split(counts), all_factors[turn].split(counts)
+        parts = torch.split(all_images[turn], counts), torch.split(all_factors[turn], counts)
         for change, some, by in zip(_CHANGES, *parts, strict=True):
             if len(some):
                 colours.changed(pixels, some, change, by)

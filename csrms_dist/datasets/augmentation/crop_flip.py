@@ -40,7 +40,9 @@ def _sources(shape: tuple[int, ...]) -> tuple[I64, I64]:
 
 def _on_host(images: U8, drawn: I64, values: Any, out: Any) -> None:
     """Crop, flip and look up in one pass over the pixels."""
-    _crop_flip(images, *_sources(images.shape), *drawn, values, out)
+    rows, columns = _sources(images.shape)
+    top, left, flip = drawn
+    _crop_flip(images, rows, columns, top, left, flip, values, out)
 
 
 @compiled

@@ -25,7 +25,7 @@ _ERASED = 0x6572617365
 
 def drawn_boxes(shape: tuple[int, ...], indices: I64, draw: Draw, probability: float) -> I64:
     """(4, B): top, left, h, w of what is erased of each image of shape (B, H, W, 3); h = w = 0 where nothing is."""
-    boxes: I64 = _drawn_boxes(draw.words(_ERASED, indices), *shape[1:3], probability)
+    boxes: I64 = _drawn_boxes(draw.words(_ERASED, indices), shape[1], shape[2], probability)
     return boxes
 
 

@@ -22,7 +22,7 @@ _RESIZED_CROP = 0x7265637270
 
 
 def _drawn(shape: tuple[int, ...], indices: I64, draw: Draw) -> I64:
-    boxes: I64 = drawn_boxes(draw.words(_RESIZED_CROP, indices), *shape[1:3], LEAST)
+    boxes: I64 = drawn_boxes(draw.words(_RESIZED_CROP, indices), shape[1], shape[2], LEAST)
     return boxes
 
 

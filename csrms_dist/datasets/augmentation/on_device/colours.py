@@ -56,8 +56,8 @@ def greyed(pixels: Tensor) -> None:
 
 def _grey(pixels: Tensor) -> Tensor:
     """(b, 1, H, W)."""
-    red, green, blue = pixels.split(1, dim=1)
-    return (0.2989 * red).add_(0.587 * green).add_(0.114 * blue)
+    red, green, blue = pixels.unbind(1)
+    return (0.2989 * red).add_(0.587 * green).add_(0.114 * blue)[:, None]
 
 
 def _each(numbers: Tensor) -> Tensor:
