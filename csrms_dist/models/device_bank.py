@@ -65,15 +65,25 @@ class DeviceBank(FeatureBank):
                 self.current, self._next = self._next, None
             if self._folder is not None:
                 if self._writes:
-                    self._save(generation_file(self._folder, self.generation + 1))
-                    # One older generation stays: the last checkpoint may still name it.
-                    generation_file(self._folder, self.generation - 1).unlink(missing_ok=True)
+                    path = generation_file(self._folder, self.generation + 1)
+                    path.unlink(missing_ok=True)  # an earlier checkpoint may have another name for it
+                    self._save(path)
+                    # Two older generations stay, as of a bank on the host.
+                    generation_file(self._folder, self.generation - 2).unlink(missing_ok=True)
                 collective.barrier()
         self.generation += 1
 
     def load_state_dict(self, state: dict[str, Tensor | int]) -> None:
         super().load_state_dict(state)
         self.current = self._on_device(self.current)
+
+    def part_state(self) -> dict[str, Tensor]:
+        """Of an epoch under way: the next generation as it is, on the host."""
+        return {} if self._next is None else {"next": self._next.float().cpu()}
+
+    def load_part_state(self, state: dict[str, Tensor]) -> None:
+        if state and not self.fixed:
+            self._next = self._on_device(state["next"].numpy())
 
     def _on_device(self, features: F32) -> Tensor:
         found = torch.empty(features.shape, dtype=self._kind, device=self.device)

@@ -22,6 +22,7 @@ from csrms_dist.training.placement import CPU, Placement
 from csrms_dist.training.schedules.rate import learning_rate, pace_of
 from csrms_dist.training.settings import OptimiserSettings
 from csrms_dist.training.train_step import Stepper, refuse_divergence, refuse_lost_weights
+from csrms_dist.training.within import Looks, own_sums, shared_sums
 
 EpochReport = dict[str, float]
 
@@ -59,14 +60,17 @@ def fit(
     resume: dict[str, Any] | None = None,
     placement: Placement = CPU,
     order: Order | None = None,
+    looks: Looks | None = None,
+    on_part: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[EpochReport]:
     """Train on `n_images` images in all and return a report an epoch.
 
     `order` says which rows come together; None: all of them once an epoch, in random order.
 
     `on_epoch(epochs done, state)` gets everything that `resume` needs to go on as if nothing had happened. What is in
-    it goes on changing: save it before returning. Raises DataError, before `on_epoch`, when the loss or a weight is not
-    finite.
+    it goes on changing: save it before returning. `on_part(state)` gets the same within an epoch, where `looks` says
+    so; what goes on from there sees the same samples and reports the same sums. Raises DataError, before `on_epoch`,
+    when the loss or a weight is not finite.
     """
     collective = collective or Collective()
     optimiser = make_optimiser(method.module.parameters(), settings)
@@ -81,6 +85,7 @@ def fit(
         if stepper.average is not None:
             stepper.average.load_state_dict(resume["averaged"])
         history = list(resume["history"])
+    part = None if resume is None else resume.get("part")
     steps_before = [0]
     for epoch in range(n_epochs):
         images = min(n_rows, n_images - epoch * n_rows)
@@ -89,15 +94,21 @@ def fit(
     for epoch in range(len(history), n_epochs):
         method.module.train()
         method.begin_epoch(history, n_epochs, collective)
-        # Dropout in an encoder of the user's draws from torch's stream: it begins anew with every epoch.
-        torch.manual_seed(int(mix(_STREAM, seed, epoch, collective.rank)[0] >> np.uint64(1)))
         totals: dict[str, Tensor] = {}
         observed: dict[str, Tensor] = {}
-        images = encoded = 0
+        images = encoded = done = 0
+        if part is not None:
+            done, images = part["batches"], part["images"]
+            totals, observed, encoded = own_sums(part, collective.rank)
+            method.load_part_state(part["method"])
+            part = None
         rows = global_batches(n_rows, settings.batch_size, n_images, seed, epoch, order)
         sizes = [len(some) for some in rows]
-        for number, batch in enumerate(batches(method, data, rows, epoch, collective, sampler, placement)):
-            step = steps_before[epoch] + number
+        for batch in batches(method, data, rows[done:], epoch, collective, sampler, placement):
+            number, step = done, steps_before[epoch] + done
+            done += 1
+            # Dropout in an encoder of the user's draws from torch's stream: it begins anew with every step.
+            torch.manual_seed(int(mix(_STREAM, seed, step, collective.rank)[0] >> np.uint64(1)))
             rate = learning_rate(step, pace, settings)
             for group in optimiser.param_groups:
                 group["lr"] = rate
@@ -110,10 +121,16 @@ def fit(
             values = {name: term.detach().double() * size for name, term in {"loss": loss, **outcome.terms}.items()}
             values |= {f"{name}_accuracy": count.double() for name, count in outcome.hits.items()}
             for name, value in values.items():
-                totals[name] = totals[name] + value if name in totals else value
+                totals[name] = totals[name].to(value.device) + value if name in totals else value
             for name, (total, number_of) in outcome.observed.items():
                 pair = torch.stack([total, number_of]).to(torch.float64)
-                observed[name] = observed[name] + pair if name in observed else pair
+                observed[name] = observed[name].to(pair.device) + pair if name in observed else pair
+            whole = stepper.is_last(number, sizes)  # gradients of half a group are in no checkpoint
+            if looks is not None and whole and looks.due(collective) and done < len(rows) and on_part is not None:
+                sums = shared_sums(totals, observed, encoded, collective)
+                sums |= {"batches": done, "images": images, "method": method.part_state()}
+                on_part(_state(method, stepper, history) | {"part": sums})
+                looks.saved()
         method.end_epoch(collective)
         history.append(_report(totals, images, epoch, collective) | _means(observed, collective))
         encoded = round(float(collective.all_sum(torch.tensor(float(encoded), dtype=torch.float64))))
@@ -122,16 +139,22 @@ def fit(
         refuse_divergence(history[-1]["loss"], epoch + 1)
         refuse_lost_weights(method.module.parameters(), epoch + 1)
         if on_epoch is not None:
-            state = {
-                "model": method.module.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "method": method.state_dict(),
-                "history": history,
-            }
-            if stepper.average is not None:
-                state["averaged"] = stepper.average.state_dict()
-            on_epoch(epoch + 1, state)
+            on_epoch(epoch + 1, _state(method, stepper, history))
+        if looks is not None:
+            looks.saved()
     return history
+
+
+def _state(method: Method, stepper: Stepper, history: list[EpochReport]) -> dict[str, Any]:
+    state: dict[str, Any] = {
+        "model": method.module.state_dict(),
+        "optimiser": stepper.optimiser.state_dict(),
+        "method": method.state_dict(),
+        "history": history,
+    }
+    if stepper.average is not None:
+        state["averaged"] = stepper.average.state_dict()
+    return state
 
 
 def _means(observed: dict[str, Tensor], collective: Collective) -> EpochReport:

@@ -38,10 +38,9 @@ class Stepper:
         no room for.
         """
         first = number - number % self._settings.accumulate
-        group = sizes[first : first + self._settings.accumulate]
+        group, last = sizes[first : first + self._settings.accumulate], self.is_last(number, sizes)
         if number == first:
             self.optimiser.zero_grad(set_to_none=True)
-        last = number == first + len(group) - 1
         try:
             outcome, loss = self._gradients.add(batch, sizes[number] / sum(group), last=last)
         except torch.OutOfMemoryError as error:
@@ -53,6 +52,10 @@ class Stepper:
             if self.average is not None:
                 self.average.update()
         return outcome, loss
+
+    def is_last(self, number: int, sizes: list[int]) -> bool:
+        """Whether a group ends with the batch of this number."""
+        return (number + 1) % self._settings.accumulate == 0 or number + 1 == len(sizes)
 
 
 def out_of_memory(settings: OptimiserSettings) -> ConfigError:

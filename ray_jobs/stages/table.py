@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from ray_jobs.settings import RunSettings
 
 # Keys that change who computes or what is kept, not what comes out: left out of fingerprints.
-SCHEDULE_KEYS = ("actors", "device", "gpus", "keep_runs")
+SCHEDULE_KEYS = (
+    "actors", "device", "gpus", "keep_runs", "checkpoint_minutes", "checkpoints_kept", "stall_seconds"
+)  # fmt: skip
 
 CONTROL, TRAIN = "control", "train"
 
