@@ -97,8 +97,8 @@ def test_too_much_is_refused_and_the_largest_are_named(project: Path, monkeypatc
         upload_of("my.yaml", settings())
     assert str(raised.value) == (
         f"what goes along from {project}: got 55.0 MB in 8 files, the largest big.bin 30.0 MB, notes/large.csv "
-        "25.0 MB, my.yaml 0.0 MB, expected at most 50.0 MB; leave out in .csrmsignore what the run does not need, and put data "
-        "on storage that all nodes reach"
+        "25.0 MB, my.yaml 0.0 MB, expected at most 50.0 MB; leave out in .csrmsignore what the run does not need, and "
+        "put data on storage that all nodes reach"
     )
     monkeypatch.setattr(upload, "LIMIT_FILES", 4)
     with pytest.raises(ConfigError, match=r"got more than 4 files, most of them below \./"):
