@@ -172,8 +172,8 @@ def _start(ray: Any, options: dict[str, Any], attempts: int) -> None:
             if attempt < attempts:
                 warn("Ray did not start; trying once more")
                 continue
-            if (mismatch := _mismatch(error, place)) is not None:
-                raise mismatch from error
+            if (known := _mismatch(error, place) or _refused(error, place)) is not None:
+                raise known from error
             said = " ".join(str(error).split("\n")[0].split())
             if attempts == 1:
                 raise _unreachable(place, said or type(error).__name__) from error
@@ -211,6 +211,17 @@ def _mismatch(error: Exception, place: str) -> ClusterError | None:
     return ClusterError(
         f"Ray on {place}", got=f"{here} here", expected=f"{there}, as it was started with",
         remedy="install the same here, or send the run there with csrms submit",
+    )  # fmt: skip
+
+
+def _refused(error: Exception, place: str) -> ClusterError | None:
+    """The sentence of a token that is wrong or not there, if that is what Ray says."""
+    said = f"{error} {error.__cause__ or ''}"
+    if "InvalidAuthToken" not in said and type(error).__name__ != "AuthenticationError":
+        return None
+    return ClusterError(
+        f"Ray on {place}", got="no token or a wrong one", expected="its token",
+        remedy="set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file that the cluster was started with",
     )  # fmt: skip
 
 

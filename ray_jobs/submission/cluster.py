@@ -188,7 +188,8 @@ def unreachable(address: str, said: str) -> UnreachableError:
 
 
 def refused(address: str, error: BaseException) -> ClusterError:
-    said = str(error).split("\n")[0].partition(": ")[2]
+    first = re.split(r"\n|\. ", str(error))[0]  # advice follows
+    said = re.sub(r"^Authentication (required|failed): ", "", first)
     return ClusterError(
         f"the cluster at {address}", got=f"'{said}'", expected="its token",
         remedy="set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file that the cluster was started with",

@@ -33,8 +33,10 @@ def follow(
     write: takes the log. say: takes sentences about the connection.
     """
     shown, lost_at, pause_s = 0, None, FIRST_PAUSE_S
+    job: Job | None = None
     while True:
         try:
+            job = cluster.job(job_id)
             seen = 0
             for text in cluster.log(job_id):
                 if not text and cluster.job(job_id).ended:
@@ -50,6 +52,9 @@ def follow(
             if job.ended:
                 return job
         except UnreachableError as error:
+            if job is not None and job.ended:
+                say("the rest of its log is out of reach")  # it went with its node
+                return job
             now = clock()
             if lost_at is None:
                 lost_at = now

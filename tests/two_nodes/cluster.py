@@ -106,6 +106,10 @@ class Cluster:
         listed: list[dict[str, Any]] = json.loads(said.out)
         return listed
 
+    def titled(self, text: str) -> list[int]:
+        """The processes of all nodes whose title has this text."""
+        return [pid for node in self.nodes for pid in node.processes() if text in title(pid)]
+
     def kill(self, node: Process, titled: str, number: int = signal.SIGKILL) -> None:
         """End the processes of a node whose title has this text; there must be one."""
         found = [pid for pid in node.processes() if titled in title(pid)]

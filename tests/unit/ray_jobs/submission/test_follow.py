@@ -99,10 +99,28 @@ def test_a_silent_log_of_a_job_that_is_over_ends(client: Client, cluster: Cluste
     assert follow(Silent(client, ADDRESS), "a", print, print).ended
 
 
-def test_a_cluster_that_came_back_without_the_job_says_so(client: Client) -> None:
-    client.tails = [[ConnectionResetError("reset")]]
+def test_a_job_that_is_not_there_is_not_waited_for(client: Client) -> None:
     with pytest.raises(ConfigError, match="the job: got 'a'"):
         followed(client)
+
+
+def test_a_cluster_that_came_back_without_the_job_says_so(client: Client) -> None:
+    client.add("a")
+
+    def restart() -> None:
+        client.jobs.clear()
+        raise ConnectionResetError("reset")
+
+    client.tails = [["one\n", restart]]
+    with pytest.raises(ConfigError, match="the job: got 'a'"):
+        followed(client)
+
+
+def test_a_log_that_went_with_its_node_does_not_hide_the_end(client: Client) -> None:
+    client.add("a", status="FAILED")
+    client.tails = [[ConnectionResetError("reset")]]
+    job, text, said = followed(client)
+    assert (job.status, text, said) == ("FAILED", "", ["the rest of its log is out of reach"])
 
 
 @pytest.mark.parametrize(

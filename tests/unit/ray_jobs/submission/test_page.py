@@ -48,6 +48,7 @@ MADE: list[Callable[[], object]] = [
     lambda: exit_code(Job("mine-12", "FAILED", "x", None, "The actor died because its node has died.")),
     lambda: exit_code(Job("mine-12", "FAILED", "x", 127)),
     lambda: raised(session._mismatch(RuntimeError(MISMATCH), "HEAD:6379")),
+    lambda: raised(session._refused(AuthenticationError("RAY_AUTH_TOKEN_PATH is set but ..."), "HEAD:6379")),
     lambda: join("127.0.0.1:1"),
     lambda: raised(session.own_error(ObjectStoreFullError("The object store is full."))),
 ]
