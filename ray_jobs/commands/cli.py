@@ -15,6 +15,7 @@ from csrms_dist.basics.words import counted
 from csrms_dist.errors import ConfigError, CsrmsError, require
 from csrms_dist.export import EXPORTS
 from csrms_dist.methods.stages import GRAPH
+from ray_jobs.commands.jobs import add_jobs, add_submit, jobs, submit
 from ray_jobs.stages.table import commands as stages
 from ray_jobs.stopping import stopping
 
@@ -86,6 +87,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     query.add_argument("--run", metavar="DIR", help="run directory (default: the last one below runs/)")
     _output(query)
+    sent = commands.add_parser("submit", help="run as a job of a Ray cluster, and follow it to its end")
+    _configured(sent)
+    sent.add_argument("--until", metavar="STAGE", help="stop after this stage, of whatever method")
+    add_submit(sent)
+    listed = commands.add_parser("jobs", help="list the jobs of a Ray cluster, follow one or stop one")
+    add_jobs(listed)
+    _output(listed)
     runs = commands.add_parser("runs", help="list the runs in the graph database, or change which one is live")
     change = runs.add_mutually_exclusive_group()
     change.add_argument("--go-live", metavar="KEY", help="send readers to this run, at once")
@@ -216,6 +224,8 @@ def _dispatch(arguments: argparse.Namespace) -> int:
 
         print(execute(arguments))
         return 0
+    if arguments.command in ("submit", "jobs"):
+        return (submit if arguments.command == "submit" else jobs)(arguments)
     if arguments.command == "plan":
         from ray_jobs.plan.plan import plan
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
+import socket
 import sys
 import threading
 import warnings
@@ -15,6 +17,7 @@ from typing import Any
 
 from csrms_dist.basics.progress import warn
 from csrms_dist.errors import ClusterError, CsrmsError, require
+from ray_jobs.on_ray.local import Folder, provide_token
 
 # Read by Ray when it is imported or started: no usage report, no log lines of workers among ours, no advice.
 ENVIRONMENT = {
@@ -29,6 +32,11 @@ ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     # Training workers stay in the folder of the command: paths in the configuration are relative to it.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+}
+# Of a command that joins a cluster.
+JOINING = {
+    # Each attempt to reach a cluster that does not answer takes Ray 40 seconds, and it makes twenty.
+    "RAY_NUM_REDIS_GET_RETRIES": "2",
 }
 # Of a session of our own.
 LOCAL = {
@@ -45,6 +53,13 @@ LOCAL = {
 OBJECT_STORE_BYTES = 512 * 1024**2
 ATTEMPTS = 2
 """At a session of our own: one wait of 30 seconds cannot be made longer."""
+CONNECT_S = 10.0
+FULL = {
+    "ObjectStoreFullError": ("Ray's object store", "give its nodes more (ray start --object-store-memory BYTES)"),
+    "OutOfDiskError": ("the disk of Ray's object store", "free some space, or set RAY_TMPDIR to a larger disk"),
+    "OutOfMemoryError": ("the memory of a node", "use fewer actors and workers, or smaller batches"),
+}
+"""Ray's errors of a node that is full -> what is full, and what to do."""
 
 
 def own_error(error: BaseException) -> CsrmsError | None:
@@ -53,6 +68,9 @@ def own_error(error: BaseException) -> CsrmsError | None:
     while inner is not None:
         if isinstance(inner, CsrmsError):
             return inner
+        if type(inner).__name__ in FULL:  # by name: an error is looked at where Ray may not be there
+            what, remedy = FULL[type(inner).__name__]
+            return ClusterError(what, got=type(inner).__name__, expected="room for the work's arrays", remedy=remedy)
         inner = getattr(inner, "cause", None) or inner.__cause__
     return None
 
@@ -96,7 +114,7 @@ def ray_session(slots: int) -> Iterator[None]:
     when Ray cannot be started or reached.
     """
     own = os.environ.get("RAY_ADDRESS", "") in ("", "local")
-    for key, value in (ENVIRONMENT | LOCAL if own else ENVIRONMENT).items():
+    for key, value in (ENVIRONMENT | (LOCAL if own else JOINING)).items():
         os.environ.setdefault(key, value)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
@@ -106,17 +124,31 @@ def ray_session(slots: int) -> Iterator[None]:
         return
     logging.getLogger("ray").setLevel(logging.ERROR)
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": True}
+    folder = None
     if own:
+        provide_token()
+        folder = Folder()
         options |= {
             "address": "local",
             "num_cpus": max(slots, os.cpu_count() or 1),
             "include_dashboard": False,
             "object_store_memory": OBJECT_STORE_BYTES,
-        }
-    _start(ray, options, ATTEMPTS if own else 1)
-    _started.append(True)
+        } | ({"_temp_dir": str(folder.path)} if folder.path else {})
+    else:
+        _knock(os.environ["RAY_ADDRESS"])
+    try:
+        _start(ray, options, ATTEMPTS if own else 1)
+    except BaseException:
+        if folder is not None:
+            folder.remove()
+        raise
+    _started.append(folder)
     try:
         yield
+    except ray.exceptions.RayError as error:
+        if (ours := own_error(error)) is not None:
+            raise ours from error
+        raise
     finally:
         if not _shared:
             _end(ray)
@@ -140,15 +172,57 @@ def _start(ray: Any, options: dict[str, Any], attempts: int) -> None:
             if attempt < attempts:
                 warn("Ray did not start; trying once more")
                 continue
+            if (known := _mismatch(error, place) or _refused(error, place)) is not None:
+                raise known from error
             said = " ".join(str(error).split("\n")[0].split())
+            if attempts == 1:
+                raise _unreachable(place, said or type(error).__name__) from error
             raise ClusterError(
                 f"Ray on {place}", got=f"'{said}'" if said else type(error).__name__, expected="a running Ray",
-                remedy=(
-                    "the machine may be busy: run the same command again, which goes on, or set every actors and "
-                    "workers to 1, which needs no Ray" if attempts > 1
-                    else "start it, check RAY_AUTH_MODE and its token, or unset RAY_ADDRESS"
-                ),
+                remedy="the machine may be busy: run the same command again, which goes on, or set every actors and "
+                "workers to 1, which needs no Ray",
             ) from error  # fmt: skip
+
+
+def _knock(address: str) -> None:
+    """Raise ClusterError where nobody listens: Ray itself would try for minutes."""
+    found = re.fullmatch(r"(?P<host>.+):(?P<port>\d+)", address)
+    if found is None or "://" in address:
+        return  # auto, which Ray looks up, and its other forms
+    try:
+        socket.create_connection((found["host"], int(found["port"])), CONNECT_S).close()
+    except OSError as error:
+        raise _unreachable(address, error.strerror or str(error)) from error
+
+
+def _unreachable(address: str, said: str) -> ClusterError:
+    return ClusterError(
+        f"Ray on {address}", got=f"'{said}'", expected="a running Ray",
+        remedy="start it, check RAY_AUTH_MODE and its token, or unset RAY_ADDRESS",
+    )  # fmt: skip
+
+
+def _mismatch(error: Exception, place: str) -> ClusterError | None:
+    """The sentence of two versions that do not go together, if that is what Ray says."""
+    found = re.findall(r"Ray: (\S+)\s+Python: (\S+)", str(error))
+    if "Version mismatch" not in str(error) or len(found) != 2:
+        return None
+    there, here = (f"Ray {ray} on Python {python}" for ray, python in found)
+    return ClusterError(
+        f"Ray on {place}", got=f"{here} here", expected=f"{there}, as it was started with",
+        remedy="install the same here, or send the run there with csrms submit",
+    )  # fmt: skip
+
+
+def _refused(error: Exception, place: str) -> ClusterError | None:
+    """The sentence of a token that is wrong or not there, if that is what Ray says."""
+    said = f"{error} {error.__cause__ or ''}"
+    if "InvalidAuthToken" not in said and type(error).__name__ != "AuthenticationError":
+        return None
+    return ClusterError(
+        f"Ray on {place}", got="no token or a wrong one", expected="its token",
+        remedy="set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file that the cluster was started with",
+    )  # fmt: skip
 
 
 def _children() -> set[int]:
@@ -158,13 +232,15 @@ def _children() -> set[int]:
 
 
 _shared: list[bool] = []
-_started: list[bool] = []
-"""Whether this process started Ray: an actor, which finds it running, does not end it."""
+_started: list[Folder | None] = []
+"""Of Ray as this process started it; nothing where it did not: an actor, which finds it running, does not end it."""
 
 
 def _end(ray: Any) -> None:
-    _started.clear()
     ray.shutdown()
+    folder = _started.pop()
+    if folder is not None:
+        folder.remove()
 
 
 @contextmanager
