@@ -18,13 +18,16 @@ MAX_ATTEMPTS = 4
 
 
 @contextmanager
-def executor_of(hands: int, slots: int) -> Iterator[Executor]:
-    """This process for one pair of hands, else as many Ray actors in a session of `slots` CPUs; see `uses_ray`."""
+def executor_of(hands: int, slots: int, *, here: bool = False) -> Iterator[Executor]:
+    """This process for one pair of hands, else as many Ray actors in a session of `slots` CPUs; see `uses_ray`.
+
+    here: on this node, for tasks that name files of its own.
+    """
     if not uses_ray(hands):
         yield SerialExecutor()
         return
     with ray_session(slots):
-        pool = ActorPool(hands)
+        pool = ActorPool(hands, here=here)
         yield pool
         pool.close()
 
@@ -41,9 +44,15 @@ class ActorPool:
     they are and not tried again.
     """
 
-    def __init__(self, actors: int) -> None:
+    def __init__(self, actors: int, *, here: bool = False) -> None:
         self._ray = require("ray")
-        self._kind = self._ray.remote(num_cpus=1, max_restarts=0)(_Worker)
+        options: dict[str, Any] = {"num_cpus": 1, "max_restarts": 0}
+        if here:
+            from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+            node = self._ray.get_runtime_context().get_node_id()
+            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=False)
+        self._kind = self._ray.remote(**options)(_Worker)
         self._actors = [self._kind.remote() for _ in range(actors)]
         self.replaced = 0
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from csrms_dist.artefacts.file_systems import joined
+from csrms_dist.artefacts.names import CHECKPOINTS
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.collective import Collective
 from csrms_dist.basics.lookup import one_line, own_code
@@ -43,7 +45,7 @@ class Order:
     """One training.
 
     role: `pretrain`, `train` or `control`.
-    run, work: the run directory, and a folder for checkpoints and the feature bank that all workers share.
+    run, inputs: where every worker opens the run directory, and whose unfinished work it is (`RunDirectory.work`).
     settings: of the run, as plain values.
     n_images, n_epochs: how much is trained.
     workers: of Ray Train. slots: logical CPUs of a local Ray session.
@@ -51,8 +53,8 @@ class Order:
     """
 
     role: str
-    run: Path
-    work: Path
+    run: str
+    inputs: str
     settings: Mapping[str, Any]
     n_images: int
     n_epochs: int
@@ -70,8 +72,9 @@ def _worker(config: dict[str, Any]) -> None:
     torch.use_deterministic_algorithms(True)
     place = ray.train.get_context()
     collective = Collective(place.get_world_rank(), place.get_world_size())
-    run, recipe = RunContents(RunDirectory(config["uri"])), settings_from(config["settings"]).recipe
-    work, relay = Path(config["work"]), config["relay"]
+    directory = RunDirectory(config["uri"])
+    run, recipe = RunContents(directory), settings_from(config["settings"]).recipe
+    work, relay = directory.work(config["inputs"]), config["relay"]
 
     def on_epoch(done: int, state: dict[str, Any]) -> None:
         if collective.rank == 0:
@@ -133,10 +136,11 @@ class _Relay:
 def train_in_workers(order: Order) -> dict[str, Any]:
     """Train in Ray Train workers; returns the state of the last epoch (model, method, history).
 
-    That state lies in `order.work`; the same order given again goes on from there. Raises ClusterError when workers die
-    more often than they may.
+    That state lies in the run's folder of unfinished work; the same order given again goes on from there. Raises
+    ClusterError when workers die more often than they may.
     """
-    work, role = order.work, order.role
+    directory, role = RunDirectory(order.run), order.role
+    work = directory.work(order.inputs)
     work.mkdir(parents=True, exist_ok=True)
     with ray_session(order.slots):
         ray = require("ray")
@@ -145,8 +149,8 @@ def train_in_workers(order: Order) -> dict[str, Any]:
 
         relay = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Relay).remote()
         config = {
-            "uri": str(order.run),
-            "work": str(work),
+            "uri": order.run,
+            "inputs": order.inputs,
             "settings": order.settings,
             "role": role,
             "n_images": order.n_images,
@@ -162,7 +166,9 @@ def train_in_workers(order: Order) -> dict[str, Any]:
                 torch_config=TorchConfig(backend="gloo", timeout_s=120),
                 scaling_config=ScalingConfig(num_workers=order.workers),
                 run_config=RunConfig(
-                    name=RAY_FOLDER, storage_path=str(work), failure_config=FailureConfig(max_failures=2)
+                    name=RAY_FOLDER,
+                    storage_path=str(work) if directory.is_local else joined(order.run, CHECKPOINTS, order.inputs),
+                    failure_config=FailureConfig(max_failures=2),
                 ),
             )
 

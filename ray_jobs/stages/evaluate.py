@@ -83,7 +83,7 @@ def predict_rows(uri: str, model: str, split: str, rows: I64, frozen: bool) -> P
 
 def _answers(context: StageContext, models: tuple[str, ...]) -> Answers:
     """The predictions of each model for each split, from blocks of images."""
-    uri, rows = str(context.run.path), rows_of(context.contents)
+    uri, rows = context.run.address, rows_of(context.contents)
     cuts = {split: [some[n : n + BLOCK] for n in range(0, max(len(some), 1), BLOCK)] for split, some in rows.items()}
     frozen = context.settings.encoder.frozen
     tasks = [(uri, model, split, part, frozen) for model in models for split in rows for part in cuts[split]]

@@ -157,7 +157,7 @@ def _uris(part: _Part) -> pa.StringArray:
 
 def _encoded(context: StageContext, counts: Sequence[int], dimension: int) -> Iterator[tuple[int, int, F32]]:
     """Ranges in the order in which they are finished: (part, first row, vectors)."""
-    uri, size = str(context.run.path), context.settings.features.batch_size
+    uri, size = context.run.address, context.settings.features.batch_size
     ranges = [(part, first) for part, n_rows in enumerate(counts) for first in range(0, n_rows, unit_of(size))]
     wanted = hands(context.settings.features.actors, sum(counts), FEW_IMAGES, many=len(ranges))
     if not uses_ray(wanted):

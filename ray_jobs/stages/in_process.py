@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.progress import Progress
 from csrms_dist.features.extraction import THREADS
 from csrms_dist.sampling.dgl_sampler import DglSampler
@@ -25,8 +26,10 @@ def train_in_process(order: Order) -> dict[str, Any]:
 
     Resumes as `on_ray.trainer.train_in_workers` does, from the same checkpoints.
     """
-    order.work.mkdir(parents=True, exist_ok=True)
-    held = load_checkpoint(order.work)
+    run = RunDirectory(order.run)
+    work = run.work(order.inputs)
+    work.mkdir(parents=True, exist_ok=True)
+    held = load_checkpoint(work)
     history: list[EpochReport] = list(held["history"]) if held else []
     with (
         _as_a_worker(),
@@ -42,7 +45,7 @@ def train_in_process(order: Order) -> dict[str, Any]:
             passed(f"{order.role}.{done}")
 
         return train_alone(
-            order.role, order.run, settings_from(order.settings).recipe, n_images=order.n_images, work=order.work,
+            order.role, run, settings_from(order.settings).recipe, n_images=order.n_images, work=work,
             on_epoch=on_epoch, sampler_type=DglSampler,
         )  # fmt: skip
 
