@@ -21,10 +21,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from csrms_dist.artefacts.files import disk_errors, write_whole
+from csrms_dist.artefacts.files import full_disk, write_whole
 from csrms_dist.artefacts.ranged_file import UNUSED, RangedFile, create, give_up
 from csrms_dist.basics.progress import warn
-from csrms_dist.errors import ConfigError
+from csrms_dist.errors import ConfigError, RunDirectoryError
 
 CACHE, CACHE_GB = "CSRMS_CACHE", "CSRMS_CACHE_GB"
 """The variables of the folder and of its bound, in units of 10^9 bytes."""
@@ -86,7 +86,7 @@ class Entry:
             shutil.rmtree(self.folder, ignore_errors=True)
             small = [name for name in self._sizes if not self.is_large(name)]
             self._cache.make_room(sum(self._sizes[name] for name in small))
-            with disk_errors(str(self.folder)):
+            with cache_errors(self.folder):
                 self.folder.mkdir(parents=True)
                 for name, size in self._sizes.items():
                     path = self.folder / name
@@ -142,8 +142,9 @@ class NodeCache:
     def staging(self, name: str) -> Iterator[Path]:
         """A folder to write an artefact in, gone at the end; those of killed processes go too."""
         base = self.folder / "staging"
-        with disk_errors(str(base)):
-            base.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with cache_errors(base):
+            self._make()
+            base.mkdir(exist_ok=True)
             for lock in base.glob("*.lock"):
                 with contextlib.suppress(OSError), lock.open("w") as file:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -167,8 +168,9 @@ class NodeCache:
     def use(self, state: Path) -> int:
         """Keep an entry from being thrown away until the handle is closed, and note that it is read now."""
         while True:
-            with disk_errors(str(self.folder)):
-                state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with cache_errors(self.folder):
+                self._make()
+                state.mkdir(parents=True, exist_ok=True)
                 handle = os.open(state / "in_use", os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(handle, fcntl.LOCK_SH)
             with contextlib.suppress(FileNotFoundError):
@@ -190,7 +192,8 @@ class NodeCache:
 
     def make_room(self, wanted: int) -> None:
         """Throw copies away until `wanted` more bytes are within the bound; what is held stays."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with cache_errors(self.folder):
+            self._make()
         for _ in range(1 if self._warned else TRIES):
             with self.lock(self.folder / ".room"):
                 excess = self.used() + wanted - self.bound
@@ -208,6 +211,9 @@ class NodeCache:
             warn(
                 f"the cache {self.folder} takes more than {CACHE_GB} {self.bound / 1e9:g}, for all of it is being read"
             )
+
+    def _make(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # what others may not read in the store
 
     def _oldest_first(self) -> list[Path]:
         def read_at(state: Path) -> float:
@@ -240,6 +246,21 @@ class NodeCache:
                 path = self.folder / "artefacts" / state.name / json.loads(named.read_text())
                 freed += give_up(path, marks, wanted - freed)
         return freed
+
+
+@contextlib.contextmanager
+def cache_errors(folder: Path) -> Iterator[None]:
+    """Turn refusals to write in the cache into one sentence."""
+    try:
+        with full_disk(str(folder)):
+            yield
+    except OSError as error:
+        if not error.errno:
+            raise
+        raise RunDirectoryError(
+            f"the cache {folder}", got=f"'{os.strerror(error.errno)}'", expected="a folder that can be written",
+            remedy=f"set {CACHE} to one on a local disk",
+        ) from error  # fmt: skip
 
 
 def _marks(state: Path, sizes: Mapping[str, int], name: str) -> Path:

@@ -132,8 +132,9 @@ class RemoteRun:
 
     def remove(self, name: str) -> None:
         self._objects.remove(name)
-        if name.startswith(f"{CHECKPOINTS}/"):
-            shutil.rmtree(self.work(name.removeprefix(f"{CHECKPOINTS}/")), ignore_errors=True)
+        parent, _, inputs = name.rpartition("/")
+        if parent == CHECKPOINTS:
+            shutil.rmtree(self.work(inputs), ignore_errors=True)
 
     def work(self, inputs: str) -> Path:
         folder = NodeCache.of_this_node().work(fingerprint(self._identity, inputs))

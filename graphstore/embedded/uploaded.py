@@ -101,6 +101,8 @@ class UploadedStore(EmbeddedStore):
         finally:
             self.close()
             shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                scratch.rmdir()
             self._look()
 
     def _upload(self, folder: Path) -> None:

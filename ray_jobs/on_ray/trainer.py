@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -159,7 +158,7 @@ def train_in_workers(order: Order) -> dict[str, Any]:
 
         def trainer() -> Any:
             # Ray's own notes on an attempt that was killed: what they would restore lies in our checkpoint.
-            shutil.rmtree(work / RAY_FOLDER, ignore_errors=True)
+            directory.remove(f"{CHECKPOINTS}/{order.inputs}/{RAY_FOLDER}")
             return TorchTrainer(
                 _worker,
                 train_loop_config=config,
