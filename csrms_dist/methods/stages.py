@@ -100,6 +100,6 @@ BY_ITSELF = (
     replace(TRAIN, requires=("images", "pretrain", "features"), settings=(*_TRAIN_SETTINGS, "method"), beside=()),
     replace(EVALUATE, requires=("images", "pretrain", "features", "train"), settings=("seed", "evaluate", "method")),
 )
-"""Of a control that is trained by itself: no patterns, no graph, nothing beside it. A method with these stages is one."""
+"""Of a control that is trained by itself: no patterns, no graph, nothing beside it. What has these stages is one."""
 CLASSIFICATION = (IMAGES, PRETRAIN, FEATURES, CLUSTER, GRAPH, TRAIN, CONTROL, EVALUATE)
 GIVEN_VECTORS = (GIVEN_FEATURES, CLUSTER, GRAPH)
