@@ -20,6 +20,7 @@ from csrms_dist.basics.arrays import F32, I64
 from csrms_dist.basics.hashing import Texts
 from csrms_dist.datasets.image_table import ImageTable
 from csrms_dist.features.feature_table import VECTORS, FeatureTable
+from csrms_dist.features.ranged_vectors import RangedVectors
 from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.models.feature_bank import BANK
@@ -42,11 +43,15 @@ class RunContents:
     @cached_property
     def train_images(self) -> ImageTable:
         """The images of the splits train and val."""
-        return ImageTable(self.directory.open("images") / TRAIN_IMAGES)
+        return self._images(TRAIN_IMAGES)
 
     @cached_property
     def test_images(self) -> ImageTable:
-        return ImageTable(self.directory.open("images") / TEST_IMAGES)
+        return self._images(TEST_IMAGES)
+
+    def _images(self, name: str) -> ImageTable:
+        folder = self.directory.open("images", by_range=(TRAIN_IMAGES, TEST_IMAGES))
+        return ImageTable(folder / name, self.directory.ranged("images", name))
 
     @cached_property
     def features(self) -> FeatureTable:
@@ -59,12 +64,29 @@ class RunContents:
         folder = self.directory.open("features") / HELD_OUT
         return FeatureTable.load(folder) if folder.exists() else None
 
+    @cached_property
+    def features_by_row(self) -> FeatureTable:
+        """`features`, of whose vectors rows are asked for by number, and nothing else: of a run that is not local they
+        are fetched when they are asked for."""
+        return self._by_row("") or self.features
+
+    @cached_property
+    def held_out_by_row(self) -> FeatureTable | None:
+        """`held_out` in the same way."""
+        return self._by_row(HELD_OUT) or self.held_out
+
+    def _by_row(self, below: str) -> FeatureTable | None:
+        """A table whose vectors may have holes; None where they have none."""
+        folder = self.directory.open("features", by_range=(VECTORS, f"{HELD_OUT}/{VECTORS}")) / below
+        copy = self.directory.ranged("features", f"{below}/{VECTORS}".lstrip("/"))
+        return None if copy is None else FeatureTable.load(folder, RangedVectors(copy))
+
     def held_out_vectors(self, rows: I64, *, of_test: bool) -> F32:
         """(n, D) features of rows of the test images, or of rows of the training images that are no training rows."""
-        table = self.held_out
+        table = self.held_out_by_row
         wanted = rows + len(self.train_images) if of_test else rows
         if table is None:
-            return np.zeros((0, self.vectors.shape[1]), np.float32)
+            return np.zeros((0, self.features_by_row.dimension), np.float32)
         found: F32 = table.vectors[np.searchsorted(table.instance, wanted)]
         return found
 

@@ -83,10 +83,6 @@ def prepare(
     if settings.name in ("", "..") or Path(settings.name).name != settings.name:
         raise ConfigError("name", got=repr(settings.name), expected="a folder's name", remedy="use --out for a path")
     directory = run_directory(out if out is not None else Path(RUNS) / settings.name)
-    if not directory.is_local:
-        raise ConfigError(
-            "--out", got=directory.uri, expected="a local or shared folder, because the graph database lies in it"
-        )
     data, features = settings.data, settings.features
     own = {"data.path": data.path, "data.test_path": data.test_path} if not features.path else {}
     own |= {"features.path": features.path, "features.rows_path": features.rows_path}
@@ -169,6 +165,7 @@ def run(
             with watched() as peak:
                 part(stage.job)(context)
             done.append(stage.name)
+            directory.release()
             _note(directory, started, stage.name, time.monotonic() - begun, peak)
             if stage.name == IMAGES.name:
                 work = _for_the_data(work, until)
@@ -193,7 +190,7 @@ def bundle(
     work = prepare(config, out, overrides, control=False, until="graph")
     empty_folder(folder)
     (graph,) = (stage for stage in work.stages if stage.name == "graph")
-    run(work.settings, work.directory.path, control=False, until="cluster")
+    run(work.settings, work.directory.address, control=False, until="cluster")
     work = _for_the_data(work, "graph")
     with work.directory.lock():
         return write_bundle(StageContext(work.directory, work.settings, work.inputs["graph"], graph.requires), folder)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from csrms_dist.artefacts.file_systems import is_uri, joined
 from csrms_dist.artefacts.names import RECORD, STORE
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.errors import ConfigError, RunDirectoryError
@@ -22,19 +23,19 @@ RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 def run_directory(named: str | Path) -> RunDirectory:
     """The run directory of this name.
 
-    An absolute path and a URI are what they say. Anything else lies below CSRMS_RUNS, where that is set; `runs/x` and
-    `x` are the same there. Raises ConfigError for a relative place in a Ray job, whose current folder is a cache of
-    Ray's.
+    An absolute path and a URI are what they say. Anything else lies below CSRMS_RUNS, where that is set to a path or a
+    URI; `runs/x` and `x` are the same there. Raises ConfigError for a relative place in a Ray job, whose current folder
+    is a cache of Ray's.
     """
     root = os.environ.get(ROOT, "")
-    if root and not Path(root).is_absolute():
-        raise ConfigError(f"the variable {ROOT}", got=repr(root), expected="an absolute path")
+    if root and not is_uri(root) and not Path(root).is_absolute():
+        raise ConfigError(f"the variable {ROOT}", got=repr(root), expected="an absolute path or a URI")
     path = Path(named)
-    if "://" in str(named) or path.is_absolute():
+    if is_uri(named) or path.is_absolute():
         return RunDirectory(named)
     if root:
         inner = path.parts[1:] if path.parts[:1] == (RUNS,) else path.parts
-        return RunDirectory(Path(root, *inner))
+        return RunDirectory(joined(root, *inner))
     if RAY_JOB in os.environ:
         raise ConfigError(
             "the run directory", got=f"{named} in a Ray job, whose current folder Ray throws away",
@@ -50,6 +51,8 @@ def refuse_data_in(run: RunDirectory, data: Mapping[str, str], made: Iterable[st
 
     data: a setting's name to the file or folder that it names, '' for none. made: the folders that the stages write.
     """
+    if not run.is_local:
+        return
     out, made = run.path.resolve(), set(made)
     for key, named in data.items():
         place = Path(named).resolve()
@@ -63,7 +66,7 @@ def refuse_data_in(run: RunDirectory, data: Mapping[str, str], made: Iterable[st
 
 
 def store_of(run: RunDirectory, keep_runs: int = KEEP_RUNS) -> GraphStore:
-    """The run's graph store: Neo4j when NEO4J_URI is set, else the embedded engine below the run directory.
+    """The run's graph store: Neo4j when NEO4J_URI is set, else the embedded engine in the run directory.
 
     keep_runs: the runs of a data set that a publication leaves in an embedded one.
     """
@@ -72,8 +75,16 @@ def store_of(run: RunDirectory, keep_runs: int = KEEP_RUNS) -> GraphStore:
 
         return Neo4jStore.from_environment()
     from graphstore.embedded.store import EmbeddedStore
+    from graphstore.embedded.uploaded import UploadedStore
 
+    if not run.is_local:
+        return UploadedStore(run, keep_runs=keep_runs)
     return EmbeddedStore(run.path / STORE, keep_runs=keep_runs)
+
+
+def has_embedded_store(run: RunDirectory) -> bool:
+    """Whether something was published to the embedded store of a run."""
+    return run.exists(STORE)
 
 
 def find_run(given: str | Path | None) -> RunDirectory:
@@ -81,6 +92,7 @@ def find_run(given: str | Path | None) -> RunDirectory:
     directory = run_directory(RUNS if given is None else given)
     if given is not None:
         if directory.read_json(RECORD) is None:
+            directory.check()
             raise RunDirectoryError(
                 directory.uri,
                 got=f"no {RECORD} in it",
@@ -88,9 +100,11 @@ def find_run(given: str | Path | None) -> RunDirectory:
                 remedy="name one that `csrms run` made",
             )
         return directory
-    found = sorted(directory.path.glob(f"*/{RECORD}"), key=lambda path: path.stat().st_mtime)
+    written = {name: directory.changed(f"{name}/{RECORD}") for name in directory.names()}
+    found = [name for name, when in written.items() if when]
     if not found:
+        directory.check()
         raise RunDirectoryError(
             f"{directory.uri}/", got="no run in it", expected="a run", remedy="name one with --run DIR"
         )
-    return RunDirectory(Path(directory.uri) / found[-1].parent.name)
+    return RunDirectory(joined(directory.uri, max(found, key=lambda name: written[name])))

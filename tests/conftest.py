@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,14 @@ os.environ.update(
     {f"TEST_NEO4J_{n}": os.environ.pop(f"NEO4J_{n}", "") for n in ("URI", "USERNAME", "PASSWORD", "DATABASE")}
 )
 
+os.environ.pop("CSRMS_CACHE", None)
+os.environ.pop("CSRMS_CACHE_GB", None)
+os.environ.pop("CSRMS_STORAGE_WAIT_S", None)
+
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.contract.s3_server import S3Server, s3_server
 from tests.end_to_end.harness import Run, finished_run
 
 # A first call may compile a kernel or start a process, so a deadline would find nothing; pytest-timeout finds hangs.
@@ -38,6 +44,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """What `csrms run` made of the digits. Nobody writes to it."""
     return finished_run(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server."""
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

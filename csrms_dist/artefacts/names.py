@@ -16,4 +16,5 @@ MADE_BY = {CANDIDATES: "train"}
 REFRESHED, REFRESHED_FACTS, CLUSTER = "refreshed", "refreshed.json", "cluster"
 ENCODER = "encoder.safetensors"
 PREDICTIONS = "predictions.parquet"
+STAMP = "stamp.json"
 STORE, CHECKPOINTS, CURVES = "store", ".checkpoints", "tensorboard"

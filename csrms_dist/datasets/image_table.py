@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,7 +22,9 @@ import pyarrow as pa
 import pyarrow.ipc
 from scipy import sparse
 
+from csrms_dist.artefacts.ranged_file import RangedFile
 from csrms_dist.basics.arrays import I32, I64, U8, Bools
+from csrms_dist.basics.arrow_file import TAIL, RecordBatches, footer_bytes, record_batches
 from csrms_dist.basics.hashing import texts
 from csrms_dist.datasets.decoding import Shape, Stored, Unreadable, decode, encode_png, in_threads, load, stored_size
 from csrms_dist.datasets.image_source import SPLITS, TRAIN, UNLABELLED, ImageSource, Selected
@@ -55,9 +58,12 @@ class Written:
 
 
 class ImageTable:
-    """A saved image table, memory-mapped. Indexing by dense index; safe to open in many processes."""
+    """A saved image table, memory-mapped. Indexing by dense index; safe to open in many processes.
 
-    def __init__(self, path: Path) -> None:
+    copy: how the file is read where it may have holes; only what holds the images that are asked for is fetched then.
+    """
+
+    def __init__(self, path: Path, copy: RangedFile | None = None) -> None:
         self.path = path
         facts = json.loads(path.with_suffix(".json").read_text())
         self.name: str = facts["name"]
@@ -78,8 +84,9 @@ class ImageTable:
         self.membership: Membership = _mapped_membership(
             labels.offsets.to_numpy(), labels.values.to_numpy(), self.label_space.n_classes
         )
+        self._copy = copy
         self._file = pa.memory_map(str(path)).read_buffer()
-        self._images = pa.ipc.open_file(self._file)
+        self._batches = self._record_batches()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -94,11 +101,16 @@ class ImageTable:
         if len(indices) and not 0 <= indices.min() <= indices.max() < len(self):
             raise IndexError(f"image {indices.min()}..{indices.max()} of a table of {len(self)}")
         out = np.empty((len(indices), *self.shape), np.uint8)
+        batch, row = np.divmod(indices, self._rows_per_batch)
         if self.decoded:
-            file, starts = self._places
-            gather(file, starts, self._rows_per_batch, indices, out.reshape(len(indices), int(np.prod(self.shape))))
+            file, starts, width = np.frombuffer(self._file, np.uint8), self._starts, int(np.prod(self.shape))
+            first = starts[batch] + row * width
+            with self._reading(first, first + width):
+                gather(file, starts, self._rows_per_batch, indices, out.reshape(len(indices), width))
             return out
-        for place, pixels in enumerate(in_threads(self._decoded, indices.tolist())):
+        with self._reading(self._batches.first[batch], self._batches.stop[batch]):
+            found = list(in_threads(self._decoded, indices.tolist()))
+        for place, pixels in enumerate(found):
             if isinstance(pixels, Unreadable):
                 raise DataError(
                     f"{self.path}: image '{self.ids[int(indices[place])]}'", got=f"'{pixels.reason}'",
@@ -116,15 +128,41 @@ class ImageTable:
         return (mean / 255).tolist(), (np.maximum(std, 1e-3) / 255).tolist()
 
     @cached_property
-    def _places(self) -> tuple[U8, I64]:
-        """The whole file, and where in it the pixels of each record batch begin."""
-        batches = range(self._images.num_record_batches)
-        addresses = (self._images.get_batch(n)["image"].buffers()[1].address for n in batches)
-        return np.frombuffer(self._file, np.uint8), np.fromiter(addresses, np.int64, len(batches)) - self._file.address
+    def _starts(self) -> I64:
+        """Where in the file the pixels of each record batch begin: in all of them as far into the body as in one."""
+        batches = self._batches
+        if not len(batches.first):
+            return batches.first
+        with self._reading(batches.first[:1], batches.body[:1]):  # no image of it is looked at
+            into = self._batch(0).buffers()[1].address - self._file.address - batches.body[0]
+        starts: I64 = batches.body + into
+        return starts
+
+    def _record_batches(self) -> RecordBatches:
+        """Where in the file the record batches lie."""
+        size = self._file.size
+        with self._reading(np.array([size - TAIL]), np.array([size])):
+            footer = footer_bytes(self._file.slice(size - TAIL).to_pybytes())
+        with self._reading(np.array([size - TAIL - footer]), np.array([size])):
+            return record_batches(self._file.slice(size - TAIL - footer, footer).to_pybytes())
+
+    def _batch(self, number: int) -> pa.Array:
+        """The images of a record batch, whose bytes are there."""
+        first, stop = int(self._batches.first[number]), int(self._batches.stop[number])
+        message = pa.ipc.read_message(self._file.slice(first, stop - first))
+        return pa.ipc.read_record_batch(message, _schema(self.shape, self.decoded))["image"]
 
     def _decoded(self, index: int) -> U8 | Unreadable:
-        batch = self._images.get_batch(index // self._rows_per_batch)
-        return decode(batch["image"][index % self._rows_per_batch].as_py(), self.shape)
+        batch = self._batch(index // self._rows_per_batch)
+        return decode(batch[index % self._rows_per_batch].as_py(), self.shape)
+
+    def _reading(self, first: I64, stop: I64) -> AbstractContextManager[None]:
+        """Within the block these ranges of the file's bytes are there."""
+        return nullcontext() if self._copy is None else self._copy.reading(first, stop)
+
+
+def _schema(shape: Shape, decoded: bool) -> pa.Schema:
+    return pa.schema([("image", pa.binary(int(np.prod(shape))) if decoded else pa.large_binary())])
 
 
 def _rows_file(path: Path) -> Path:
@@ -279,7 +317,7 @@ class _Writer:
         width = int(np.prod(shape))
         self.decoded = shape[0] * shape[1] <= DECODED_PIXELS
         self.rows_per_batch = max(1, min(ROWS_PER_BATCH, BATCH_BYTES // width)) if self.decoded else ENCODED_ROWS
-        self._schema = pa.schema([("image", pa.binary(width) if self.decoded else pa.large_binary())])
+        self._schema = _schema(shape, self.decoded)
         self._sink = pa.OSFile(str(path), "wb")
         self._file = pa.ipc.new_file(self._sink, self._schema)
         self._pixels = np.empty((self.rows_per_batch if self.decoded else 0, width), np.uint8)

@@ -21,7 +21,7 @@ LISTED = 10_000
 
 def patterns_of_test(run: RunContents) -> I64:
     """(N,) pattern of each test image; -1 for one that the feature table does not have."""
-    found, table = np.full(len(run.test_images), -1, np.int64), run.held_out
+    found, table = np.full(len(run.test_images), -1, np.int64), run.held_out_by_row
     if table is not None:
         place = table.instance - len(run.train_images)
         rows = np.flatnonzero((place >= 0) & (table.part == 0))

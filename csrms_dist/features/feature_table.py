@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -112,8 +113,8 @@ class FeatureTable:
         return int((~train).sum())
 
     @classmethod
-    def load(cls, folder: Path) -> FeatureTable:
-        """Memory-map a saved table."""
+    def load(cls, folder: Path, vectors: Any = None) -> FeatureTable:
+        """Memory-map a saved table. vectors: what stands for those of its file, where that may have holes."""
         rows = pa.ipc.open_file(pa.memory_map(str(folder / ROWS))).read_all()
         space = membership = None
         if stored := (rows.schema.metadata or {}).get(b"label_space"):
@@ -125,7 +126,7 @@ class FeatureTable:
             ones, shape = np.ones(len(indices), np.uint8), (len(indptr) - 1, space.n_classes)
             membership = sparse.csr_array((ones, indices, indptr), shape=shape)
         return cls(
-            np.load(folder / VECTORS, mmap_mode="r"),
+            np.load(folder / VECTORS, mmap_mode="r") if vectors is None else vectors,
             rows["instance"].combine_chunks().to_numpy(),
             rows["part"].combine_chunks().to_numpy(),
             rows["id"].combine_chunks(),

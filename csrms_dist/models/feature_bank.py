@@ -3,7 +3,7 @@
 Epoch e reads generation e - 1 and writes generation e while the images pass, so what an anchor sees does not depend on
 the order of the batches within an epoch. With a folder each generation is a memory-mapped file of its own, so the bank
 takes disk instead of memory, and a checkpoint that names a generation finds it there after a kill. Only the worker that
-writes (rank 0) needs write access; all map the same file.
+writes (rank 0) needs write access; all map the same file, or of a run that is not local a copy on each node.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from csrms_dist.artefacts.files import reserve_npy
+from csrms_dist.artefacts.work_folder import bring, drop, share
 from csrms_dist.basics.arrays import F32, I64
 from csrms_dist.basics.collective import Collective
 from csrms_dist.basics.devices import Arriving, put
@@ -90,13 +91,15 @@ class FeatureBank:
             following = self.generation + 1
             if self._writes:
                 self._finish_next()
+                if self._folder is not None:
+                    share(generation_file(self._folder, following))
             if self._folder is not None:
                 collective.barrier()
                 self.current = np.asarray(_map(generation_file(self._folder, following)))
                 if self._writes:
                     # Two older generations stay: the last checkpoint names one, and while it is being written the one
                     # before it does.
-                    generation_file(self._folder, following - 3).unlink(missing_ok=True)
+                    drop(generation_file(self._folder, following - 3))
         self.generation += 1
 
     def _open_next(self) -> Any:
@@ -163,6 +166,7 @@ class FeatureBank:
 
 
 def _map(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
+    bring(path)
     try:
         return np.load(path, mmap_mode=mode)
     except (OSError, ValueError) as error:

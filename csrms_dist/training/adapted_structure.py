@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from csrms_dist.artefacts.files import disk_errors
+from csrms_dist.artefacts.work_folder import bring, share
 from csrms_dist.basics.arrays import F32
 from csrms_dist.basics.collective import Collective
 from csrms_dist.basics.hashing import Texts
@@ -56,6 +57,8 @@ class AdaptedStructure:
             with disk_errors(str(self._work)):
                 self._work.mkdir(parents=True, exist_ok=True)
                 adapted_table(self._encoder, self._run.vectors, path)
+            share(path)
         self._collective.barrier()
+        bring(path)
         found: F32 = np.load(path, mmap_mode="r")
         return found

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from csrms_dist.artefacts.files import disk_errors, link_or_copy
+from csrms_dist.artefacts.work_folder import bring, share
 from csrms_dist.basics.progress import warn
 from csrms_dist.errors import RunDirectoryError
 
@@ -53,10 +54,13 @@ class FolderStore:
 
     def __init__(self, folder: Path, kept: int = 1) -> None:
         self._folder, self._kept = folder, kept
+        self._shared: dict[Path, tuple[int, int]] = {}
 
     def save(self, state: State, files: Sequence[Path]) -> None:
         for file in files:
             _flush(file)
+            if "part" in state:  # after an epoch its own files are shared already
+                self._share(file)
         save_checkpoint(self._folder, state)
         if self._kept == 1:
             return
@@ -87,6 +91,14 @@ class FolderStore:
                                 link_or_copy(file, self._folder / file.name)
                     return state
             raise
+
+    def _share(self, path: Path) -> None:
+        """Share a file of an epoch under way with the store of a run that is not local, where it has changed."""
+        if path.is_file():
+            found = path.stat()
+            if self._shared.get(path) != (found.st_mtime_ns, found.st_size):
+                share(path)
+            self._shared[path] = found.st_mtime_ns, found.st_size
 
     def _earlier(self) -> list[Path]:
         """The newest first."""
@@ -162,7 +174,8 @@ def copied(state: Any) -> Any:
 def save_checkpoint(folder: Path, state: State) -> None:
     """Write everything that `training.loop.fit` needs to go on; a kill at any moment leaves the old or the new state.
 
-    Raises RunDirectoryError when the disk is full or the folder may not be written.
+    Of a run that is not local it goes to its store, last of all that it names (artefacts.work_folder). Raises
+    RunDirectoryError when the disk is full or the folder may not be written.
     """
     staged = folder / f".{STATE_FILE}"
     with disk_errors(str(folder)):
@@ -172,12 +185,13 @@ def save_checkpoint(folder: Path, state: State) -> None:
             file.flush()
             os.fsync(file.fileno())
         staged.replace(folder / STATE_FILE)
+    share(folder / STATE_FILE)
 
 
 def load_checkpoint(folder: Path) -> State | None:
     """The state that was saved last, or None. Raises RunDirectoryError for a file that is no checkpoint."""
     path = folder / STATE_FILE
-    if not path.exists():
+    if not bring(path):
         return None
     try:
         state: State = torch.load(path, weights_only=True, map_location="cpu")

@@ -122,7 +122,8 @@ def whole_state(run: RunContents, recipe: Recipe, trained: dict[str, Tensor]) ->
 def training_data(run: RunContents, recipe: Recipe, role: str) -> TrainingData:
     """The images of a role's rows, or the vectors of a frozen encoder; without any label where a role reads none."""
     if recipe.encoder.frozen and role != PRETRAIN:
-        return TrainingData(FeatureInputs(run.vectors), run.features.membership)
+        features = run.features_by_row
+        return TrainingData(FeatureInputs(features.vectors), features.membership)
     card, table = model_card(run, recipe), run.train_images
     indices, settings = image_rows(run, recipe, role), recipe.optimiser(role)
     inputs = ImageInputs(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
 from csrms_dist.artefacts.names import CANDIDATES, CHECKPOINTS
 from csrms_dist.artefacts.run_directory import RunDirectory
@@ -15,14 +13,11 @@ from ray_jobs.plan.text import size
 
 @dataclass(frozen=True)
 class Removable:
-    """A folder that can go, and what that costs."""
+    """What can go of a run, by its name there; what that costs, and how much it is."""
 
-    path: Path
+    name: str
     cost: str
-
-    @property
-    def mb(self) -> float:
-        return sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file()) / MB
+    mb: float
 
 
 def clean(run: RunDirectory, *, really: bool) -> str:
@@ -34,17 +29,17 @@ def clean(run: RunDirectory, *, really: bool) -> str:
     """
     with run.lock():
         found = removable(run)
-        lines = [f"  {item.path.relative_to(run.path)!s:<24}{size(item.mb):>8}   {item.cost}" for item in found]
+        lines = [f"  {item.name:<24}{size(item.mb):>8}   {item.cost}" for item in found]
         total = size(sum(item.mb for item in found))
         if not found:
             return f"{run.uri}: nothing to remove"
         if not really:
             return "\n".join([f"{run.uri}: {total} can go", *lines, "nothing was removed; add --yes to do it"])
         for item in found:
-            if item.path.name == IMAGES.name:
+            if item.name == IMAGES.name:
                 run.discard(IMAGES.name)
             else:
-                shutil.rmtree(item.path)
+                run.remove(item.name)
         return "\n".join([f"{run.uri}: {total} removed", *lines])
 
 
@@ -52,17 +47,12 @@ def removable(run: RunDirectory) -> list[Removable]:
     """What can go: leftovers of stages that were stopped, and what only stages that are done have read."""
     done = {stage.name for stage in (IMAGES, TRAIN, EVALUATE) if run.stamp(stage.name) is not None}
     found = [
-        Removable(path, "a stage that was stopped: it begins anew instead of going on")
-        for path in sorted((run.path / CHECKPOINTS).glob("*"))
-        if path.is_dir()
+        (f"{CHECKPOINTS}/{name}", "a stage that was stopped: it begins anew instead of going on")
+        for name in run.names(CHECKPOINTS)
     ]
-    found += [
-        Removable(path, "of an attempt that was killed")
-        for path in sorted(run.path.glob(".*.????????"))
-        if path.is_dir()
-    ]
-    if TRAIN.name in done and (run.path / CANDIDATES).is_dir():
-        found.append(Removable(run.path / CANDIDATES, "made again if the method is trained again"))
+    found += [(name, "of an attempt that was killed") for name in run.leftovers()]
+    if TRAIN.name in done and run.exists(CANDIDATES):
+        found.append((CANDIDATES, "made again if the method is trained again"))
     if {IMAGES.name, EVALUATE.name} <= done and not run.is_discarded(IMAGES.name):
-        found.append(Removable(run.path / IMAGES.name, "made again from the data set if a stage needs it"))
-    return found
+        found.append((IMAGES.name, "made again from the data set if a stage needs it"))
+    return [Removable(name, cost, run.bytes_of(name) / MB) for name, cost in found]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from csrms_dist.artefacts.file_systems import joined
 from csrms_dist.artefacts.models import trains_nothing
 from csrms_dist.artefacts.names import STORE
 from csrms_dist.artefacts.run_directory import RunDirectory
@@ -20,7 +21,7 @@ from graphstore.predictions import KIND as PREDICTIONS
 from graphstore.queries import named_query
 from graphstore.store import LONG_S, NO_LIMIT, ROW_LIMIT, TIMEOUT_S, GraphStore, is_truncated
 from ray_jobs.commands.catalogue import FILLED, TOP, shown
-from ray_jobs.places import store_of
+from ray_jobs.places import has_embedded_store, store_of
 
 LISTED = 10
 RUNS = ("run", "other")
@@ -159,9 +160,9 @@ def _to_have_a_graph(keys: Sequence[str]) -> str:
 
 def _to_find_it(run: RunDirectory, keys: Sequence[str]) -> str:
     """The advice for a graph that is not where it is looked for."""
-    embedded = (run.path / STORE).is_dir()
+    embedded = has_embedded_store(run)
     if os.environ.get("NEO4J_URI") and embedded:
-        return f"unset NEO4J_URI to ask the embedded store in {run.path / STORE}"
+        return f"unset NEO4J_URI to ask the embedded store in {joined(run.address, STORE)}"
     if not os.environ.get("NEO4J_URI") and not embedded:
         return "set NEO4J_URI if it was published to a server, or run `csrms graph CONFIG` again"
     return "run `csrms graph CONFIG` again" + (", or name another with --param run=KEY" if keys else "")

@@ -27,18 +27,25 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def executor_of(
-    hands: int, slots: int, stage: str = "work", run: str = "", device: str = "cpu", gpus: float = 0.0
+    hands: int,
+    slots: int,
+    stage: str = "work",
+    run: str = "",
+    *,
+    device: str = "cpu",
+    gpus: float = 0.0,
+    here: bool = False,
 ) -> Iterator[Executor]:
     """This process for one pair of hands, else as many Ray actors in a session of `slots` CPUs; see `uses_ray`.
 
     stage, run: whose actors they are, for whoever looks at the cluster. device, gpus: where they compute, and what each
-    takes of a GPU there.
+    takes of a GPU there. here: on this node, for tasks that name files of its own.
     """
     if not uses_ray(hands):
         yield SerialExecutor()
         return
     with ray_session(slots):
-        pool = ActorPool(hands, stage, run, gpu_share(device, gpus))
+        pool = ActorPool(hands, stage, run, gpus=gpu_share(device, gpus), here=here)
         yield pool
         pool.close()
 
@@ -61,9 +68,16 @@ class ActorPool:
     actors in a row die before they begin. Errors of the task itself are raised as they are and not tried again.
     """
 
-    def __init__(self, actors: int, stage: str = "work", run: str = "", gpus: float = 0.0) -> None:
+    def __init__(
+        self, actors: int, stage: str = "work", run: str = "", *, gpus: float = 0.0, here: bool = False
+    ) -> None:
         self._ray = require("ray")
-        self._kind = self._ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0, scheduling_strategy="SPREAD")(_Worker)
+        strategy: Any = "SPREAD"
+        if here:
+            from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+            strategy = NodeAffinitySchedulingStrategy(self._ray.get_runtime_context().get_node_id(), soft=False)
+        self._kind = self._ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0, scheduling_strategy=strategy)(_Worker)
         self._names = [f"{stage}[{place}]" + (f" of {run}" if run else "") for place in range(actors)]
         self._actors: list[Any] = [None] * actors
         self._idle: deque[int] = deque()

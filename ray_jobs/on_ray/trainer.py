@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +12,8 @@ from typing import Any
 
 import torch
 
+from csrms_dist.artefacts.file_systems import joined
+from csrms_dist.artefacts.names import CHECKPOINTS
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.collective import Collective
 from csrms_dist.basics.heartbeat import LIMIT_S, Heartbeat
@@ -23,7 +24,7 @@ from csrms_dist.errors import ClusterError, ConfigError, CsrmsError, StalledErro
 from csrms_dist.features.extraction import THREADS
 from csrms_dist.run_contents import RunContents
 from csrms_dist.sampling.dgl_sampler import DglSampler
-from csrms_dist.training.checkpoint import Background, CheckpointStore, FolderStore
+from csrms_dist.training.checkpoint import Background, FolderStore
 from csrms_dist.training.from_run import assemble
 from csrms_dist.training.loop import fit
 from csrms_dist.training.placement import placement_of
@@ -70,20 +71,19 @@ class Order:
     """One training.
 
     role: `pretrain`, `train` or `control`.
-    run, work: the run directory, and a folder for checkpoints and the feature bank that all workers share.
+    run, inputs: where every worker opens the run directory, and whose unfinished work it is (`RunDirectory.work`).
     settings: of the run, as plain values.
     n_images, n_epochs: how much is trained.
     workers: of Ray Train; (at least, at most): as many as the cluster has room for. slots: logical CPUs of a local Ray
         session.
     curves: where curves are written, None for nowhere.
     checkpoint_s: seconds between two checkpoints within an epoch, 0 for none. kept: how many checkpoints are.
-    checkpoints: where they lie; None: in `work`.
     limit_s: how long a worker may be silent. device: of every worker, a word of DEVICES.
     """
 
     role: str
-    run: Path
-    work: Path
+    run: str
+    inputs: str
     settings: Mapping[str, Any]
     n_images: int
     n_epochs: int
@@ -92,14 +92,8 @@ class Order:
     curves: Path | None = None
     checkpoint_s: float = 0.0
     kept: int = 1
-    checkpoints: CheckpointStore | None = None
     limit_s: float = LIMIT_S
     device: str = "cpu"
-
-    @property
-    def store(self) -> CheckpointStore:
-        """Where the checkpoints lie."""
-        return self.checkpoints or FolderStore(self.work, self.kept)
 
 
 def _worker(config: dict[str, Any]) -> None:
@@ -139,8 +133,10 @@ def _worker(config: dict[str, Any]) -> None:
 
 def _train(config: dict[str, Any], collective: Collective, wish: Wish | None) -> None:
     """Train as one of the workers, from the last checkpoint on."""
-    run, recipe = RunContents(RunDirectory(config["uri"])), settings_from(config["settings"]).recipe
-    work, relay, store = Path(config["work"]), config["relay"], config["store"]
+    directory = RunDirectory(config["uri"])
+    run, recipe = RunContents(directory), settings_from(config["settings"]).recipe
+    work, relay = directory.work(config["inputs"]), config["relay"]
+    store = FolderStore(work, config["kept"])
     # Ray registers a checkpoint some time after it was reported; ours counts from the moment it is there.
     saving = Background(store, work, lambda state: relay.put.remote(state["history"]))
 
@@ -185,10 +181,11 @@ def _train(config: dict[str, Any], collective: Collective, wish: Wish | None) ->
 def train_in_workers(order: Order) -> dict[str, Any]:
     """Train in Ray Train workers; returns the state of the last epoch (model, method, history).
 
-    That state lies in `order.store`; the same order given again goes on from there. Raises ClusterError when workers
-    are lost more often than they may without a checkpoint between.
+    That state lies in the run's folder of unfinished work; the same order given again goes on from there. Raises
+    ClusterError when workers are lost more often than they may without a checkpoint between.
     """
-    work, role = order.work, order.role
+    directory, role = RunDirectory(order.run), order.role
+    work = directory.work(order.inputs)
     work.mkdir(parents=True, exist_ok=True)
     with ray_session(order.slots):
         ray = require("ray")
@@ -206,13 +203,13 @@ def train_in_workers(order: Order) -> dict[str, Any]:
             role
         )
         config = {
-            "uri": str(order.run),
-            "work": str(work),
+            "uri": order.run,
+            "inputs": order.inputs,
             "settings": order.settings,
             "role": role,
             "n_images": order.n_images,
             "relay": relay,
-            "store": order.store,
+            "kept": order.kept,
             "checkpoint_s": order.checkpoint_s,
             "limit_s": order.limit_s,
             "elastic": elastic,
@@ -221,7 +218,7 @@ def train_in_workers(order: Order) -> dict[str, Any]:
 
         def trainer() -> Any:
             # Ray's own notes on an attempt that was killed: what they would restore lies in our checkpoint.
-            shutil.rmtree(work / RAY_FOLDER, ignore_errors=True)
+            directory.remove(f"{CHECKPOINTS}/{order.inputs}/{RAY_FOLDER}")
             return TorchTrainer(
                 _worker,
                 train_loop_config=config,
@@ -233,7 +230,7 @@ def train_in_workers(order: Order) -> dict[str, Any]:
                 ),
                 run_config=RunConfig(
                     name=RAY_FOLDER,
-                    storage_path=str(work),
+                    storage_path=str(work) if directory.is_local else joined(order.run, CHECKPOINTS, order.inputs),
                     failure_config=FailureConfig(max_failures=-1),  # the relay counts
                     callbacks=callbacks(relay),
                 ),
@@ -252,7 +249,7 @@ def train_in_workers(order: Order) -> dict[str, Any]:
                     if attempt == MAX_ATTEMPTS:
                         raise _cause(error, role) from error
             watch.look()
-            state = order.store.load()
+            state = FolderStore(work, order.kept).load()
             if state is None:
                 raise ClusterError(
                     f"training ({role})", got=f"no checkpoint in {work}", expected="that of the last epoch",

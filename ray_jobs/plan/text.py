@@ -87,8 +87,7 @@ def comparison_text(directory: RunDirectory, planned: Sequence[Planned]) -> str:
 def measured(directory: RunDirectory, stage: str, noted: Mapping[str, Any]) -> Measured:
     """The notes of run.json on a stage, and the size of its files."""
     known = commands().get(stage)
-    folders = [directory.path / name for name in (stage, *(known.beside if known else ()))]
-    disk = sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
+    disk = sum(directory.bytes_of(name) for name in (stage, *(known.beside if known else ())))
     return Measured(noted.get("seconds"), noted.get("peak_mb"), disk / MB)
 
 

@@ -30,8 +30,13 @@ def execute(context: StageContext) -> None:
     facts: dict[str, object] = {}
     with (
         run.writing("cluster", context.inputs, facts) as folder,
+        # The vectors and unfinished work of a run that is not in a folder lie in the cache of this node.
         executor_of(
-            hands(settings.actors, len(table), FEW_ROWS), context.ray_slots, "cluster", context.settings.name
+            hands(settings.actors, len(table), FEW_ROWS),
+            context.ray_slots,
+            "cluster",
+            context.settings.name,
+            here=not run.is_local,
         ) as executor,
     ):
         with Progress("cluster", total=len(PHASES), unit="phases", steady=False) as progress:

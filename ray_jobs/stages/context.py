@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from csrms_dist.artefacts.names import CHECKPOINTS
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.run_contents import RunContents
 from csrms_dist.training.recipe import Recipe
@@ -45,5 +44,5 @@ class StageContext:
 
     @property
     def work(self) -> Path:
-        """Where unfinished work is kept until the artefact is whole."""
-        return self.run.path / CHECKPOINTS / self.inputs
+        """A local folder where unfinished work is kept until the artefact is whole."""
+        return self.run.work(self.inputs)

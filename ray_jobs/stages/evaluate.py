@@ -84,7 +84,7 @@ def predict_rows(uri: str, model: str, split: str, rows: I64, frozen: bool, devi
 
 def _answers(context: StageContext, models: tuple[str, ...]) -> Answers:
     """The predictions of each model for each split, from blocks of images."""
-    uri, rows = str(context.run.path), rows_of(context.contents)
+    uri, rows = context.run.address, rows_of(context.contents)
     cuts = {split: [some[n : n + BLOCK] for n in range(0, max(len(some), 1), BLOCK)] for split, some in rows.items()}
     frozen, device = context.settings.encoder.frozen, context.settings.train.device
     tasks = [(uri, model, split, part, frozen, device) for model in models for split in rows for part in cuts[split]]
@@ -93,7 +93,12 @@ def _answers(context: StageContext, models: tuple[str, ...]) -> Answers:
     with (
         Progress("evaluate", total=total, unit="images") as progress,
         executor_of(
-            actors, context.ray_slots, "evaluate", context.settings.name, device, context.settings.evaluate.gpus
+            actors,
+            context.ray_slots,
+            "evaluate",
+            context.settings.name,
+            device=device,
+            gpus=context.settings.evaluate.gpus,
         ) as executor,
     ):
 

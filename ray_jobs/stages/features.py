@@ -164,7 +164,7 @@ def _uris(part: _Part) -> pa.StringArray:
 def _encoded(context: StageContext, counts: Sequence[int], dimension: int) -> Iterator[tuple[int, int, F32]]:
     """Ranges in the order in which they are finished: (part, first row, vectors)."""
     settings = context.settings
-    uri, device, size = str(context.run.path), settings.train.device, settings.features.batch_size
+    uri, device, size = context.run.address, settings.train.device, settings.features.batch_size
     ranges = [(part, first) for part, n_rows in enumerate(counts) for first in range(0, n_rows, unit_of(size))]
     wanted = hands(settings.features.actors, sum(counts), FEW_IMAGES, many=len(ranges))
     if not uses_ray(wanted):

@@ -19,6 +19,7 @@ from csrms_dist.hierarchy import snapshot
 from csrms_dist.hierarchy.build import build_hierarchy
 from csrms_dist.hierarchy.graph import HierarchyGraph
 from csrms_dist.hierarchy.support import N_AROUND, support
+from csrms_dist.methods.stages import FEATURES
 from csrms_dist.run_contents import RunContents
 from csrms_dist.training.recipe import TRAIN
 from graphstore import bundle
@@ -56,8 +57,8 @@ def publication_of(context: StageContext) -> Publication:
         fingerprint=context.inputs,
         params={"cluster": settings.select("cluster"), "graph": settings.select("graph"), "seed": settings.seed},
         vigilance=clustering.vigilance,
-        features_uri=f"{run.uri}/features/{VECTORS}",
-        prototypes_uri=f"{run.uri}/cluster/prototypes.npy",
+        features_uri=run.uri_of(FEATURES.name, VECTORS),
+        prototypes_uri=run.uri_of(CLUSTER, "prototypes.npy"),
         created_ms=int(time.time() * 1000),
         held_out=_held_out(context.contents, hierarchy),
         figures=figures_of(context.contents, hierarchy),

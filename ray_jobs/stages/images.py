@@ -37,7 +37,7 @@ def execute(context: StageContext) -> None:
     if rejected:
         warn(
             f"{layout.name}: {len(rejected):,} of {total:,} images cannot be read and were set aside, the first "
-            f"'{rejected[0].id}': {rejected[0].reason}; all of them: {context.run.uri}/images/{REJECTED}"
+            f"'{rejected[0].id}': {rejected[0].reason}; all of them: {context.run.uri_of('images', REJECTED)}"
         )
 
 

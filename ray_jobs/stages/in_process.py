@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 
+from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.progress import Progress
 from csrms_dist.features.extraction import THREADS
 from csrms_dist.sampling.dgl_sampler import DglSampler
 from csrms_dist.training.alone import train_alone
+from csrms_dist.training.checkpoint import FolderStore
 from csrms_dist.training.loop import EpochReport
 from ray_jobs.on_ray.curves import Curves
 from ray_jobs.on_ray.trainer import Order, note
@@ -24,8 +26,11 @@ def train_in_process(order: Order) -> dict[str, Any]:
 
     Resumes as `on_ray.trainer.train_in_workers` does, from the same checkpoints.
     """
-    order.work.mkdir(parents=True, exist_ok=True)
-    held = order.store.load()
+    run = RunDirectory(order.run)
+    work = run.work(order.inputs)
+    work.mkdir(parents=True, exist_ok=True)
+    store = FolderStore(work, order.kept)
+    held = store.load()
     history: list[EpochReport] = list(held["history"]) if held else []
     with (
         _as_a_worker(),
@@ -41,8 +46,8 @@ def train_in_process(order: Order) -> dict[str, Any]:
             passed(f"{order.role}.{done}")
 
         return train_alone(
-            order.role, order.run, settings_from(order.settings).recipe, n_images=order.n_images, work=order.work,
-            checkpoints=order.store, checkpoint_s=order.checkpoint_s, on_epoch=on_epoch, sampler_type=DglSampler,
+            order.role, run, settings_from(order.settings).recipe, n_images=order.n_images, work=work,
+            checkpoints=store, checkpoint_s=order.checkpoint_s, on_epoch=on_epoch, sampler_type=DglSampler,
         )  # fmt: skip
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import Any
 
-from csrms_dist.artefacts.names import CURVES
+from csrms_dist.artefacts.names import CHECKPOINTS, CURVES
+from csrms_dist.artefacts.work_folder import bring_all
 from csrms_dist.training.recipe import PRETRAIN
 from ray_jobs.on_ray.session import uses_ray
 from ray_jobs.on_ray.trainer import Order, train_in_workers
@@ -17,15 +17,15 @@ from ray_jobs.stages.in_process import train_in_process
 def train(context: StageContext, role: str, n_images: int, n_epochs: int) -> dict[str, Any]:
     """Train a role; returns the state of the last epoch (model, method, history).
 
-    The last epoch's state lies below the run directory until the stage is done; the same command started again goes on
+    The last epoch's state lies in the run directory until the stage is done; the same command started again goes on
     from there, so a kill repeats at most one epoch, or `train.checkpoint_minutes`. Raises ClusterError when workers are
     lost more often than they may.
     """
     settings = context.settings
     order = Order(
         role=role,
-        run=context.run.path,
-        work=context.work,
+        run=context.run.address,
+        inputs=context.inputs,
         settings=settings.as_mapping(),
         n_images=n_images,
         n_epochs=n_epochs,
@@ -35,11 +35,17 @@ def train(context: StageContext, role: str, n_images: int, n_epochs: int) -> dic
         kept=settings.train.checkpoints_kept,
         limit_s=settings.train.stall_seconds,
         slots=context.ray_slots,
-        curves=context.run.path / CURVES / role if settings.tensorboard else None,
+        curves=context.run.side_folder(f"{CURVES}/{role}") if settings.tensorboard else None,
     )
-    return train_in_workers(order) if uses_ray(most(order.workers)) else train_in_process(order)
+    try:
+        state = train_in_workers(order) if uses_ray(most(order.workers)) else train_in_process(order)
+    finally:
+        if order.curves is not None and order.curves.exists():
+            context.run.put_folder(f"{CURVES}/{role}")
+    bring_all(context.work)
+    return state
 
 
 def discard_checkpoints(context: StageContext) -> None:
     """After the artefact is whole its checkpoints are of no use."""
-    shutil.rmtree(context.work, ignore_errors=True)
+    context.run.remove(f"{CHECKPOINTS}/{context.inputs}")

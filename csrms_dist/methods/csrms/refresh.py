@@ -19,6 +19,7 @@ import numpy.typing as npt
 from csrms_dist.art.patterns import cluster
 from csrms_dist.art.settings import ClusterSettings
 from csrms_dist.artefacts.names import CLUSTER, REFRESHED_FACTS, SNAPSHOT
+from csrms_dist.artefacts.work_folder import bring, share
 from csrms_dist.basics.collective import Collective
 from csrms_dist.basics.hashing import Texts
 from csrms_dist.errors import RunDirectoryError
@@ -88,9 +89,11 @@ class Refresh:
     ) -> tuple[HierarchyGraph, Mapping[str, Candidates]]:
         """Those that were made after so many epochs, made from the bank where they are not there yet."""
         folder = self.folder(epoch)
-        if self.rank == 0 and not folder.exists():
+        if self.rank == 0 and not bring(folder):
             self._make(epoch, bank)
+            share(folder)
         collective.barrier()
+        bring(folder)
         candidates = load_candidates(folder / _CANDIDATES, self.edge_types) if self.edge_types else {}
         return snapshot.load(folder / SNAPSHOT), candidates
 
@@ -132,7 +135,10 @@ class Refresh:
 
     def _before(self, epoch: int) -> HierarchyGraph:
         earlier = epoch - self.every
-        return snapshot.load(self.folder(earlier) / SNAPSHOT) if earlier else self.first
+        if not earlier:
+            return self.first
+        bring(self.folder(earlier))
+        return snapshot.load(self.folder(earlier) / SNAPSHOT)
 
 
 class Refreshing:
@@ -146,7 +152,7 @@ class Refreshing:
         """After so many epochs: have the patterns of the next one."""
         due = self._refresh.due(done)
         if due != self._since:
-            if due != done and not self._refresh.folder(due).exists():
+            if due != done and not bring(self._refresh.folder(due)):
                 raise RunDirectoryError(
                     str(self._refresh.folder(due)),
                     got="no such folder",

@@ -1,15 +1,13 @@
-"""Artefacts are whole or absent: after an exception, a kill, a full disk, and on a file system that is not local."""
+"""Artefacts in a folder are whole or absent: after a kill, on a full disk. What holds everywhere is a contract."""
 
 from __future__ import annotations
 
 import errno
 import os
-import pickle
 import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +16,6 @@ import pytest
 
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.errors import DataError, RunDirectoryError
-
-Opener = Callable[[], RunDirectory]
-
-
-@pytest.fixture(params=["local", "local uri", "remote"])
-def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
-    """Opens the same run directory anew, as another command would."""
-    place = tmp_path / "runs" / "one"
-    if request.param == "local":
-        return lambda: RunDirectory(place)
-    if request.param == "local uri":
-        return lambda: RunDirectory(place.as_uri())
-    base = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
-    return lambda: RunDirectory("runs/one", filesystem=base)
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """Where the opener's artefacts lie in truth."""
-    return tmp_path / "runs" / "one"
 
 
 def write(run: RunDirectory, content: str = "new", inputs: str = "f1", artefact: str = "graph") -> None:
@@ -59,7 +37,7 @@ def leftovers(place: Path) -> list[str]:
 def child(code: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
     """A second process that has this module's imports."""
     preamble = "import os, resource, sys, time\nfrom pathlib import Path\nimport numpy as np\nimport pyarrow as pa\n"
-    preamble += "from csrms_dist.artefacts.run_directory import RunDirectory, write_whole\n"
+    preamble += "from csrms_dist.artefacts.run_directory import RunDirectory\n"
     return subprocess.Popen(
         [sys.executable, "-c", preamble + textwrap.dedent(code), *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
@@ -77,143 +55,44 @@ def kill(process: subprocess.Popen[str]) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
-# What holds on every file system
-
-
-def test_an_artefact_is_done_when_it_is_whole(opener: Opener) -> None:
-    run = opener()
-    assert run.stamp("graph") is None
-    assert not run.is_done("graph", "f1")
-    with run.writing("graph", "f1", {"rows": 3}) as folder:
-        (folder / "a.txt").write_text("abc")
-        assert not opener().is_done("graph", "f1")
-    for again in (run, opener()):
-        assert again.is_done("graph", "f1")
-        assert not again.is_done("graph", "f2")
-        assert again.facts("graph") == {"rows": 3}
-        assert (again.open("graph") / "a.txt").read_text() == "abc"
-        assert again.stamp("graph") == {
-            "artefact": "graph", "fingerprint": "f1", "files": {"a.txt": 3}, "facts": {"rows": 3},
-        }  # fmt: skip
-
-
-def test_facts_may_be_filled_while_writing(opener: Opener) -> None:
-    facts: dict[str, Any] = {}
-    with opener().writing("train", "f", facts):
-        facts["seconds"] = 1.5
-    assert opener().facts("train") == {"seconds": 1.5}
-
-
-def test_folders_inside_an_artefact_and_empty_artefacts(opener: Opener) -> None:
-    write(opener())
-    assert read(opener()) == ("new", "newnew")
-    with opener().writing("empty", "f"):
-        pass
-    assert opener().is_done("empty", "f")
-    assert [path.name for path in opener().open("empty").iterdir()] == ["stamp.json"]
-
-
-def test_another_artefact_replaces_the_old_one_wholly(opener: Opener, place: Path) -> None:
-    run = opener()
-    with run.writing("graph", "f0") as folder:
-        (folder / "only_old.txt").write_text("old")
-    run.open("graph")
-    write(run, inputs="f1")
-    assert read(run) == read(opener()) == ("new", "newnew")
-    assert not run.is_done("graph", "f0")
-    assert not (run.open("graph") / "only_old.txt").exists()
-    assert leftovers(place) == []
-
-
-def test_an_exception_leaves_the_old_artefact_whole_and_no_leftovers(opener: Opener, place: Path) -> None:
-    run = opener()
-    write(run, "old", "f0")
-    seen: list[Path] = []
-    with pytest.raises(ValueError, match="inside"), run.writing("graph", "f1") as folder:
-        seen.append(folder)
-        (folder / "a.txt").write_text("half")
-        raise ValueError("inside")
-    assert run.is_done("graph", "f0")
-    assert read(opener()) == ("old", "oldold")
-    assert leftovers(place) == []
-    assert not seen[0].exists()
-
-
-def test_an_exception_in_the_first_attempt_leaves_nothing(opener: Opener, place: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), opener().writing("graph", "f1") as folder:
-        (folder / "a.txt").write_text("half")
-        raise KeyboardInterrupt
-    assert opener().stamp("graph") is None
-    assert list(place.iterdir()) == []
-
-
-@pytest.mark.parametrize("damage", ["longer", "shorter", "missing", "no stamp", "torn stamp", "file in its place"])
-def test_a_damaged_artefact_is_not_done(opener: Opener, place: Path, damage: str) -> None:
-    write(opener())
-    folder = place / "graph"
-    if damage == "missing":
-        (folder / "deep" / "b.txt").unlink()
-    elif damage == "no stamp":
-        (folder / "stamp.json").unlink()
-    elif damage == "torn stamp":
-        (folder / "stamp.json").write_text('{"artefact": "gr')
-    elif damage == "file in its place":
-        (folder / "deep" / "b.txt").unlink()
-        (folder / "deep").rmdir()
-        (folder / "deep").write_text("")
-    else:
-        (folder / "a.txt").write_text("newnewnew" if damage == "longer" else "new")
-    run = opener()
-    assert run.stamp("graph") is None
-    assert not run.is_done("graph", "f1")
-    with pytest.raises(RunDirectoryError, match="graph: got an artefact that is not whole; run `csrms graph CONFIG`"):
-        run.open("graph")
-    write(run, "mended")
-    assert read(opener()) == ("mended", "mendedmended")
-
-
-def test_a_missing_artefact_names_the_command_that_makes_it(opener: Opener) -> None:
-    for ask in (opener().open, opener().facts):
-        with pytest.raises(
-            RunDirectoryError, match="has no artefact 'cluster'; run `csrms cluster CONFIG` or `csrms run"
-        ):
-            ask("cluster")
-
-
-def test_a_small_json_file_comes_back(opener: Opener) -> None:
-    run = opener()
-    assert run.read_json("report.json") is None
-    run.write_json("report.json", {"b": [1, 2.5], "a": "é"})
-    run.write_json("report.json", {"b": 1, "a": None})
-    assert opener().read_json("report.json") == {"b": 1, "a": None}
-
-
-def test_a_run_directory_travels_to_another_process(opener: Opener) -> None:
-    run = opener()
+def test_a_file_in_the_place_of_a_folder_is_damage(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
     write(run)
-    run.open("graph")
-    again = pickle.loads(pickle.dumps(run))  # noqa: S301
-    assert again.is_done("graph", "f1")
-    assert read(again) == ("new", "newnew")
-    assert again.uri == run.uri
+    (tmp_path / "graph" / "deep" / "b.txt").unlink()
+    (tmp_path / "graph" / "deep").rmdir()
+    (tmp_path / "graph" / "deep").write_text("")
+    assert run.stamp("graph") is None
+    write(run, "mended")
+    assert read(run) == ("mended", "mendedmended")
 
 
 # Not local
 
 
-def test_a_remote_artefact_is_copied_once_and_anew_when_it_changed(tmp_path: Path) -> None:
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("CSRMS_CACHE", str(folder))
+    return folder
+
+
+def test_a_remote_artefact_is_copied_once_for_a_node_and_anew_when_it_changed(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     base = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
     run = RunDirectory("runs/one", filesystem=base)
     assert not run.is_local
     write(run, "old", "f0")
     first = run.open("graph")
-    assert not first.is_relative_to(tmp_path)
-    assert run.open("graph") == first
+    assert first.is_relative_to(cache)
+    assert run.open("graph") == RunDirectory("runs/one", filesystem=base).open("graph") == first
     write(RunDirectory("runs/one", filesystem=base), "new", "f1")
     assert read(run) == ("new", "newnew")
     assert run.open("graph") != first
-    # Another machine does not have this one's copies.
-    assert pickle.loads(pickle.dumps(run)).open("graph") != run.open("graph")  # noqa: S301
+    monkeypatch.setenv("CSRMS_CACHE", str(cache / "of another node"))
+    again = RunDirectory("runs/one", filesystem=base)
+    assert read(again) == ("new", "newnew")
+    assert again.open("graph") != run.open("graph")
 
 
 def test_the_stamp_is_the_last_file_that_travels(tmp_path: Path) -> None:
@@ -259,21 +138,26 @@ def test_the_stamp_is_the_last_file_that_travels(tmp_path: Path) -> None:
             return self.local.open_input_file(path)
 
         def delete_root_dir_contents(self) -> None: ...
-        def delete_file(self, path: str) -> None: ...
-        def move(self, src: str, dest: str) -> None: ...
+        def delete_file(self, path: str) -> None:
+            self.local.delete_file(path)
+
+        def move(self, src: str, dest: str) -> None:
+            self.local.move(src, dest)
+
         def copy_file(self, src: str, dest: str) -> None: ...
         def open_append_stream(self, path: str, metadata: Any) -> Any: ...
 
     uploads = Uploads()
     run = RunDirectory("run", filesystem=pafs.PyFileSystem(uploads))
     write(run)
-    assert uploads.written == ["run/graph/a.txt", "run/graph/deep/b.txt", "run/graph/stamp.json"]
+    assert [path.rpartition("/")[2].rpartition(".")[0] for path in uploads.written] == ["a.txt", "b.txt", "stamp.json"]
     assert read(run) == ("new", "newnew")
     for fail_at in (1, 2, 3):
         uploads.written, uploads.fail_at = [], fail_at
         with pytest.raises(RunDirectoryError, match="No space left on device"):
             write(run, "other", "f2")
-        assert run.stamp("graph") is None
+        assert run.is_done("graph", "f1")
+        assert read(RunDirectory("run", filesystem=pafs.PyFileSystem(uploads))) == ("new", "newnew")
     uploads.fail_at = 0
     write(run, "other", "f2")
     assert read(run) == ("other", "otherother")
@@ -311,7 +195,7 @@ MIDDLE = """
         time.sleep(60)
 """
 BEFORE_THE_STAMP = """
-    import csrms_dist.artefacts.run_directory as module
+    import csrms_dist.artefacts.local_run as module
     def stop(path, data):
         path.with_name(".stamp.json.1").write_bytes(data)
         print("writing", flush=True)

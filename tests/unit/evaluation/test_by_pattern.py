@@ -65,7 +65,9 @@ def test_test_images_lie_behind_those_of_training() -> None:
     """Held-out rows are validation images, then test images by their index among all; a later part is another row."""
     table = SimpleNamespace(instance=np.array([2, 10, 12, 12, 13]), part=np.array([0, 0, 0, 1, 0]))
     places = SimpleNamespace(pattern=np.array([7, 5, 3, 9, 4], np.int32))
-    run: Any = SimpleNamespace(test_images=range(4), train_images=range(10), held_out=table, held_out_places=places)
+    run: Any = SimpleNamespace(
+        test_images=range(4), train_images=range(10), held_out_by_row=table, held_out_places=places
+    )
     assert patterns_of_test(run).tolist() == [5, -1, 3, 4]
-    run.held_out = None
+    run.held_out_by_row = None
     assert patterns_of_test(run).tolist() == [-1] * 4
