@@ -42,23 +42,22 @@ class Blocks:
         two = range(min(2, len(self._parts)))
         self._host = [torch.empty((rows, q.shape[1]), dtype=torch.int8, pin_memory=on_gpu) for _ in two]
         self._there = [torch.zeros((rows, width), dtype=torch.int8, device=device) for _ in two]
-        self.beside = torch.cuda.Stream(device) if on_gpu else None
-        self._arrived = [torch.cuda.Event() for _ in two] if on_gpu else []
-        self._read = torch.cuda.Event() if on_gpu else None  # the block that the next one is written over is done with
+        self.beside: torch.cuda.Stream | None = None
+        if on_gpu:
+            self.beside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            self._arrived = [torch.cuda.Event() for _ in two]  # type: ignore[no-untyped-call]
+            self._read = torch.cuda.Event()  # type: ignore[no-untyped-call] # the block to be written over is done with
         self._fetched = 0
 
     def __iter__(self) -> Iterator[tuple[slice, Tensor]]:
         for number, part in enumerate(self._parts):
-            self._mark()
+            if self.beside is not None:
+                self._read.record(torch.cuda.current_stream(self._device))
             if self._fetched == number:
                 self.fetch_next()
-            if self._arrived:
+            if self.beside is not None:
                 torch.cuda.current_stream(self._device).wait_event(self._arrived[number % 2])
             yield part, self._there[number % 2][: part.stop - part.start]
-
-    def _mark(self) -> None:
-        if self._read is not None:
-            self._read.record(torch.cuda.current_stream(self._device))
 
     def fetch_next(self) -> None:
         """Have the first block that has not been fetched copied, if there is one; its arrival is not waited for."""

@@ -8,6 +8,8 @@ tile; `settle` divides the products with that one tile in float64. A product is 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -49,9 +51,9 @@ def settle(
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _scan(
-    q, p, inverse, top_out, second_out, tile_out, n, tiles,  # type: ignore[no-untyped-def]
+    q: Any, p: Any, inverse: Any, top_out: Any, second_out: Any, tile_out: Any, n: Any, tiles: Any,
     WIDTH: tl.constexpr, CHUNK: tl.constexpr, ROWS: tl.constexpr, TILE: tl.constexpr,
-):  # fmt: skip
+) -> None:  # fmt: skip
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     columns = tl.arange(0, CHUNK)
     lanes = tl.arange(0, TILE)
@@ -80,9 +82,9 @@ def _scan(
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _settle(
-    q, p, roots, tile, winner, dot, own, count,  # type: ignore[no-untyped-def]
+    q: Any, p: Any, roots: Any, tile: Any, winner: Any, dot: Any, own: Any, count: Any,
     WIDTH: tl.constexpr, CHUNK: tl.constexpr, TILE: tl.constexpr,
-):  # fmt: skip
+) -> None:  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     columns = tl.arange(0, CHUNK)
     j = tl.load(tile + row) * TILE + tl.arange(0, TILE)

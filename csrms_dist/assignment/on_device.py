@@ -19,22 +19,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from csrms_dist.art.placing import Placed
 from csrms_dist.art.spherical import int8_products
-from csrms_dist.art.spherical.int8_products import BELOW, NO_DIRECTION, REACHES, Placed
+from csrms_dist.art.spherical.int8_products import BELOW, NO_DIRECTION, REACHES
 from csrms_dist.art.spherical.vector_code import TOO_WIDE
 from csrms_dist.assignment.blocks import LEAST_ROWS, Blocks, Results, rows_of_a_block
 from csrms_dist.assignment.padding import Shape, chunk_of
 from csrms_dist.basics.arrays import I8
 from csrms_dist.errors import ClusterError
 
-_CELLS = 1 << 24  # products of one step of `exact`, each with its quotient
+_CELLS = 1 << 22  # products of one step of `exact`, each with its quotient
 _WIDTH = 1024  # prototypes of such a step
 _SLACK = 1e-6  # relative, of float32; as in `int8_products`, twice what the roundings of two estimates can amount to
 
 
 @dataclass(frozen=True)
 class OnDevice:
-    """`int8_products.placed` on a device; a value that travels to any process.
+    """A `Placing` on a device of torch; a value that travels to any process.
 
     device: 'cuda', 'cuda:1', 'cpu'. at_once: rows that are best given in one call. few: fewer products than these the
     processor makes. fuse: whether Triton's kernels are used; None: on a GPU where Triton is installed. shape: how they
@@ -130,7 +131,8 @@ class Begun(NamedTuple):
     unsettled: Tensor
 
 
-class Table(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Table:
     """Prototypes on the device: J of D columns, padded to whole tiles T and, with zeros, to whole chunks W.
 
     p: (T, W) int8. inverse: (T,) float32, 1 / roots. roots, squares: (T,) float64, lengths (1 for a zero), p . p.
@@ -156,7 +158,8 @@ class Table(NamedTuple):
         squares = int8_products.squares_of(padded)
         roots = np.sqrt(np.maximum(squares, 1).astype(np.float64))
         arrays = padded, (1 / roots).astype(np.float32), roots, squares.astype(np.float64)
-        return cls(*(torch.from_numpy(array).to(device) for array in arrays), count, columns)
+        there, inverse, lengths, wide = (torch.from_numpy(array).to(device) for array in arrays)
+        return cls(there, inverse, lengths, wide, count, columns)
 
 
 def exact(q: Tensor, table: Table) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,8 @@ CHUNKS = (32, 64, 128)
 class Shape(NamedTuple):
     """How Triton's kernels cut the work; no result depends on it. Powers of two, but for the stages.
 
-    rows: of a block. tile: prototypes of a tile, at least 16. warps, stages: of the pass. settle_warps: of a row's tile.
+    rows: of a block. tile: prototypes of a tile, at least 16. warps, stages: of a block.
+    settle_warps: of a row.
     """
 
     rows: int = 128

@@ -18,13 +18,16 @@ MAX_ATTEMPTS = 4
 
 
 @contextmanager
-def executor_of(hands: int, slots: int) -> Iterator[Executor]:
-    """This process for one pair of hands, else as many Ray actors in a session of `slots` CPUs; see `uses_ray`."""
+def executor_of(hands: int, slots: int, gpus: float = 0.0) -> Iterator[Executor]:
+    """This process for one pair of hands, else as many Ray actors in a session of `slots` CPUs; see `uses_ray`.
+
+    gpus: GPUs, or the share of one, that each actor asks for.
+    """
     if not uses_ray(hands):
         yield SerialExecutor()
         return
     with ray_session(slots):
-        pool = ActorPool(hands)
+        pool = ActorPool(hands, gpus)
         yield pool
         pool.close()
 
@@ -41,9 +44,9 @@ class ActorPool:
     they are and not tried again.
     """
 
-    def __init__(self, actors: int) -> None:
+    def __init__(self, actors: int, gpus: float = 0.0) -> None:
         self._ray = require("ray")
-        self._kind = self._ray.remote(num_cpus=1, max_restarts=0)(_Worker)
+        self._kind = self._ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(_Worker)
         self._actors = [self._kind.remote() for _ in range(actors)]
         self.replaced = 0
 

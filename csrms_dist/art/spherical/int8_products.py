@@ -21,11 +21,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numba
 import numpy as np
 
+from csrms_dist.art.placing import Placed
 from csrms_dist.art.spherical.vector_code import (
     PATHS,
     SETS,
@@ -57,22 +58,6 @@ BELOW, REACHES, NO_DIRECTION = 0, 1, 2
 _Place: TypeAlias = Callable[[I8, float, I32, F32, I8], None]
 
 
-class Placed(NamedTuple):
-    """winner: (N,) int32. score: (N,) float32. state: (N,) int8, BELOW or REACHES the vigilance, or NO_DIRECTION."""
-
-    winner: I32
-    score: F32
-    state: I8
-
-
-class Placing(Protocol):
-    """Who places rows: `placed` by itself, or its like on a device, which gives the same bytes."""
-
-    def __call__(self, q: I8, p: I8, vigilance: float) -> Placed:
-        """Rows q (N, D) among prototypes p (J, D), J >= 1. Raises DataError for arrays of another type or shape."""
-        ...
-
-
 def nearest(q: I8, p: I8, *, path: str | None = None, threads: int = 1) -> tuple[I32, F32]:
     """The nearest prototype of each row: max over j of q . p_j / sqrt(p_j . p_j), ties to the highest index.
 
@@ -100,7 +85,10 @@ def nearest(q: I8, p: I8, *, path: str | None = None, threads: int = 1) -> tuple
 
 
 def placed(q: I8, p: I8, vigilance: float, *, path: str | None = None, threads: int = 1) -> Placed:
-    """`nearest`, and what `reaches` says of it, in one pass over the rows."""
+    """`nearest`, and what `reaches` says of it, in one pass over the rows.
+
+    Returns winner, score and state, (N,) int8: BELOW or REACHES the vigilance, or NO_DIRECTION for a row of zeros.
+    """
     check(q, p)
     place = _portable(p) if choose_path(path, p.shape[1]) == "portable" else _vectorised(p, SETS[path or PATHS[0]])
     winner, score, state = np.empty(len(q), np.int32), np.empty(len(q), np.float32), np.empty(len(q), np.int8)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csrms_dist.art.spherical.int8_products import Placed
+from csrms_dist.art.placing import Placed
 from csrms_dist.assignment.padding import Shape
 
 SMALL = Shape(rows=16, tile=16, warps=4, stages=1, settle_warps=1)
