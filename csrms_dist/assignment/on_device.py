@@ -29,7 +29,7 @@ from csrms_dist.basics.arrays import I8
 from csrms_dist.errors import ClusterError
 
 _CELLS = 1 << 22  # products of one step of `exact`, each with its quotient
-_WIDTH = 1024  # prototypes of such a step
+_WIDTH = 1024  # prototypes of such a step, or a multiple for few rows: a step costs as much as starting its kernels
 _SLACK = 1e-6  # relative, of float32; as in `int8_products`, twice what the roundings of two estimates can amount to
 
 
@@ -164,7 +164,7 @@ class Table:
 
 def exact(q: Tensor, table: Table) -> tuple[Tensor, Tensor]:
     """The winner among all prototypes, ties to the highest index, and its product. q: (n, W) int8. (n,) int32 each."""
-    width = min(_WIDTH, len(table.p))
+    width = min(len(table.p), max(1, _CELLS // len(q) // _WIDTH) * _WIDTH)
     step = max(32, _CELLS // width)
     parts = [_exact(q[start : start + step], table, width) for start in range(0, len(q), step)]
     winner, dot = (torch.cat(values) for values in zip(*parts, strict=True))

@@ -68,7 +68,9 @@ def test_blocks_change_nothing(device, rows, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_many_prototypes_take_several_steps(device):
+@pytest.mark.parametrize("cells", [1, 1 << 18, 1 << 30])
+def test_many_prototypes_take_several_steps(device, cells, monkeypatch):
+    monkeypatch.setattr(on_device, "_CELLS", cells)
     q, p = rows_of("tied", 2, 300, 2500, 9)
     same(OnDevice(device, few=0)(q, p, 0.4), placed(q, p, 0.4))
 
