@@ -4,11 +4,11 @@
 numbers a row: the largest estimate of a value, with its tile, and the largest outside of that tile. Estimates are those
 of `int8_products`, so where the second is farther from the first than the roundings of both, the winner lies in the
 tile; `settle` divides the products with that one tile in float64. A product is converted, multiplied and compared once.
+
+Parameters of kernels have no types: Triton would take the names for values.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 import triton
@@ -50,10 +50,10 @@ def settle(
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _scan(
-    q: Any, p: Any, inverse: Any, top_out: Any, second_out: Any, tile_out: Any, n: Any, tiles: Any,
+def _scan(  # type: ignore[no-untyped-def]
+    q, p, inverse, top_out, second_out, tile_out, n, tiles,
     WIDTH: tl.constexpr, CHUNK: tl.constexpr, ROWS: tl.constexpr, TILE: tl.constexpr,
-) -> None:  # fmt: skip
+):  # fmt: skip
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     columns = tl.arange(0, CHUNK)
     lanes = tl.arange(0, TILE)
@@ -81,10 +81,10 @@ def _scan(
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _settle(
-    q: Any, p: Any, roots: Any, tile: Any, winner: Any, dot: Any, own: Any, count: Any,
+def _settle(  # type: ignore[no-untyped-def]
+    q, p, roots, tile, winner, dot, own, count,
     WIDTH: tl.constexpr, CHUNK: tl.constexpr, TILE: tl.constexpr,
-) -> None:  # fmt: skip
+):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     columns = tl.arange(0, CHUNK)
     j = tl.load(tile + row) * TILE + tl.arange(0, TILE)

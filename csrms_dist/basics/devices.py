@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from csrms_dist.basics.arrays import Matrix
+from csrms_dist.basics.arrays import F32, I64, Matrix
 from csrms_dist.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,6 +46,42 @@ def put(values: Matrix | Tensor, device: torch.device | str) -> Tensor:
         return found.to(device)
     # Without pinned memory the host waits for the copy; torch keeps the pinned block until the copy is done.
     return (found.pin_memory() if found.device.type == "cpu" else found).to(device, non_blocking=True)
+
+
+class Arriving:
+    """Tensors on their way to the host, in the order in which they were sent; nobody waits for one that is not here."""
+
+    def __init__(self) -> None:
+        self._sent: deque[tuple[I64, Tensor, torch.cuda.Event | None]] = deque()
+
+    def add(self, rows: I64, values: Tensor) -> None:
+        """Send the values of these rows, as float32."""
+        import torch
+
+        if values.device.type != "cuda":
+            self._sent.append((rows, values, None))
+            return
+        there = torch.empty(values.shape, dtype=torch.float32, pin_memory=True)
+        there.copy_(values, non_blocking=True)
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        event.record()
+        self._sent.append((rows, there, event))
+
+    def there(self) -> Iterator[tuple[I64, F32]]:
+        """Those that have arrived."""
+        while self._sent:
+            rows, values, event = self._sent[0]
+            if event is not None and not event.query():  # type: ignore[no-untyped-call]
+                return
+            self._sent.popleft()
+            yield rows, values.numpy()
+
+    def all(self) -> Iterator[tuple[I64, F32]]:
+        """All, as soon as they are here."""
+        event = self._sent[-1][2] if self._sent else None
+        if event is not None:
+            event.synchronize()
+        yield from self.there()
 
 
 def _writable(array: Matrix) -> Matrix:

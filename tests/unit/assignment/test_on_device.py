@@ -121,8 +121,11 @@ def test_where_it_holds_no_block_a_sentence_says_so(monkeypatch):
         OnDevice("cpu", few=0)(q, p, 0.4)
 
 
-@pytest.mark.slow
-def test_the_kernels_compile_for_gpus_that_are_not_here(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("width", "chunk"), [(64, 64), *(pytest.param(*sizes, marks=pytest.mark.slow) for sizes in ((32, 32), (256, 128)))]
+)
+def test_the_kernels_compile_for_gpus_that_are_not_here(width, chunk, tmp_path, monkeypatch):
+    """What the interpreter runs need not compile."""
     compiler = pytest.importorskip("triton.compiler")
     from triton import compile as compiled
     from triton.backends.compiler import GPUTarget
@@ -136,7 +139,7 @@ def test_the_kernels_compile_for_gpus_that_are_not_here(tmp_path, monkeypatch):
     ):  # fmt: skip
         names = {name: kind for name, _, kind in (word.replace(".", " ").replace("*", " *").partition(" ")
                                                   for word in types.split())}  # fmt: skip
-        values = {"WIDTH": 64, "CHUNK": 64, "TILE": 128, **dict.fromkeys(sizes, 128)}
+        values = {"WIDTH": width, "CHUNK": chunk, "TILE": 128, **dict.fromkeys(sizes, 128)}
         source = compiler.ASTSource(kernel, names | dict.fromkeys(values, "constexpr"), values)
         made = compiled(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": 8})
         assert exact in made.asm["ptx"], "whole numbers on the tensor cores; quotients rounded to the nearest"
