@@ -8,8 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from csrms_dist.art.settings import ClusterSettings
-from csrms_dist.basics.lookup import nearest
+from csrms_dist.art.settings import ALGORITHMS, ClusterSettings
+from csrms_dist.basics.devices import DEVICES
+from csrms_dist.basics.lookup import chosen, nearest
 from csrms_dist.basics.settings import Settings, check_value, setting
 from csrms_dist.datasets.settings import DataSettings
 from csrms_dist.encoders.settings import EncoderSettings
@@ -31,7 +32,6 @@ PRETRAINED_NAME, PRETRAINED, PRETRAINED_PACKAGE = "efficientnet_lite0", "pretrai
 FEW_ROWS, FEW_IMAGES = 50_000, 5_000
 """Below these `auto` takes one: starting Ray takes longer than the work."""
 DEFAULT_ACTORS = 2
-GPUS = "of a GPU, what a Ray actor takes where train.device is one; no result depends on it"
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,6 @@ class FeaturesJobSettings(FeaturesSettings):
         "auto", "[1, 4096]", words=("auto",),
         doc="1: this process; more: Ray actors; auto: 1 below 5,000 images, else one a CPU; no result depends on it",
     )  # fmt: skip
-    gpus: float = setting(0.5, "(0, 1]", doc=GPUS)
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,19 @@ class ClusterJobSettings(ClusterSettings):
         "auto", "[1, 4096]", words=("auto",),
         doc="1: this process; more: Ray actors; auto: 1 below 50,000 rows, else 2; no result depends on it",
     )  # fmt: skip
+    device: str = setting(
+        "auto", words=DEVICES,
+        doc="of the passes that place all rows, but for boxes; auto: a GPU, where one is, from a million rows; no "
+        "result depends on it",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.device == "cuda" and not chosen(ALGORITHMS, self.algorithm, "cluster.algorithm")().on_device:
+            raise ConfigError(
+                "cluster.device", got=f"'cuda' with cluster.algorithm {self.algorithm}", expected="auto or cpu, for "
+                "a GPU places the rows of spherical and kmeans alone", remedy="leave it out",
+            )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,7 +96,6 @@ class EvaluateJobSettings(EvaluateSettings):
         "auto", "[1, 4096]", words=("auto",),
         doc="1: this process; more: Ray actors; auto: 1 below 5,000 images, else 2; no result depends on it",
     )  # fmt: skip
-    gpus: float = setting(0.5, "(0, 1]", doc=GPUS)
 
 
 def most(workers: int | tuple[int, int]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+from csrms_dist.art.placing import Placing
 from csrms_dist.art.scaling import Scaling
 from csrms_dist.art.settings import ALGORITHMS, ClusterSettings
 from csrms_dist.art.two_level.learner import Learner
@@ -17,14 +18,20 @@ class Algorithm(ABC):
     """The port of an algorithm to a run. Assumes that everything it says depends on the settings alone.
 
     scaling: what vectors go through. recentre: how many times patterns move to the mean of their rows by default.
+    on_device: whether something else than its learner, such as a GPU, may place rows; see `placed_by`.
     """
 
     scaling: ClassVar[type[Scaling]]
     recentre: ClassVar[int] = 0
+    on_device: ClassVar[bool] = False
 
     @abstractmethod
     def learner(self, settings: ClusterSettings) -> Learner:
         """The algorithm for the two levels."""
+
+    def placed_by(self, learner: Learner, placing: Placing) -> Learner:
+        """The learner with its rows placed by `placing`, where it has int8 rows; the same results come out."""
+        return learner
 
     @abstractmethod
     def fit(self, settings: ClusterSettings, given: Given) -> Scaling:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from csrms_dist.art.algorithm import algorithm_of
 from csrms_dist.art.clustering import Clustering
+from csrms_dist.art.placing import Placing
 from csrms_dist.art.rows import open_rows
 from csrms_dist.art.scaling import Scaling, scaling_from
 from csrms_dist.art.settings import ClusterSettings
@@ -35,6 +37,7 @@ def cluster(
     progress: Progress | None = None,
     after_phase: Callable[[str], None] | None = None,
     inputs: Any = None,
+    placing: Placing | None = None,
 ) -> Clustering:
     """Cluster the rows of a matrix (N, D) into patterns.
 
@@ -50,6 +53,7 @@ def cluster(
     progress: called as progress(phase, done, total), phases as in `two_level.plan.PHASES`.
     after_phase: called after each phase.
     inputs: what names the rows, so that steps of others are not used.
+    placing: what places rows, where the algorithm lets it (`Algorithm.on_device`); no result depends on it.
 
     Raises
     ------
@@ -66,6 +70,9 @@ def cluster(
     path = Path(vectors_path)
     keys = RowKeys(len(open_rows(path)), ids)
     algorithm, plan = algorithm_of(settings.algorithm), two_level(settings, keys.n, n_classes)
+    if placing is not None:
+        learner = algorithm.placed_by(plan.learner, placing)
+        plan = replace(plan, learner=learner, at_once=placing.at_once)
     named = [settings.algorithm, settings.scaling, inputs]
     running = Work(plan, keys, Path(work), named, executor, Report(progress, after_phase))
 

@@ -15,7 +15,6 @@ from typing import Any
 from csrms_dist.art.two_level.executors import Executor, SerialExecutor
 from csrms_dist.basics.progress import warn
 from csrms_dist.errors import ClusterError, require
-from ray_jobs.on_ray.gpus import gpu_share
 from ray_jobs.on_ray.session import ray_session, uses_ray
 
 MAX_ATTEMPTS = 4
@@ -27,25 +26,18 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def executor_of(
-    hands: int,
-    slots: int,
-    stage: str = "work",
-    run: str = "",
-    *,
-    device: str = "cpu",
-    gpus: float = 0.0,
-    here: bool = False,
+    hands: int, slots: int, stage: str = "work", run: str = "", *, gpus: float = 0.0, here: bool = False
 ) -> Iterator[Executor]:
     """This process for one pair of hands, else as many Ray actors in a session of `slots` CPUs; see `uses_ray`.
 
-    stage, run: whose actors they are, for whoever looks at the cluster. device, gpus: where they compute, and what each
-    takes of a GPU there. here: on this node, for tasks that name files of its own.
+    stage, run: whose actors they are, for whoever looks at the cluster. gpus: GPUs, or the share of one, that each
+    actor asks for. here: on this node, for tasks that name files of its own.
     """
     if not uses_ray(hands):
         yield SerialExecutor()
         return
     with ray_session(slots):
-        pool = ActorPool(hands, stage, run, gpus=gpu_share(device, gpus), here=here)
+        pool = ActorPool(hands, stage, run, gpus=gpus, here=here)
         yield pool
         pool.close()
 

@@ -30,11 +30,11 @@ from csrms_dist.training.loop import fit
 from csrms_dist.training.placement import placement_of
 from csrms_dist.training.within import Looks
 from ray_jobs.on_ray.curves import Curves
-from ray_jobs.on_ray.gpus import gpu_share
+from ray_jobs.on_ray.gpus import share_of_gpus
 from ray_jobs.on_ray.relay import Relay, Told, Wish
 from ray_jobs.on_ray.resizing import callbacks
 from ray_jobs.on_ray.session import own_error, ray_session
-from ray_jobs.settings import settings_from
+from ray_jobs.settings import most, settings_from
 from ray_jobs.stop_points import passed
 
 Workers = int | tuple[int, int]
@@ -192,7 +192,8 @@ def train_in_workers(order: Order) -> dict[str, Any]:
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
 
-        order = replace(order, device="cuda" if gpu_share(order.device, 1.0) else "cpu")
+        gpus = share_of_gpus(order.device, "train.device", most(order.workers), order.slots)
+        order = replace(order, device="cuda" if gpus else "cpu")
         elastic = not isinstance(order.workers, int)
         for key, value in (ENVIRONMENT | ELASTIC if elastic else ENVIRONMENT).items():
             os.environ.setdefault(key, value)  # Ray hands them to its controller

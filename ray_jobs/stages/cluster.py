@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from csrms_dist.art import Clustering, cluster
+from csrms_dist.art.algorithm import algorithm_of
 from csrms_dist.art.calibration import calibrate
 from csrms_dist.art.outliers import find_outliers
 from csrms_dist.art.patterns import two_level
+from csrms_dist.art.placing import Placing
 from csrms_dist.art.settings import ClusterSettings
 from csrms_dist.art.two_level.plan import MISSED, PHASES, TwoLevel
 from csrms_dist.artefacts.names import HELD_OUT
@@ -16,7 +18,8 @@ from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.basics.words import counted
 from csrms_dist.evaluation.report import method_of
 from ray_jobs.on_ray.actors import executor_of
-from ray_jobs.settings import FEW_ROWS, hands
+from ray_jobs.on_ray.gpus import share_of_gpus
+from ray_jobs.settings import FEW_ROWS, ClusterJobSettings, hands
 from ray_jobs.stages.context import StageContext
 from ray_jobs.stop_points import passed
 
@@ -28,15 +31,13 @@ def execute(context: StageContext) -> None:
     table = context.contents.features
     n_classes = table.classes.n_classes or None
     facts: dict[str, object] = {}
+    actors = hands(settings.actors, len(table), FEW_ROWS)
+    gpus = gpus_for(settings, len(table), actors, context.ray_slots)
     with (
         run.writing("cluster", context.inputs, facts) as folder,
         # The vectors and unfinished work of a run that is not in a folder lie in the cache of this node.
         executor_of(
-            hands(settings.actors, len(table), FEW_ROWS),
-            context.ray_slots,
-            "cluster",
-            context.settings.name,
-            here=not run.is_local,
+            actors, context.ray_slots, "cluster", context.settings.name, gpus=gpus, here=not run.is_local
         ) as executor,
     ):
         with Progress("cluster", total=len(PHASES), unit="phases", steady=False) as progress:
@@ -57,6 +58,7 @@ def execute(context: StageContext) -> None:
                 executor=executor,
                 progress=show,
                 after_phase=after_phase,
+                placing=on_gpu() if gpus else None,
             )
             facts.update(_found(clustering, two_level(settings, len(table), n_classes)))
             progress.set(len(PHASES), f"{counted(clustering.n_patterns, 'pattern')} by {method_of(facts)}")
@@ -79,6 +81,27 @@ def execute(context: StageContext) -> None:
             for name, values in placed._asdict().items():
                 np.save(beside / f"{name}.npy", values)
         facts["outliers"] = int(outliers.outlier.sum())
+
+
+GPU_ROWS = 1_000_000
+"""From so many rows on, auto looks for a GPU: before, loading torch and starting CUDA take longer than they save."""
+
+
+def gpus_for(settings: ClusterJobSettings, rows: int, actors: int, slots: int) -> float:
+    """GPUs, or the share of one, for each of the actors; 0.0: processors place all rows.
+
+    Raises ConfigError where a GPU is asked for and there is none.
+    """
+    if settings.device == "auto" and (rows < GPU_ROWS or not algorithm_of(settings.algorithm).on_device):
+        return 0.0
+    return share_of_gpus(settings.device, "cluster.device", actors, slots)
+
+
+def on_gpu() -> Placing:
+    """The GPU of whichever process it comes to."""
+    from csrms_dist.assignment.on_device import OnDevice  # loads torch
+
+    return OnDevice()
 
 
 BLOCK = 4096

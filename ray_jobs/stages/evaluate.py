@@ -21,6 +21,7 @@ from csrms_dist.methods.stages import GRAPH
 from csrms_dist.run_contents import RunContents
 from csrms_dist.training.recipe import CONTROL, TRAIN
 from ray_jobs.on_ray.actors import executor_of
+from ray_jobs.on_ray.gpus import share_of_gpus
 from ray_jobs.settings import FEW_IMAGES, hands
 from ray_jobs.stages.context import StageContext
 from ray_jobs.stages.predictions import ADDITION, add_predictions
@@ -97,8 +98,7 @@ def _answers(context: StageContext, models: tuple[str, ...]) -> Answers:
             context.ray_slots,
             "evaluate",
             context.settings.name,
-            device=device,
-            gpus=context.settings.evaluate.gpus,
+            gpus=share_of_gpus(device, "train.device", actors, context.ray_slots),
         ) as executor,
     ):
 

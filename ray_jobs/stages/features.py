@@ -29,7 +29,7 @@ from csrms_dist.features.feature_table import VECTORS, write_rows
 from csrms_dist.features.given_vectors import read_vectors
 from csrms_dist.run_contents import RunContents
 from csrms_dist.training.recipe import PRETRAIN
-from ray_jobs.on_ray.gpus import gpu_share
+from ray_jobs.on_ray.gpus import share_of_gpus
 from ray_jobs.on_ray.session import own_error, ray_session, uses_ray
 from ray_jobs.settings import FEW_IMAGES, hands
 from ray_jobs.stages.context import StageContext
@@ -171,10 +171,11 @@ def _encoded(context: StageContext, counts: Sequence[int], dimension: int) -> It
         encoder = _Encoder()
         yield from ((part, first, encoder.encode(uri, device, size, part, first)) for part, first in ranges)
         return
+    gpus = share_of_gpus(device, "train.device", wanted, context.ray_slots)
     with ray_session(context.ray_slots):
         # What an actor needs travels in the rows: Ray Data warns about arguments of an actor's constructor.
         rows = [{"run": uri, "device": device, "size": size, "part": part, "first": first} for part, first in ranges]
-        for part, first, found in _on_ray(rows, wanted, gpu_share(device, settings.features.gpus)):
+        for part, first, found in _on_ray(rows, wanted, gpus):
             yield part, first, np.frombuffer(found, np.float32).reshape(-1, dimension)
 
 
@@ -186,10 +187,7 @@ def _on_ray(rows: Sequence[dict[str, Any]], wanted: int, gpus: float) -> Iterato
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     # One of Ray's CPUs, of which a local session has more than the machine, is left to Ray Data itself.
-    there = ray.cluster_resources()
-    actors = max(1, min(int(there.get("CPU", 2)) - 1, len(rows), wanted))
-    if gpus:
-        actors = max(1, min(actors, int(there["GPU"] / gpus)))
+    actors = max(1, min(int(ray.cluster_resources().get("CPU", 2)) - 1, len(rows), wanted))
     blocks = ray_data.from_items(list(rows), override_num_blocks=min(len(rows), 4 * actors)).map_batches(
         _Encoder,
         batch_size=1,

@@ -11,6 +11,7 @@ from csrms_dist.losses.metric_learning import PACKAGE
 from csrms_dist.methods.known import control_settings
 from csrms_dist.methods.protocol import Stage
 from csrms_dist.methods.stages import CLUSTER, CONTROL, EVALUATE, FEATURES, GRAPH, PRETRAIN, TRAIN
+from ray_jobs.on_ray.gpus import check_gpu
 from ray_jobs.on_ray.session import uses_ray
 from ray_jobs.settings import RunSettings, most
 
@@ -18,9 +19,13 @@ from ray_jobs.settings import RunSettings, most
 def check_needs(stages: list[Stage], settings: RunSettings) -> None:
     """Raise MissingDependencyError, with the command that installs it, for the first package that is not there.
 
-    Also what `check_weights` raises. Nothing is imported.
+    Also what `check_weights` and `check_gpu` raise. Nothing is imported, but for torch where a GPU is asked for.
     """
     names = [stage.name for stage in stages]
+    if settings.train.device == "cuda":
+        check_gpu("train.device")
+    if CLUSTER.name in names and settings.cluster.device == "cuda":
+        check_gpu("cluster.device")
     if PRETRAIN.name in names:
         check_weights(settings.encoder)
     for stage in names:

@@ -32,8 +32,9 @@ LIBRARY_FILES = sorted(
     if path.suffix in {".py", ".cypher", ".json", ".yaml", ".toml"}
 )
 
-OF_EXTRAS = {"csrms_dist.sampling.dgl_sampler", "csrms_dist.interop.dgl_graph", "csrms_dist.interop.pyg"}
-"""What speaks a library that the base install lacks."""
+OF_EXTRAS = {"csrms_dist.sampling.dgl_sampler", "csrms_dist.interop.dgl_graph", "csrms_dist.interop.pyg",
+             "csrms_dist.assignment.fused"}  # fmt: skip
+"""What speaks a library that the base install lacks; torch brings Triton on Linux alone."""
 
 IMPORT_ALL = """
 import importlib, json, pkgutil, sys

@@ -26,6 +26,7 @@ from typing import Any, TypeAlias
 import numba
 import numpy as np
 
+from csrms_dist.art.placing import Placed
 from csrms_dist.art.spherical.vector_code import (
     PATHS,
     SETS,
@@ -83,12 +84,12 @@ def nearest(q: I8, p: I8, *, path: str | None = None, threads: int = 1) -> tuple
     return winner, score
 
 
-def placed(q: I8, p: I8, vigilance: float, *, path: str | None = None, threads: int = 1) -> tuple[I32, F32, I8]:
+def placed(q: I8, p: I8, vigilance: float, *, path: str | None = None, threads: int = 1) -> Placed:
     """`nearest`, and what `reaches` says of it, in one pass over the rows.
 
     Returns winner, score and state, (N,) int8: BELOW or REACHES the vigilance, or NO_DIRECTION for a row of zeros.
     """
-    _check(q, p)
+    check(q, p)
     place = _portable(p) if choose_path(path, p.shape[1]) == "portable" else _vectorised(p, SETS[path or PATHS[0]])
     winner, score, state = np.empty(len(q), np.int32), np.empty(len(q), np.float32), np.empty(len(q), np.int8)
     step = max(1, min(_BLOCK_ROWS, -(-len(q) // max(1, threads))))
@@ -101,12 +102,12 @@ def placed(q: I8, p: I8, vigilance: float, *, path: str | None = None, threads: 
             work = (pool.submit(place, q[part], vigilance, winner[part], score[part], state[part]) for part in parts)
             for done in list(work):
                 done.result()
-    return winner, score, state
+    return Placed(winner, score, state)
 
 
 def reaches(q: I8, p: I8, winner: I32, vigilance: float) -> Bools:
     """Which rows reach the vigilance with their winner: q . p_j >= vigilance * sqrt((q . q) (p_j . p_j)). (N,) bool."""
-    _check(q, p)
+    check(q, p)
     out = np.empty(len(q), np.bool_)
     for start in range(0, len(q), _BLOCK_ROWS):
         part = slice(start, start + _BLOCK_ROWS)
@@ -128,7 +129,8 @@ def plain(x: Matrix) -> Matrix:
     return view
 
 
-def _check(q: I8, p: I8) -> None:
+def check(q: I8, p: I8) -> None:
+    """Raise DataError unless q and p are what `nearest` takes."""
     if q.dtype != np.int8 or p.dtype != np.int8 or q.ndim != 2 or p.ndim != 2 or q.shape[1] != p.shape[1] or not len(p):
         raise DataError(
             "rows and prototypes", got=f"{q.dtype} of shape {q.shape} and {p.dtype} of shape {p.shape}",
@@ -136,7 +138,7 @@ def _check(q: I8, p: I8) -> None:
         )  # fmt: skip
 
 
-def _squares(x: I8) -> I64:
+def squares_of(x: I8) -> I64:
     """x . x of each row, (N,)."""
     squares = np.empty(len(x), np.int64)
     for start in range(0, len(x), 8192):
@@ -153,7 +155,7 @@ def packed(p: I8, simd: Instructions) -> tuple[Table, F64, I64]:
     padded[:count, :dim] = p
     start = -simd.offset * padded.sum(axis=1, dtype=np.int64)  # modulo 2^32, as the accumulators count
     inverse = np.full(len(padded), np.inf, np.float32)
-    squares = _squares(p)
+    squares = squares_of(p)
     roots = np.sqrt(np.maximum(squares, 1).astype(np.float64))
     inverse[:count] = 1 / roots
     start[count:] = -1  # times an infinite inverse: prototypes that pad the last tiles are never near the largest
@@ -179,7 +181,7 @@ def _vectorised(p: I8, simd: Instructions) -> _Place:
 def _portable(p: I8) -> _Place:
     exact: type[np.floating[Any]] = np.float32 if p.shape[1] <= _EXACT_IN_FLOAT32 else np.float64
     transposed = np.ascontiguousarray(p.astype(exact).T)
-    squares = _squares(p)
+    squares = squares_of(p)
     roots = np.sqrt(np.maximum(squares, 1).astype(np.float64))
     inverse = (1 / roots).astype(np.float32)
     block = max(1, min(1024, _BLOCK_CELLS // len(p)))
@@ -189,7 +191,7 @@ def _portable(p: I8) -> _Place:
         for start in range(0, len(q), block):
             rows, part = np.asarray(q[start : start + block]), slice(start, start + block)
             products = np.matmul(rows.astype(exact), transposed, out=dots[: len(rows)])
-            own = _squares(rows)
+            own = squares_of(rows)
             choose(products, roots, inverse, squares, own, float(vigilance), winner[part], score[part], state[part])
 
     return place

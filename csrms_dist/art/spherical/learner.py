@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from csrms_dist.art.algorithm import Algorithm
 from csrms_dist.art.inputs import finite
+from csrms_dist.art.placing import Placing
 from csrms_dist.art.scaling import SphericalScaling, Transform, blas
 from csrms_dist.art.settings import ClusterSettings
 from csrms_dist.art.spherical import algorithm as spherical_art
 from csrms_dist.art.spherical import int8_products
 from csrms_dist.art.spherical.algorithm import Categories
-from csrms_dist.art.two_level.learner import Assigned
+from csrms_dist.art.two_level.learner import Assigned, Learner
 from csrms_dist.art.two_level.prepare import Given
 from csrms_dist.basics.arrays import F64, I64, Bools, Matrix
 
@@ -35,9 +36,10 @@ class Directions:
 
 @dataclass(frozen=True)
 class SphericalLearner:
-    """Spherical ART over int8 rows; prototypes are int8 directions (J, D)."""
+    """Spherical ART over int8 rows; prototypes are int8 directions (J, D). placing: this processor's by default."""
 
     shard_tightening: float = 0.2
+    placing: Placing | None = field(default=None, repr=False, compare=False)  # no result depends on it
     covers = False
 
     def transform(self, kind: np.dtype[Any]) -> Transform:
@@ -62,7 +64,7 @@ class SphericalLearner:
         return (found.winner >= 0) & ~found.passes  # a row of zeros has no direction and never will
 
     def assign(self, rows: Matrix, prototypes: Matrix, vigilance: float, *, moved: bool) -> Assigned:
-        winner, score, state = int8_products.placed(rows, prototypes, vigilance)
+        winner, score, state = (self.placing or int8_products.placed)(rows, prototypes, vigilance)
         winner[state == int8_products.NO_DIRECTION] = -1
         passes = state == int8_products.REACHES
         if not prototypes.any():  # of rows without direction alone: it resembles nothing, whatever the vigilance
@@ -84,9 +86,13 @@ class Spherical(Algorithm):
 
     scaling = SphericalScaling
     recentre = 4
+    on_device = True
 
     def learner(self, settings: ClusterSettings) -> SphericalLearner:
         return SphericalLearner(settings.shard_tightening)
+
+    def placed_by(self, learner: Learner, placing: Placing) -> Learner:
+        return replace(learner, placing=placing) if isinstance(learner, SphericalLearner) else learner
 
     def fit(self, settings: ClusterSettings, given: Given) -> SphericalScaling:
         return SphericalScaling.fit(given.rows, given.learnt())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from csrms_dist.art.scaling import Transform
+from csrms_dist.art.scaling import BLOCK, Transform
 from csrms_dist.art.two_level.grain import Grain
 from csrms_dist.art.two_level.learner import Learner
 from csrms_dist.basics.arrays import F32, I32, Bools, Matrix
@@ -28,6 +28,7 @@ class TwoLevel:
     n_patterns: how many patterns to aim at; how many directions, where k-means makes them.
     asked: n_patterns was asked for: where no vigilance gives about as many, k-means makes them, unless boxes cover
         their rows.
+    at_once: how many rows the learner places in one call; it decides nothing.
     grain: where the vigilance is searched for, the fewest patterns of a grain of the rows that goes before n_patterns;
         0 looks for none.
     kmeans: '' for ART; 'art' or 'random' for n_patterns directions by k-means over the learnt rows, from ART's
@@ -48,6 +49,7 @@ class TwoLevel:
     min_size: int = 1
     grain: int = 0
     asked: bool = False
+    at_once: int = field(default=BLOCK, repr=False, compare=False)
 
     def misses(self, patterns: int) -> bool:
         """Whether so many patterns are too far from n_patterns."""

@@ -248,7 +248,8 @@ class Settling:
             for name, value in {"winner": -1, "score": 0, "passes": False}.items():
                 np.load(part.output / f"{name}.npy", mmap_mode="r+")[:] = value
             return tasks.Counted(np.zeros(0, np.int64), np.zeros(p.shape, np.int64), np.zeros(0, np.int64))
-        some = [(part.path, learner, frozen, part.output, *span, rho, moved, with_sums) for span in ranges(part.n)]
+        how = rho, moved, with_sums, self.plan.at_once
+        some = [(part.path, learner, frozen, part.output, *span, *how) for span in ranges(part.n)]
         done = self.work.executor.map(tasks.assign, some, self.report.step)
         frozen.unlink()
         sums = np.zeros((len(p), done[0].sums.shape[1]), np.int64)

@@ -91,15 +91,19 @@ def assign(
     vigilance: float,
     moved: bool,
     with_sums: bool,
+    at_once: int = BLOCK,
 ) -> Counted:
-    """Write winner, score and passes of rows start..stop into the files of `output`; count, and sum if asked to."""
+    """Write winner, score and passes of rows start..stop into the files of `output`; count, and sum if asked to.
+
+    at_once: rows that the learner places in one call.
+    """
     source, p = np.load(rows, mmap_mode="r"), np.load(prototypes)
     written = {name: np.load(output / f"{name}.npy", mmap_mode="r+") for name in OUTPUTS}
     sizes, sums = np.zeros(len(p), np.int64), np.zeros((len(p), source.shape[1] if with_sums else 0), np.int64)
     left = [np.zeros(0, np.int64)]
     with blas().limit(limits=1, user_api="blas"):
-        for first in range(start, stop, BLOCK):
-            block = np.ascontiguousarray(source[first : min(stop, first + BLOCK)])
+        for first in range(start, stop, at_once):
+            block = np.ascontiguousarray(source[first : min(stop, first + at_once)])
             found = learner.assign(block, p, vigilance, moved=moved)
             for name, values in found._asdict().items():
                 written[name][first : first + len(block)] = values

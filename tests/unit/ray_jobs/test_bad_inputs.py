@@ -51,6 +51,11 @@ def assert_one_sentence(said: Finished, code: int, *fragments: str) -> None:
         (["train.epochs=2.5"], ["train.epochs", "2.5", "whole number"]),
         (["train.epochs=.nan"], ["train.epochs", "nan"]),
         (["cluster.actors=0"], ["cluster.actors", "[1, 4096]"]),
+        (["cluster.device=tpu"], ["cluster.device", "'tpu'", "'auto', 'cpu', 'cuda'"]),
+        (
+            ["cluster.device=cuda", "cluster.algorithm=fuzzy"],
+            ["cluster.device: got 'cuda' with cluster.algorithm fuzzy, expected auto or cpu, for a GPU places"],
+        ),
         (["seed=-1"], ["run: seed: got -1, expected"]),
         (["name="], ["name: got None"]),
         (["name=''"], ["name: got '', expected a folder's name; use --out for a path"]),
@@ -123,6 +128,17 @@ def test_a_missing_package_is_named_before_the_first_stage(
         monkeypatch.setenv("NEO4J_URI", "bolt://127.0.0.1:1")
     said = cli("run", CONFIG, *(word for override in overrides for word in ("--set", override)))
     assert_one_sentence(said, 7, f"this needs the package {missing}", f"pip install 'csrms-dist[{extra}]'")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_gpu_that_is_not_there_is_said_before_the_first_stage(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    said = cli("run", CONFIG, "--set", "cluster.device=cuda")
+    assert_one_sentence(said, CONFIG_ERROR, "cluster.device: got 'cuda' on a machine without a GPU that torch can use",
+                        "set it to auto or cpu")  # fmt: skip
     assert not (tmp_path / "runs").exists()
 
 

@@ -89,3 +89,11 @@ def test_batches_of_the_methods_own_leave_the_control_as_it_is() -> None:
     uniform, structural, balanced = of("uniform"), of("subgraph"), of("class_balanced")
     assert uniform[1] == structural[1] != balanced[1]
     assert len({uniform[0], structural[0], balanced[0]}) == 3
+
+
+def test_the_device_of_the_clustering_decides_nothing() -> None:
+    found = []
+    for device in ("auto", "cpu", "cuda"):
+        settings = settings_from({"cluster": {"device": device}})
+        found.append(fingerprints(stages_of(settings, control=True), settings))
+    assert found[0] == found[1] == found[2]
