@@ -2,6 +2,8 @@ package checks
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -72,6 +74,9 @@ func TestComposeServices(t *testing.T) {
 		}
 		if service.Build == nil || service.Build.Target != "cpu" || service.User == "root" || service.Privileged {
 			t.Errorf("%s: got %+v", name, service)
+		}
+		if _, err := os.Stat(filepath.Join(service.Build.Context, service.Build.Dockerfile)); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 		if mode := service.Environment["RAY_AUTH_MODE"]; mode == nil || *mode != "token" {
 			t.Errorf("%s: anybody may use the cluster", name)
