@@ -1,4 +1,5 @@
-# make install | demo | tables | test | test-slow | test-faults | test-core-alone | test-sampler-312 | test-neo4j | lint | clean
+# make install | demo | tables | test | test-slow | test-faults | test-core-alone | test-sampler-312 | test-neo4j |
+#      test-deploy | lint | clean
 # make neo4j | neo4j-stop | neo4j-import BUNDLE=folder    (NEO4J_DIR=.neo4j HEAP=1g)
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -20,7 +21,8 @@ NEO4J_DIR ?= $(or $(NEO4J_HOME_DIR),.neo4j)
 HEAP      ?= 1g
 NEO4J     := $(PYTHON) deploy/neo4j/server.py
 
-.PHONY: install demo tables test test-slow test-faults test-core-alone test-sampler test-sampler-312 test-neo4j lint clean
+.PHONY: install demo tables test test-slow test-faults test-core-alone test-sampler test-sampler-312 test-neo4j
+.PHONY: test-deploy lint clean
 .PHONY: neo4j neo4j-stop neo4j-import another-interpreter
 .DELETE_ON_ERROR:
 
@@ -82,6 +84,11 @@ $(VENV)/.sampler-installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt Ma
 # Starts Neo4j servers in folders of their own: needs a JDK and Maven.
 test-neo4j: $(VENV)/.test-installed
 	@$(BIN)/python -m pytest -m 'neo4j and not slow'
+
+# What deploy/ holds, judged by the code that will read it: KubeRay's CRDs, kustomize, compose, BuildKit.
+test-deploy:
+	@command -v go >/dev/null || { echo "test-deploy: SKIPPED, there is no go on the PATH (1.26 or later)"; exit 0; }; \
+	  cd deploy/checks && go test -count=1 ./...
 
 neo4j:
 	@$(NEO4J) start --home '$(NEO4J_DIR)' --heap $(HEAP)
