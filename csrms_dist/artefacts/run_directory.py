@@ -67,6 +67,11 @@ class RunDirectory:
         return f"RunDirectory({self.uri!r})"
 
     @property
+    def filesystem(self) -> pafs.FileSystem:
+        """Where `root` is a path."""
+        return self._fs
+
+    @property
     def path(self) -> Path:
         """The local folder; an error when the run directory is elsewhere."""
         if not self.is_local:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from csrms_dist.art.two_level.executors import Executor, SerialExecutor
+from csrms_dist.basics.listening import Tallied, tell
 from csrms_dist.errors import ClusterError, require
 from ray_jobs.on_ray.session import ray_session, uses_ray
 
@@ -77,6 +78,7 @@ class ActorPool:
                     ) from error  # fmt: skip
                 self._actors[place] = self._kind.remote()
                 self.replaced += 1
+                tell(Tallied("retries", 1))
                 waiting.appendleft((number, attempt + 1))
             except self._ray.exceptions.RayTaskError as error:
                 raise error.cause from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.collective import Collective
+from csrms_dist.basics.listening import Measured, Tallied, tell
 from csrms_dist.basics.lookup import one_line, own_code
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.encoders import has_batch_norm
@@ -23,7 +24,6 @@ from csrms_dist.sampling.dgl_sampler import DglSampler
 from csrms_dist.training.checkpoint import load_checkpoint, save_checkpoint
 from csrms_dist.training.from_run import assemble
 from csrms_dist.training.loop import fit
-from ray_jobs.on_ray.curves import Curves
 from ray_jobs.on_ray.session import own_error, ray_session
 from ray_jobs.settings import settings_from
 from ray_jobs.stop_points import passed
@@ -47,7 +47,6 @@ class Order:
     settings: of the run, as plain values.
     n_images, n_epochs: how much is trained.
     workers: of Ray Train. slots: logical CPUs of a local Ray session.
-    curves: where curves are written, None for nowhere.
     """
 
     role: str
@@ -58,7 +57,6 @@ class Order:
     n_epochs: int
     workers: int
     slots: int
-    curves: Path | None = None
 
 
 def _worker(config: dict[str, Any]) -> None:
@@ -166,8 +164,8 @@ def train_in_workers(order: Order) -> dict[str, Any]:
                 ),
             )
 
-        with Progress(role, total=order.n_epochs, unit="epochs") as progress, Curves(order.curves) as curves:
-            watch = _Watch(ray, relay, progress, role, curves)
+        with Progress(role, total=order.n_epochs, unit="epochs") as progress:
+            watch = _Watch(ray, relay, progress, role)
             for attempt in range(1, MAX_ATTEMPTS + 1):
                 try:
                     _fit(trainer(), watch.look)
@@ -178,6 +176,7 @@ def train_in_workers(order: Order) -> dict[str, Any]:
                     # Ray replaces dead workers; the actor that replaces them is replaced here.
                     if attempt == MAX_ATTEMPTS:
                         raise _cause(error, role) from error
+                    tell(Tallied("retries", 1))
             state = load_checkpoint(work)
             if state is None:
                 raise ClusterError(
@@ -223,10 +222,10 @@ def _fit(trainer: Any, watch: Callable[[], None]) -> Any:
 
 
 class _Watch:
-    """Brings progress line and curves to what the relay knows; raises what a worker said of itself."""
+    """Brings progress to what the relay knows; raises what a worker said of itself."""
 
-    def __init__(self, ray: Any, relay: Any, progress: Progress, role: str, curves: Curves) -> None:
-        self._ray, self._relay, self._progress, self._role, self._curves = ray, relay, progress, role, curves
+    def __init__(self, ray: Any, relay: Any, progress: Progress, role: str) -> None:
+        self._ray, self._relay, self._progress, self._role = ray, relay, progress, role
         self._warned = 0
 
     def look(self) -> None:
@@ -245,10 +244,16 @@ class _Watch:
         done = len(history)
         if done <= self._progress.done:
             return
-        self._curves.put(history)
+        tell_epochs(history[int(self._progress.done) :])
         self._progress.set(done, "  ".join(note(history[-1])))
         for epoch in range(1, done + 1):
             passed(f"{self._role}.{epoch}")
+
+
+def tell_epochs(reports: Iterable[Mapping[str, float]]) -> None:
+    """Tell the figures of epochs."""
+    for report in reports:
+        tell(Measured(report, int(report["epoch"])))
 
 
 def note(report: dict[str, float]) -> list[str]:

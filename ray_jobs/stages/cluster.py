@@ -12,6 +12,7 @@ from csrms_dist.art.settings import ClusterSettings
 from csrms_dist.art.two_level.plan import MISSED, PHASES, TwoLevel
 from csrms_dist.artefacts.names import HELD_OUT
 from csrms_dist.basics.arrays import F32
+from csrms_dist.basics.listening import Tallied, tell
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.basics.words import counted
 from csrms_dist.evaluation.report import method_of
@@ -51,6 +52,7 @@ def execute(context: StageContext) -> None:
                 progress=show,
                 after_phase=after_phase,
             )
+            tell(Tallied("rows", len(table)))
             facts.update(_found(clustering, two_level(settings, len(table), n_classes)))
             progress.set(len(PHASES), f"{counted(clustering.n_patterns, 'pattern')} by {method_of(facts)}")
         if settings.vigilance != "auto":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
-from csrms_dist.artefacts.names import CURVES
 from csrms_dist.training.recipe import PRETRAIN
 from ray_jobs.on_ray.session import uses_ray
 from ray_jobs.on_ray.trainer import Order, train_in_workers
@@ -29,7 +28,6 @@ def train(context: StageContext, role: str, n_images: int, n_epochs: int) -> dic
         n_epochs=n_epochs,
         workers=settings.pretrain.workers if role == PRETRAIN else settings.train.workers,
         slots=context.ray_slots,
-        curves=context.run.path / CURVES / role if settings.tensorboard else None,
     )
     return train_in_workers(order) if uses_ray(order.workers) else train_in_process(order)
 

@@ -112,7 +112,7 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> Run:
 data: {dataset: parquet, path: images}
 encoder: {name: lenet5, frozen: true, adapter: none}
 train: {epochs: 20, lr: 0.2, batch_size: 32}
-tensorboard: true
+loggers: [tensorboard]
 """
     # A control of the user's own, which is the plain classifier under another name.
     (folder / "own.py").write_text(

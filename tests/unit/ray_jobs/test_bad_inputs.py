@@ -351,7 +351,7 @@ def test_a_full_disk(tmp_path: Path, cli: Cli, limit: int) -> None:
     command = [sys.executable, "-c", LIMITED, str(limit), "images", CONFIG, *SMALL, "--out", "run"]
     said = execute(command, tmp_path)
     assert_one_sentence(said, RUN_DIRECTORY_ERROR, "run", "nothing was left half-written")
-    assert {path.name for path in (tmp_path / "run").iterdir()} <= {".lock", "run.json"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} <= {".lock", "log.jsonl", "run.json"}
     assert cli("images", CONFIG, *SMALL, "--out", "run").code == 0
 
 
