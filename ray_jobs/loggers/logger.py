@@ -17,7 +17,7 @@ class Place:
     name: of the run. uri: its directory.
     key: equal for attempts that go on with the same settings, another for any other run and settings: what one
         tracker's record of a run is found by.
-    folder: the tracker's own, which may not exist yet; it lies in the run directory.
+    folder: the tracker's own, of its name, which may not exist yet; it lies in the run directory.
     settings: of the run, nested plain values without secrets.
     """
 

@@ -12,8 +12,14 @@ from ray_jobs.loggers.logger import Place, flat
 EXPERIMENT = "csrms"
 TAG = "csrms.key"
 FINISHED = "FINISHED"
-PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-"""A server that does not answer holds the run up for this long, once, and not for the minutes of MLflow's defaults."""
+ENVIRONMENT = {
+    # A server that does not answer holds the run up for this long, once, and not for the minutes of MLflow's defaults.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    # No report of the use, no lines about a new database among ours.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
 
 
 class MLflow:
@@ -25,7 +31,7 @@ class MLflow:
     package = "mlflow"
 
     def __init__(self, place: Place) -> None:
-        for name, value in PATIENCE.items():
+        for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         from mlflow.entities import Metric, Param, RunTag
         from mlflow.tracking import MlflowClient

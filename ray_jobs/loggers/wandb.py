@@ -22,13 +22,13 @@ class WeightsAndBiases:
             os.environ.setdefault(name, value)
         import wandb
 
-        place.folder.mkdir(parents=True, exist_ok=True)
+        place.folder.mkdir(parents=True, exist_ok=True)  # it takes the name of its folder, wandb, for granted
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT") or PROJECT,
             name=place.name,
             id=place.key,
             resume="allow",
-            dir=str(place.folder),
+            dir=str(place.folder.parent),
             config=dict(place.settings),
             mode=os.environ.get("WANDB_MODE") or "offline",
         )
@@ -45,4 +45,4 @@ class WeightsAndBiases:
         self._run.log({**metrics, **steps})
 
     def close(self) -> None:
-        self._run.finish(quiet=True)
+        self._run.finish()

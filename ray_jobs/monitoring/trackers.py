@@ -52,8 +52,8 @@ class Trackers:
         self._folders: dict[str, Path] = {}
         self._loggers: dict[str, Logger] = {}
         for logger in names:
-            folder = run.path / _folder(logger) if run.is_local else Path(tempfile.mkdtemp(prefix="csrms-logger-"))
-            self._folders[logger] = folder
+            above = run.path if run.is_local else Path(tempfile.mkdtemp(prefix="csrms-logger-"))
+            folder = self._folders[logger] = above / _folder(logger)
             with self._guarded(logger):
                 self._loggers[logger] = _kind(logger)(Place(name, hide(run.uri), key, folder, hidden(settings)))
 
@@ -84,7 +84,7 @@ class Trackers:
             for name, folder in self._folders.items():
                 with self._guarded(name):
                     self._upload(name, folder)
-                shutil.rmtree(folder, ignore_errors=True)
+                shutil.rmtree(folder.parent, ignore_errors=True)
 
     def _upload(self, name: str, folder: Path) -> None:
         place = f"{self._run.root}/{_folder(name)}"

@@ -1,4 +1,4 @@
-"""A run is followed: its log has whole lines of all that happened, its loggers hear every figure once, whatever fails."""
+"""A run is followed: its log has whole lines of what happened, its loggers hear every figure once, whatever fails."""
 
 from __future__ import annotations
 
@@ -97,6 +97,13 @@ def attempt(run: RunDirectory, chosen: RunSettings, waiting: set[str], number: i
         yield monitor
 
 
+@contextmanager
+def under_way(run: RunDirectory, chosen: RunSettings) -> Iterator[Any]:
+    """The stage train, in an attempt."""
+    with attempt(run, chosen, {"train"}) as monitor, monitor.stage("train", INPUTS["train"]):
+        yield monitor
+
+
 def train(monitor: Any, epochs: int, first: int = 0, seconds: float = 2.0) -> None:
     with monitor.stage("train", INPUTS["train"]), Progress("train", total=epochs, unit="epochs") as progress:
         for done, report in enumerate(history(epochs)[first:], first + 1):
@@ -132,14 +139,14 @@ def test_every_line_says_when_which_run_stage_and_event(run: RunDirectory) -> No
 
 
 def test_rows_are_counted_where_they_pass_and_retries_where_they_happen(run: RunDirectory) -> None:
-    with attempt(run, settings(), {"images"}) as monitor, monitor.stage("images", INPUTS["images"]):
-        with Progress("images", total=5, unit="images") as progress:
+    with attempt(run, settings(), {"images"}) as monitor:
+        with monitor.stage("images", INPUTS["images"]), Progress("images", total=5, unit="images") as progress:
             progress.resume_at(2)
             progress.update(1)
             progress.update(2)
-        with Progress("candidates", unit="anchors") as progress:
-            progress.update(9)
-        tell(Tallied("retries", 1))
+            with Progress("candidates", unit="anchors") as part:
+                part.update(9)
+            tell(Tallied("retries", 1))
         monitor.done({"seconds": 0.5})
     [done] = [line for line in lines(run, "done") if line["stage"]]
     assert (done["figures"]["rows"], done["figures"]["rows_per_s"], done["figures"]["retries"]) == (3, 6, 1)
@@ -167,11 +174,10 @@ def test_loggers_hear_of_epochs_and_of_whole_stages(run: RunDirectory) -> None:
 
 def test_an_attempt_that_goes_on_repeats_no_epoch(run: RunDirectory) -> None:
     chosen = settings("kept:kept")
-    with pytest.raises(ClusterError), attempt(run, chosen, {"train", "evaluate"}) as monitor:
-        with monitor.stage("train", INPUTS["train"]):
-            for report in history(2):
-                tell(Measured(report, int(report["epoch"])))
-            raise ClusterError("a worker", got="it died")
+    with pytest.raises(ClusterError), under_way(run, chosen):
+        for report in history(2):
+            tell(Measured(report, int(report["epoch"])))
+        raise ClusterError("a worker", got="it died")
     with attempt(run, chosen, {"train", "evaluate"}, 2) as monitor:
         train(monitor, 4)  # all is told again
     told = [line for line in lines(run, "measured") if line["stage"] == "train"]
@@ -224,7 +230,7 @@ def test_a_logger_that_fails_is_said_once_and_ends_nothing(
 
 
 def test_figures_that_are_not_finite_are_left_out(run: RunDirectory) -> None:
-    with attempt(run, settings("kept:kept"), {"train"}) as monitor, monitor.stage("train", INPUTS["train"]):
+    with under_way(run, settings("kept:kept")):
         tell(Measured({"epoch": 1.0, "loss": 0.5, "effective_rank": float("nan")}, 1))
     assert lines(run, "measured")[0]["figures"] == {"loss": 0.5}
     assert Kept.heard == [("train/loss", 0.5, 1)]
@@ -238,9 +244,8 @@ def test_figures_that_are_not_finite_are_left_out(run: RunDirectory) -> None:
     ],
 )
 def test_how_it_ended_is_its_last_line(error: BaseException, event: str, said: str, run: RunDirectory) -> None:
-    with pytest.raises(type(error)), attempt(run, settings(), {"train"}) as monitor:
-        with monitor.stage("train", INPUTS["train"]):
-            raise error
+    with pytest.raises(type(error)), under_way(run, settings()):
+        raise error
     assert (lines(run)[-1]["event"], lines(run)[-1]["stage"]) == (event, "train")
     assert said in lines(run)[-1]["message"]
 
@@ -249,13 +254,13 @@ def test_no_line_holds_a_secret(run: RunDirectory, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("NEO4J_PASSWORD", "tr0ub4dor")
     with (
         pytest.raises(ValueError, match="tr0ub4dor"),
-        attempt(run, settings("kept:kept", name="x"), {"train"}) as monitor,
+        under_way(run, settings("kept:kept")) as monitor,
+        Progress("train", total=3, unit="epochs") as progress,
     ):
-        with monitor.stage("train", INPUTS["train"]), Progress("train", total=3, unit="epochs") as progress:
-            warn("s3://a:b@bucket is slow, tr0ub4dor")
-            progress.update(1, "tr0ub4dor")
-            monitor.log.write("progress", **monitor.log.last_shown())
-            raise ValueError("tr0ub4dor is wrong")
+        warn("s3://a:b@bucket is slow, tr0ub4dor")
+        progress.update(1, "tr0ub4dor")
+        monitor.log.write("progress", **monitor.log.last_shown())
+        raise ValueError("tr0ub4dor is wrong")
     text = (run.path / "log.jsonl").read_text()
     assert "tr0ub4dor" not in text
     assert "a:b@" not in text
@@ -264,12 +269,11 @@ def test_no_line_holds_a_secret(run: RunDirectory, monkeypatch: pytest.MonkeyPat
 
 def test_a_silent_stage_still_shows_that_it_lives(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_log, "HEARTBEAT_S", 0.05)
-    with attempt(run, settings(), {"train"}) as monitor, monitor.stage("train", INPUTS["train"]):
-        with Progress("train", total=10, unit="epochs") as progress:
-            progress.set(4, "loss 0.5")
-            deadline = time.monotonic() + 20
-            while len(lines(run, "progress")) < 3 and time.monotonic() < deadline:
-                time.sleep(0.01)
+    with under_way(run, settings()), Progress("train", total=10, unit="epochs") as progress:
+        progress.set(4, "loss 0.5")
+        deadline = time.monotonic() + 20
+        while len(lines(run, "progress")) < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
     beats = lines(run, "progress")
     assert len(beats) >= 3
     assert [(beat["done"], beat["total"], beat["stage"], beat["message"]) for beat in beats[-2:]] == [
@@ -279,11 +283,10 @@ def test_a_silent_stage_still_shows_that_it_lives(run: RunDirectory, monkeypatch
 
 
 def test_progress_is_written_at_most_every_few_seconds_also_when_nothing_is_shown(run: RunDirectory) -> None:
-    with attempt(run, settings(), {"train"}) as monitor, monitor.stage("train", INPUTS["train"]), muted([]):
-        with Progress("train", total=1000, unit="epochs") as progress:
-            for _ in range(1000):
-                progress.update(1)
-            warn("muted")
+    with under_way(run, settings()), muted([]), Progress("train", total=1000, unit="epochs") as progress:
+        for _ in range(1000):
+            progress.update(1)
+        warn("muted")
     assert len(lines(run, "progress")) <= 2
     assert [line["message"] for line in lines(run, "warning")] == ["muted"]
 
