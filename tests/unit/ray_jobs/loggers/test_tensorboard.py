@@ -8,18 +8,11 @@ import pytest
 
 from ray_jobs.loggers.logger import Place, flat
 from ray_jobs.loggers.tensorboard import TensorBoard
+from tests.event_files import scalars
 
 
 def place(folder: Path, key: str = "k") -> Place:
     return Place("run", "runs/run", key, folder, {"train": {"lr": 0.1}})
-
-
-def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    found = EventAccumulator(str(folder))
-    found.Reload()
-    return {tag: [(e.step, round(e.value, 5)) for e in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
 
 
 def write(folder: Path, key: str, steps: range) -> None:

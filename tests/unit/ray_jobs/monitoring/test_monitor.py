@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from ray_jobs.monitoring import run_log, trackers
 from ray_jobs.monitoring.monitor import monitored
 from ray_jobs.settings import RunSettings, settings_from
 
+ROOT = Path(__file__).resolve().parents[4]
 INPUTS = {"images": "a" * 32, "train": "b" * 32, "evaluate": "c" * 32}
 
 
@@ -309,9 +311,6 @@ def test_a_logger_of_ones_own_is_a_class_with_both_methods(value: Callable[..., 
 
 
 def test_the_package_of_a_logger_has_the_name_of_its_extra() -> None:
-    import tomllib
-
-    root = Path(__file__).resolve().parents[4]
-    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(LOGGERS) <= set(extras)
     assert all(trackers._kind(name).package == name for name in LOGGERS)
