@@ -51,6 +51,12 @@ def assert_one_sentence(said: Finished, code: int, *fragments: str) -> None:
         (["train.epochs=2.5"], ["train.epochs", "2.5", "whole number"]),
         (["train.epochs=.nan"], ["train.epochs", "nan"]),
         (["cluster.actors=0"], ["cluster.actors", "[1, 4096]"]),
+        (["tensorboard=true"], ["unknown key tensorboard; write loggers: [tensorboard]"]),
+        (["loggers=[tensorbord]"], ["run: loggers: got ['tensorbord'], expected a list of 'tensorboard', "]),
+        (
+            ["loggers=[collections:Counter]"],
+            ["run: loggers: got 'collections:Counter'", "log(metrics, step) and close()"],
+        ),
         (["seed=-1"], ["run: seed: got -1, expected"]),
         (["name="], ["name: got None"]),
         (["name=''"], ["name: got '', expected a folder's name; use --out for a path"]),
@@ -112,6 +118,8 @@ def test_no_file(cli: Cli, name: str) -> None:
         ("ladybug", [], "full"),
         ("neo4j", [], "full"),
         ("ray", ["cluster.actors=2"], "full"),
+        ("tensorboard", ["loggers=tensorboard"], "tensorboard"),
+        ("mlflow", ["loggers=[tensorboard, mlflow]"], "mlflow"),
     ],
 )  # fmt: skip
 def test_a_missing_package_is_named_before_the_first_stage(
