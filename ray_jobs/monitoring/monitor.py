@@ -39,13 +39,15 @@ class Monitor:
         decisive = {key: value for key, value in values.items() if key not in NO_RESULT}
         # The first stage's inputs carry the digest of the data.
         self._key = fingerprint(run.uri, decisive, *list(inputs.values())[:1])[:SHOWN_DIGITS]
-        self._measured: set[tuple[str, str, int]] = set()
+        self._measured: dict[tuple[str, str], set[int]] = {}
         self._whole: dict[tuple[str, str], dict[str, float]] = {}
         for line in read_log(run, LOG):
+            result = line.get("stage", ""), line.get("inputs", "")
             if line.get("event") == "measured":
-                self._measured.add((line["stage"], line["inputs"], line["step"]))
+                self._measured.setdefault(result, set()).add(line["step"])
             elif line.get("event") == "done" and "figures" in line:
-                self._whole[line["stage"], line["inputs"]] = line["figures"]
+                self._whole[result] = line["figures"]
+                self._measured.pop(result, None)  # whoever trains it again begins with the first epoch
         self.log = RunLog(run, settings.name, attempt)
         self._trackers = Trackers(run, settings.loggers, settings.name, self._key, values)
         self._prometheus = Prometheus(settings.name)
@@ -125,8 +127,9 @@ class Monitor:
     def _hear_step(self, event: Measured) -> None:
         stage, step, figures = self._stage, event.step, _figures(event.figures)
         inputs = self._plan[stage]
-        if (stage, inputs, step) not in self._measured:  # those that are told again were counted by another attempt
-            self._measured.add((stage, inputs, step))
+        measured = self._measured.setdefault((stage, inputs), set())
+        if step not in measured:  # those that are told again were counted by another attempt
+            measured.add(step)
             self._prometheus.hear(event)
             self._tallies["rows"] = self._tallies.get("rows", 0.0) + event.figures.get("images", 0.0)
             self.log.write("measured", inputs=inputs, step=step, figures=figures)
