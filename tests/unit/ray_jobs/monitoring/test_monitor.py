@@ -194,6 +194,17 @@ def test_an_attempt_that_goes_on_repeats_no_epoch(run: RunDirectory) -> None:
     )  # fmt: skip
 
 
+def test_a_stage_that_is_made_again_is_counted_again(run: RunDirectory) -> None:
+    for number in (1, 2):
+        with attempt(run, settings("kept:kept"), {"train"}, number) as monitor:
+            train(monitor, 3)
+    assert [(line["attempt"], line["step"]) for line in lines(run, "measured")] == [
+        (a, s) for a in (1, 2) for s in (1, 2, 3)
+    ]
+    assert [line["figures"]["rows"] for line in lines(run, "done") if line["stage"]] == [150, 150]
+    assert [step for name, _, step in Kept.heard if name == "train/loss"] == [1, 2, 3]
+
+
 def test_a_logger_that_comes_later_hears_what_was_before_it(run: RunDirectory) -> None:
     with attempt(run, settings(), {"train"}) as monitor:
         train(monitor, 3)
