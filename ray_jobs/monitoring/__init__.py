@@ -1,1 +1,1 @@
-"""What follows a run from beside it: its log, its trackers, its metrics endpoint; and what the log says of a run."""
+"""Monitoring: the log of a run, its trackers, Ray's metrics, fed from one channel; and the account that the log gives."""

@@ -1,4 +1,4 @@
-"""What the log of a run says of it: how far each stage is, and whether anybody is still at work.
+"""The account that a log gives of its run: how far each stage is, and whether anybody is still at work.
 
 Only the log is read, so it is the same from every machine that can read the run directory.
 """
