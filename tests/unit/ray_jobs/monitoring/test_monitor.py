@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pyarrow.fs as pafs
 import pytest
 
 from csrms_dist.artefacts.log_file import read_log
@@ -56,6 +57,17 @@ class Failing(Kept):
             raise ConnectionError("the server is\n gone")
 
 
+class Writing(Kept):
+    """Writes files."""
+
+    def __init__(self, place: Place) -> None:
+        self._folder = place.folder
+        self._folder.mkdir()
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        (self._folder / str(step)).write_text(str(dict(metrics)))
+
+
 class Unmade(Kept):
     """Cannot be made."""
 
@@ -67,7 +79,10 @@ class Unmade(Kept):
 def loggers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for kept in (Kept.heard, Kept.made, Kept.closed, Failing.calls):
         kept.clear()
-    own = {f"{name}:{name}": kind for name, kind in (("kept", Kept), ("failing", Failing), ("unmade", Unmade))}
+    own = {
+        f"{name}:{name}": kind
+        for name, kind in (("kept", Kept), ("failing", Failing), ("unmade", Unmade), ("writing", Writing))
+    }
     real = trackers._kind
     monkeypatch.setattr(trackers, "_kind", lambda name: own.get(name) or real(name))
     monkeypatch.setenv("CI", "true")
@@ -247,6 +262,15 @@ def test_figures_that_are_not_finite_are_left_out(run: RunDirectory) -> None:
         tell(Measured({"epoch": 1.0, "loss": 0.5, "effective_rank": float("nan")}, 1))
     assert lines(run, "measured")[0]["figures"] == {"loss": 0.5}
     assert Kept.heard == [("train/loss", 0.5, 1)]
+
+
+def test_a_run_in_an_object_store_has_its_log_and_its_loggers_files_there(run: RunDirectory, tmp_path: Path) -> None:
+    elsewhere = RunDirectory("run", filesystem=pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem()))
+    with under_way(elsewhere, settings("writing:writing")):
+        tell(Measured({"epoch": 1.0, "loss": 0.5}, 1))
+    assert (run.path / "writing.writing/1").read_text() == "{'train/loss': 0.5}"
+    assert [path.name for path in (run.path / "log.jsonl").iterdir()] == ["000001"]
+    assert [line["event"] for line in lines(elsewhere)][-3:] == ["started", "measured", "done"]
 
 
 @pytest.mark.parametrize(
