@@ -125,6 +125,7 @@ class RunSettings(Settings):
         """Plain nested values, as run.json keeps them."""
         values = asdict(self)
         del values["encoder_given"]
+        values["loggers"] = list(self.loggers)
         return values
 
     def without_labels(self) -> RunSettings:
