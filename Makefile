@@ -1,5 +1,5 @@
-# make install | demo | tables | test | test-slow | test-faults | test-core-alone | test-sampler-312 | test-neo4j |
-#      test-deploy | lint | clean
+# make install | demo | tables | test | test-slow | test-faults | test-core-alone | test-sampler-312 | test-loggers |
+#      test-neo4j | test-deploy | lint | clean
 # make neo4j | neo4j-stop | neo4j-import BUNDLE=folder    (NEO4J_DIR=.neo4j HEAP=1g)
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -21,7 +21,7 @@ NEO4J_DIR ?= $(or $(NEO4J_HOME_DIR),.neo4j)
 HEAP      ?= 1g
 NEO4J     := $(PYTHON) deploy/neo4j/server.py
 
-.PHONY: install demo tables test test-slow test-faults test-core-alone test-sampler test-sampler-312 test-neo4j
+.PHONY: install demo tables test test-slow test-faults test-core-alone test-sampler test-sampler-312 test-loggers test-neo4j
 .PHONY: test-deploy lint clean
 .PHONY: neo4j neo4j-stop neo4j-import another-interpreter
 .DELETE_ON_ERROR:
@@ -81,6 +81,18 @@ $(VENV)/.sampler-installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt Ma
 	@$(PIP) torch pyarrow scipy numba dgl packaging pandas neo4j pytest pytest-timeout hypothesis
 	@touch $@
 
+# Every logger with its real package. They lie in an environment of their own, on top of the other: trackio wants an older
+# Pillow than ours.
+test-loggers: $(VENV)-loggers/.installed
+	@$(VENV)-loggers/bin/python -m pytest -m loggers tests/loggers
+
+$(VENV)-loggers/.installed: $(VENV)/.test-installed
+	@$(BIN)/python -m venv --clear $(VENV)-loggers
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > "$$($(VENV)-loggers/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beneath.pth"
+	@$(VENV)-loggers/bin/python -m pip install --quiet --disable-pip-version-check -e '.[mlflow,wandb,trackio]'
+	@touch $@
+
 # Starts Neo4j servers in folders of their own: needs a JDK and Maven.
 test-neo4j: $(VENV)/.test-installed
 	@$(BIN)/python -m pytest -m 'neo4j and not slow'
@@ -104,4 +116,4 @@ lint: $(VENV)/.test-installed
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 clean:
-	rm -rf $(VENV) $(VENV312) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-loggers $(VENV312) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

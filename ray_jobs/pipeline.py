@@ -11,10 +11,11 @@ from typing import Any
 
 from csrms_dist.artefacts.names import METRICS, RECORD
 from csrms_dist.artefacts.run_directory import RunDirectory
+from csrms_dist.basics.listening import Event, listening
 from csrms_dist.basics.progress import warn
 from csrms_dist.datasets.augmentation import NONE
 from csrms_dist.encoders.make import architecture_of
-from csrms_dist.errors import ConfigError, DataError, require
+from csrms_dist.errors import ConfigError, DataError
 from csrms_dist.evaluation.scores import check_metrics
 from csrms_dist.methods.known import control_settings, part
 from csrms_dist.methods.protocol import Stage
@@ -22,6 +23,8 @@ from csrms_dist.methods.stages import CONTROL, IMAGES, PRETRAIN, TRAIN
 from csrms_dist.run_contents import RunContents
 from graphstore.bundle import empty_folder
 from ray_jobs.memory import Peak, watched
+from ray_jobs.monitoring.monitor import monitored
+from ray_jobs.monitoring.trackers import check_loggers
 from ray_jobs.on_ray.session import shared_session
 from ray_jobs.places import RUNS, refuse_data_in, run_directory
 from ray_jobs.settings import RunSettings, load_settings
@@ -75,8 +78,7 @@ def prepare(
     _warn_of_no_augmentation(settings, stages)
     if not settings.features.path:
         architecture_of(settings.encoder.name).check()
-    if settings.tensorboard:
-        require("tensorboard", "tensorboard")
+    check_loggers(settings.loggers)
     inputs = fingerprints(stages, settings)
     if out is not None and not str(out):
         raise ConfigError("--out", got="no text", expected="a folder")
@@ -146,32 +148,36 @@ def run(
     config: a YAML file or settings. out: the run directory, runs/<name> by default. overrides: 'section.key=value'.
     Raises the errors of csrms_dist.errors.
     """
-    work = prepare(config, out, overrides, control=control, until=until)
+    said: list[Event] = []
+    with listening(said.append):
+        work = prepare(config, out, overrides, control=control, until=until)
     directory = work.directory
     done: list[str] = []
     with directory.lock(), shared_session():
         started = _begin(directory, work.settings)
         waiting = to_do(work, until)
-        for stage in work.stages:
-            if stage.name not in waiting:
-                continue
-            if stage.needs_labels and not RunContents(directory).has_labels:
-                if until == stage.name:
-                    raise _no_labels(until)
-                break
-            stopping.check()
-            context = StageContext(directory, work.settings, work.inputs[stage.name], stage.requires)
-            begun = time.monotonic()
-            with watched() as peak:
-                part(stage.job)(context)
-            done.append(stage.name)
-            directory.release()
-            _note(directory, started, stage.name, time.monotonic() - begun, peak)
-            if stage.name == IMAGES.name:
-                work = _for_the_data(work, until)
-                check_needs([some for some in work.stages if some.name in waiting], work.settings)
-                waiting = to_do(work, until)
-                started["config"] = work.settings.as_mapping()
+        with monitored(directory, work.settings, started["attempts"], work.inputs, waiting, said) as monitor:
+            for stage in work.stages:
+                if stage.name not in waiting:
+                    continue
+                if stage.needs_labels and not RunContents(directory).has_labels:
+                    if until == stage.name:
+                        raise _no_labels(until)
+                    break
+                stopping.check()
+                context = StageContext(directory, work.settings, work.inputs[stage.name], stage.requires)
+                begun = time.monotonic()
+                with watched() as peak, monitor.stage(stage.name, context.inputs):
+                    part(stage.job)(context)
+                done.append(stage.name)
+                directory.release()
+                monitor.done(_note(directory, started, stage.name, time.monotonic() - begun, peak))
+                if stage.name == IMAGES.name:
+                    work = _for_the_data(work, until)
+                    check_needs([some for some in work.stages if some.name in waiting], work.settings)
+                    waiting = to_do(work, until)
+                    started["config"] = work.settings.as_mapping()
+            monitor.left_out()
     metrics = {}
     if "evaluate" in work.inputs and directory.is_done("evaluate", work.inputs["evaluate"]):
         metrics = json.loads((directory.open("evaluate") / METRICS).read_text())
@@ -229,7 +235,7 @@ def _begin(directory: RunDirectory, settings: RunSettings) -> dict[str, Any]:
     return record
 
 
-def _note(directory: RunDirectory, record: dict[str, Any], stage: str, seconds: float, peak: Peak) -> None:
+def _note(directory: RunDirectory, record: dict[str, Any], stage: str, seconds: float, peak: Peak) -> dict[str, Any]:
     facts = directory.facts(stage)
     entry: dict[str, Any] = {"seconds": round(seconds, 3)}
     if peak.mb is not None:
@@ -238,3 +244,4 @@ def _note(directory: RunDirectory, record: dict[str, Any], stage: str, seconds: 
         entry["passes"] = facts["passes"]
     record["stages"][stage] = entry
     directory.write_json(RECORD, record)
+    return entry

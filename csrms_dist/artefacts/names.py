@@ -6,7 +6,7 @@ itself.
 
 from __future__ import annotations
 
-RECORD, METRICS = "run.json", "metrics.json"
+RECORD, METRICS, LOG = "run.json", "metrics.json", "log.jsonl"
 TRAIN_IMAGES, TEST_IMAGES, REJECTED = "train.arrow", "test.arrow", "rejected.parquet"
 SNAPSHOT = "snapshot"
 HELD_OUT = "held_out"
@@ -17,4 +17,4 @@ REFRESHED, REFRESHED_FACTS, CLUSTER = "refreshed", "refreshed.json", "cluster"
 ENCODER = "encoder.safetensors"
 PREDICTIONS = "predictions.parquet"
 STAMP = "stamp.json"
-STORE, CHECKPOINTS, CURVES = "store", ".checkpoints", "tensorboard"
+STORE, CHECKPOINTS, LOGGED = "store", ".checkpoints", ".loggers.json"

@@ -218,6 +218,14 @@ class RunDirectory:
         found = self._place.read(name)
         return None if found is None else json.loads(found)
 
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Write a small file beside the artefacts, whole or not at all."""
+        self._place.write(name, data)
+
+    def read_bytes(self, name: str) -> bytes | None:
+        """Read a small file beside the artefacts; None when it is not there."""
+        return self._place.read(name)
+
     # -- beside the artefacts --------------------------------------------------------------------------------------
 
     def work(self, inputs: str) -> Path:

@@ -1,7 +1,8 @@
 """One way to show long work: stage, share done, and once they can be told, rate and remaining time. Quiet in CI.
 
 On a terminal one line is rewritten; elsewhere a line is written at most every ten seconds; with CI=true only the last
-line of a stage is written. Everything goes to standard error, so that standard output stays the command's result.
+line of a stage is written. Everything goes to standard error, so that standard output stays the command's result. The
+same is told to whoever listens (`listening`), muted and in CI too.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self, TextIO
+
+from csrms_dist.basics.listening import Shown, Tallied, Warned, tell
 
 
 def duration(seconds: float) -> str:
@@ -29,6 +32,8 @@ def duration(seconds: float) -> str:
 
 RATED_S = 5.0
 """The rate of less time than this tells nothing about the rest."""
+ROWS = ("rows", "images")
+"""Units of which a stage's rows are counted."""
 
 
 class Progress:
@@ -73,6 +78,8 @@ class Progress:
 
     def set(self, done: float, note: str = "") -> None:
         """Say how much is done in all."""
+        if self.unit in ROWS:
+            tell(Tallied("rows", done - self.done))
         self.done, self.note = done, note or self.note
         now = time.monotonic()
         if self._rated_from is None:
@@ -80,6 +87,7 @@ class Progress:
         if not self._quiet and now - self._shown >= (0.1 if self._tty else 10.0):
             self._shown = now
             self._write(self._line(now), last=False)
+        tell(self.at(now))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -94,17 +102,23 @@ class Progress:
         elif self._tty and not self._quiet and not _MUTED:
             self._stream.write("\n")
 
-    def _line(self, now: float) -> str:
+    def at(self, now: float) -> Shown:
+        """How far it is at a time of the monotonic clock."""
         rated = now - (now if self._rated_from is None else self._rated_from)
         rate = (self.done - self._base) / rated if self._steady and rated >= RATED_S else 0.0
-        text = f"{self.stage:<9} "
-        if self.total:
-            text += f"{min(self.done / self.total, 1):4.0%}   {self.done:,.0f}/{self.total:,.0f} {self.unit}"
-        if rate > 0:
-            text += f"  {rate:,.1f} {self.unit}/s"
-            if self.total > self.done:
-                text += f"  {duration((self.total - self.done) / rate)} left"
-        return text + (f"  {self.note}" if self.note else "")
+        left = (self.total - self.done) / rate if rate > 0 and self.total > self.done else 0.0
+        return Shown(self.stage, self.done, self.total, self.unit, rate, left, self.note)
+
+    def _line(self, now: float) -> str:
+        at = self.at(now)
+        text = f"{at.work:<9} "
+        if at.total:
+            text += f"{min(at.done / at.total, 1):4.0%}   {at.done:,.0f}/{at.total:,.0f} {at.unit}"
+        if at.rate > 0:
+            text += f"  {at.rate:,.1f} {at.unit}/s"
+        if at.left_s > 0:
+            text += f"  {duration(at.left_s)} left"
+        return text + (f"  {at.note}" if at.note else "")
 
     def _write(self, line: str, last: bool) -> None:
         if _MUTED:
@@ -142,6 +156,7 @@ def muted(warnings: list[str]) -> Iterator[None]:
 
 def warn(sentence: str) -> None:
     """A warning, on standard error: the work goes on."""
+    tell(Warned(sentence))
     if _MUTED:
         _MUTED[-1].append(sentence)
         return

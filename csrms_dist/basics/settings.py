@@ -27,7 +27,8 @@ def setting(
 
     own: a user's own 'module:name' is legal beside the words; the 'module:name' of the `lookup.Kind` that it must be,
     imported when there is one to be checked. A setting whose default is a mapping takes words (or own
-    names) to numbers in the interval. pair: two numbers of the interval, [fewest, most], are legal beside one.
+    names) to numbers in the interval, one whose default is a tuple takes a list of words (or own names), each once.
+    pair: two numbers of the interval, [fewest, most], are legal beside one.
     """
     metadata = {"legal": legal, "words": tuple(words), "own": own, "pair": pair, "doc": doc}
     if isinstance(default, Mapping):
@@ -59,6 +60,9 @@ def describe(spec: dataclasses.Field[Any]) -> str:
     if "Mapping" in kind:
         names = [f"'{word}'" for word in words] + ["module:name of your own"] * bool(spec.metadata["own"])
         return f"a mapping from {' or '.join(names)} to a number in {legal}"
+    if kind.startswith("tuple"):
+        names = [f"'{word}'" for word in words] + ["module:name of your own"] * bool(spec.metadata["own"])
+        return f"a list of {', '.join(names[:-1])} or {names[-1]}, each once"
     parts = []
     if legal:
         parts.append(("a whole number in " if "int" in kind else "a number in ") + legal)
@@ -80,7 +84,8 @@ def check_value(settings: type[Settings], name: str, value: Any, prefix: str = "
     """Return `value` in the field's type, or raise ConfigError naming the legal values."""
     spec = next(spec for spec in fields(settings) if spec.name == name)
     legal, kind = spec.metadata["legal"], str(spec.type)
-    found = _mapping(spec, value) if "Mapping" in kind else _plain(spec, value)
+    read = _mapping if "Mapping" in kind else _listed if kind.startswith("tuple") else _plain
+    found = read(spec, value)
     if found is not None:
         return found
     remedy = "change it in the configuration"
@@ -135,6 +140,14 @@ def _mapping(spec: dataclasses.Field[Any], value: Any) -> dict[str, float] | Non
     return {key: float(n) for key, n in value.items()}
 
 
+def _listed(spec: dataclasses.Field[Any], value: Any) -> tuple[str, ...] | None:
+    """A list of words, of which one alone may stand by itself; None when one is not legal or comes twice."""
+    names = (value,) if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(_is_word(spec, name) for name in names):
+        return None
+    return tuple(names) if len(set(names)) == len(names) else None
+
+
 @dataclass(frozen=True)
 class Settings:
     """Base of every section: checks each field against the table when it is made."""
@@ -155,7 +168,7 @@ class Settings:
         for spec in fields(self):
             if spec.metadata.get("own"):
                 value = getattr(self, spec.name)
-                for name in value if isinstance(value, Mapping) else [value]:
+                for name in value if isinstance(value, Mapping | tuple) else [value]:
                     if name not in spec.metadata["words"]:
                         yield f"{self._prefix()}{spec.name}", name, spec.metadata["own"]
 

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from csrms_dist.basics.lookup import one_line, own_code
 from csrms_dist.basics.words import counted
-from csrms_dist.errors import ConfigError, CsrmsError, require
+from csrms_dist.errors import ConfigError, require
 from csrms_dist.export import EXPORTS
 from csrms_dist.methods.stages import GRAPH
 from ray_jobs.commands.jobs import add_jobs, add_submit, jobs, submit
+from ray_jobs.sentences import sentence_of
 from ray_jobs.stages.table import commands as stages
 from ray_jobs.stopping import stopping
 
@@ -101,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     change.add_argument("--bundle", metavar="FOLDER", help="write all runs as the input of neo4j-admin's import")
     runs.add_argument("--run", metavar="DIR", help="run directory (default: the last one below runs/)")
     _output(runs)
+    status = commands.add_parser("status", help="say how far a run is, and whether anybody is still at work")
+    status.add_argument("run", nargs="?", metavar="RUN", help="run directory (default: the last one below runs/)")
+    status.add_argument("--format", choices=("table", "json"), default="table", help="how to print")
     experiment = commands.add_parser("experiment", help="compare recipes: the runs of a spec, and tables of them")
     experiment.add_argument("spec", help="the spec's YAML file (docs/experiments.md)")
     experiment.add_argument("--size", metavar="NAME", help="one of the spec's sizes (default: the first)")
@@ -175,18 +178,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         if stopping.asked:  # whatever failed afterwards, that is why: a module of which half was imported, a dead actor
             return _stopped(arguments.command)
-        if isinstance(error, CsrmsError):
-            print(f"csrms {arguments.command}: {error}", file=sys.stderr)
-            return error.exit_code
-        if place := own_code(error):
-            print(
-                f"csrms {arguments.command}: your own code in {place}: got {one_line(error)}; correct it",
-                file=sys.stderr,
-            )
-            return ConfigError.exit_code
-        text = " ".join(str(error).split())
-        print(f"csrms {arguments.command}: {type(error).__name__}: {text[:500]}; --debug shows where", file=sys.stderr)
-        return 1
+        sentence, code = sentence_of(error)
+        print(f"csrms {arguments.command}: {sentence}", file=sys.stderr)
+        return code
 
 
 def _stopped(command: str) -> int:
@@ -213,6 +207,12 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.command == "query":
         return _query(arguments)
+    if arguments.command == "status":
+        from ray_jobs.commands.status import status
+
+        text, code = status(_run(arguments), arguments.format)
+        print(text)
+        return code
     if arguments.command == "runs":
         return _runs(arguments)
     if arguments.command == "predict":

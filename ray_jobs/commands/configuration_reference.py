@@ -90,7 +90,7 @@ def lines() -> Iterator[str]:
     yield ""
     yield "## Top level"
     yield ""
-    yield f"`seed` decides {_stages('seed')}; `name` decides none."
+    yield f"`seed` decides {_stages('seed')}; `name` and `loggers` decide none."
     yield ""
     yield from _table(RunSettings)
     for name, kind in SECTIONS.items():
@@ -149,6 +149,8 @@ def value(default: Any) -> str:
     """A setting's value as YAML has it."""
     if default == "":
         return '""'
+    if isinstance(default, tuple):
+        return f"[{', '.join(default)}]"
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 

@@ -13,6 +13,7 @@ from itertools import count
 from typing import Any
 
 from csrms_dist.art.two_level.executors import Executor, SerialExecutor
+from csrms_dist.basics.listening import Tallied, tell
 from csrms_dist.basics.progress import warn
 from csrms_dist.errors import ClusterError, require
 from ray_jobs.on_ray.session import ray_session, uses_ray
@@ -164,6 +165,7 @@ class ActorPool:
                         f"task {number} of {function.__name__}", got=f"{attempt} dead actors",
                         expected="an actor that lives", remedy="look for out-of-memory kills in Ray's logs",
                     ) from error  # fmt: skip
+                tell(Tallied("retries", 1))
                 waiting.appendleft((number, attempt + 1))
                 continue
             except self._ray.exceptions.RayTaskError as error:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from csrms_dist.artefacts.names import CHECKPOINTS
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.collective import Collective
 from csrms_dist.basics.heartbeat import LIMIT_S, Heartbeat
+from csrms_dist.basics.listening import Measured, Tallied, tell
 from csrms_dist.basics.lookup import one_line, own_code
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.encoders import has_batch_norm
@@ -29,7 +29,6 @@ from csrms_dist.training.from_run import assemble
 from csrms_dist.training.loop import fit
 from csrms_dist.training.placement import placement_of
 from csrms_dist.training.within import Looks
-from ray_jobs.on_ray.curves import Curves
 from ray_jobs.on_ray.gpus import share_of_gpus
 from ray_jobs.on_ray.relay import Relay, Told, Wish
 from ray_jobs.on_ray.resizing import callbacks
@@ -76,7 +75,6 @@ class Order:
     n_images, n_epochs: how much is trained.
     workers: of Ray Train; (at least, at most): as many as the cluster has room for. slots: logical CPUs of a local Ray
         session.
-    curves: where curves are written, None for nowhere.
     checkpoint_s: seconds between two checkpoints within an epoch, 0 for none. kept: how many checkpoints are.
     limit_s: how long a worker may be silent. device: of every worker, a word of DEVICES.
     """
@@ -89,7 +87,6 @@ class Order:
     n_epochs: int
     workers: Workers
     slots: int
-    curves: Path | None = None
     checkpoint_s: float = 0.0
     kept: int = 1
     limit_s: float = LIMIT_S
@@ -237,8 +234,8 @@ def train_in_workers(order: Order) -> dict[str, Any]:
                 ),
             )
 
-        with Progress(role, total=order.n_epochs, unit="epochs") as progress, Curves(order.curves) as curves:
-            watch = _Watch(ray, relay, progress, order, curves)
+        with Progress(role, total=order.n_epochs, unit="epochs") as progress:
+            watch = _Watch(ray, relay, progress, order)
             for attempt in range(1, MAX_ATTEMPTS + 1):
                 try:
                     _fit(trainer(), watch.look)
@@ -249,6 +246,7 @@ def train_in_workers(order: Order) -> dict[str, Any]:
                     # Ray replaces dead workers; the actor that replaces them is replaced here.
                     if attempt == MAX_ATTEMPTS:
                         raise _cause(error, role) from error
+                    tell(Tallied("retries", 1))
             watch.look()
             state = FolderStore(work, order.kept).load()
             if state is None:
@@ -295,10 +293,10 @@ def _fit(trainer: Any, watch: Callable[[], None]) -> Any:
 
 
 class _Watch:
-    """Brings progress line and curves to what the relay knows; raises what a worker said of itself."""
+    """Brings progress to what the relay knows; raises what a worker said of itself."""
 
-    def __init__(self, ray: Any, relay: Any, progress: Progress, order: Order, curves: Curves) -> None:
-        self._ray, self._relay, self._progress, self._order, self._curves = ray, relay, progress, order, curves
+    def __init__(self, ray: Any, relay: Any, progress: Progress, order: Order) -> None:
+        self._ray, self._relay, self._progress, self._order = ray, relay, progress, order
         self._role = order.role
         self._warned = 0
         self._late: float | None = time.monotonic() + WAITING_S
@@ -330,10 +328,16 @@ class _Watch:
         done = len(history)
         if done <= self._progress.done:
             return
-        self._curves.put(history)
+        tell_epochs(history[int(self._progress.done) :])
         self._progress.set(done, "  ".join(note(history[-1])))
         for epoch in range(1, done + 1):
             passed(f"{self._role}.{epoch}")
+
+
+def tell_epochs(reports: Iterable[Mapping[str, float]]) -> None:
+    """Tell the figures of epochs."""
+    for report in reports:
+        tell(Measured(report, int(report["epoch"])))
 
 
 def note(report: dict[str, float]) -> list[str]:

@@ -14,6 +14,7 @@ from csrms_dist.art.settings import ClusterSettings
 from csrms_dist.art.two_level.plan import MISSED, PHASES, TwoLevel
 from csrms_dist.artefacts.names import HELD_OUT
 from csrms_dist.basics.arrays import F32
+from csrms_dist.basics.listening import Tallied, tell
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.basics.words import counted
 from csrms_dist.evaluation.report import method_of
@@ -60,6 +61,7 @@ def execute(context: StageContext) -> None:
                 after_phase=after_phase,
                 placing=on_gpu() if gpus else None,
             )
+            tell(Tallied("rows", len(table)))
             facts.update(_found(clustering, two_level(settings, len(table), n_classes)))
             progress.set(len(PHASES), f"{counted(clustering.n_patterns, 'pattern')} by {method_of(facts)}")
         if settings.vigilance != "auto":

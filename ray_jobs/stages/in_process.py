@@ -15,8 +15,7 @@ from csrms_dist.sampling.dgl_sampler import DglSampler
 from csrms_dist.training.alone import train_alone
 from csrms_dist.training.checkpoint import FolderStore
 from csrms_dist.training.loop import EpochReport
-from ray_jobs.on_ray.curves import Curves
-from ray_jobs.on_ray.trainer import Order, note
+from ray_jobs.on_ray.trainer import Order, note, tell_epochs
 from ray_jobs.settings import settings_from
 from ray_jobs.stop_points import passed
 
@@ -32,16 +31,12 @@ def train_in_process(order: Order) -> dict[str, Any]:
     store = FolderStore(work, order.kept)
     held = store.load()
     history: list[EpochReport] = list(held["history"]) if held else []
-    with (
-        _as_a_worker(),
-        Progress(order.role, total=order.n_epochs, unit="epochs") as progress,
-        Curves(order.curves) as curves,
-    ):
+    with _as_a_worker(), Progress(order.role, total=order.n_epochs, unit="epochs") as progress:
         progress.resume_at(len(history))
+        tell_epochs(history)
 
         def on_epoch(done: int, report: EpochReport) -> None:
-            history.append(report)
-            curves.put(history)
+            tell_epochs([report])
             progress.set(done, "  ".join(note(report)))
             passed(f"{order.role}.{done}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from csrms_dist.artefacts.names import CHECKPOINTS, CURVES
+from csrms_dist.artefacts.names import CHECKPOINTS
 from csrms_dist.artefacts.work_folder import bring_all
 from csrms_dist.training.recipe import PRETRAIN
 from ray_jobs.on_ray.session import uses_ray
@@ -35,13 +35,8 @@ def train(context: StageContext, role: str, n_images: int, n_epochs: int) -> dic
         kept=settings.train.checkpoints_kept,
         limit_s=settings.train.stall_seconds,
         slots=context.ray_slots,
-        curves=context.run.side_folder(f"{CURVES}/{role}") if settings.tensorboard else None,
     )
-    try:
-        state = train_in_workers(order) if uses_ray(most(order.workers)) else train_in_process(order)
-    finally:
-        if order.curves is not None and order.curves.exists():
-            context.run.put_folder(f"{CURVES}/{role}")
+    state = train_in_workers(order) if uses_ray(most(order.workers)) else train_in_process(order)
     bring_all(context.work)
     return state
 

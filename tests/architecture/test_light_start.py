@@ -49,3 +49,9 @@ def test_a_question_to_the_graph_loads_neither_torch_nor_ray(finished: object, t
     loaded = loaded_by("query", "confused_classes", "--run", run, folder=tmp_path)
     assert loaded & HEAVY == set()
     assert "ladybug" in loaded, "it asked the embedded store"
+
+
+def test_the_status_of_a_run_loads_neither_torch_nor_ray_nor_a_store(finished: object, tmp_path: Path) -> None:
+    run = str(finished.directory)  # type: ignore[attr-defined]
+    loaded = loaded_by("status", run, folder=tmp_path)
+    assert loaded & {*HEAVY, "ladybug", "neo4j"} == set()

@@ -18,7 +18,7 @@ pytestmark = ROOM
 
 def artefacts(of: Run) -> dict[str, tuple[str, int]]:
     """Digest and time of change of all that a run made, but for the record of its attempts."""
-    return contents(of.directory, skip=("run.json", ".lock"))
+    return contents(of.directory, skip=("run.json", "log.jsonl", ".lock"))
 
 
 def test_running_again_does_nothing_and_says_the_same(copied: Run) -> None:
@@ -120,7 +120,7 @@ def test_one_stage_does_what_it_needs_and_no_more(tmp_path: Path) -> None:
     assert (said.code, said.done) == (0, ("images",))
     assert said.out == "images: done, here/images\n"
     assert csrms("images", CONFIG, "--out", "here", folder=tmp_path).out == "images: was done already, here/images\n"
-    assert {path.name for path in (tmp_path / "here").iterdir()} == {".lock", "images", "run.json"}
+    assert {path.name for path in (tmp_path / "here").iterdir()} == {".lock", "images", "log.jsonl", "run.json"}
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ class SampleSettings(Settings):
     positive: float = setting(1.0, "(0, inf)", doc="")
     natural: int = setting(0, "[0, inf)", doc="")
     mode: int | str = setting("auto", "[1, 8]", words=("auto", "all"), doc="")
+    several: tuple[str, ...] = setting((), words=("one", "two"), own="some:KIND", doc="")
 
 
 def interval(spec: dataclasses.Field[Any]) -> tuple[float, float, bool, bool]:
@@ -208,6 +209,20 @@ def test_fields_of_the_other_kinds() -> None:
             SampleSettings.from_mapping(wrong)
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [([], ()), ("two", ("two",)), (["two", "one"], ("two", "one")), (("my:own", "one"), ("my:own", "one"))],
+)
+def test_a_list_of_words_keeps_its_order_and_one_may_stand_alone(given: Any, kept: tuple[str, ...]) -> None:
+    assert SampleSettings(several=given).several == kept
+
+
+@pytest.mark.parametrize("wrong", [["three"], ["one", "one"], "one, two", {"one": 1}, None, [1], True])
+def test_another_list_is_refused(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match=r"sample\.several: got .*, expected a list of 'one', 'two' or"):
+        SampleSettings(several=wrong)
+
+
 def test_describe_reads_as_a_sentence() -> None:
     texts = {spec.name: describe(spec) for spec in fields(SampleSettings)}
     assert texts == {
@@ -216,6 +231,7 @@ def test_describe_reads_as_a_sentence() -> None:
         "positive": "a number in (0, inf)",
         "natural": "a whole number in [0, inf)",
         "mode": "a whole number in [1, 8] or one of 'auto', 'all'",
+        "several": "a list of 'one', 'two' or module:name of your own, each once",
     }
 
 

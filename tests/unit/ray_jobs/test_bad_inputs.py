@@ -56,6 +56,12 @@ def assert_one_sentence(said: Finished, code: int, *fragments: str) -> None:
             ["cluster.device=cuda", "cluster.algorithm=fuzzy"],
             ["cluster.device: got 'cuda' with cluster.algorithm fuzzy, expected auto or cpu, for a GPU places"],
         ),
+        (["tensorboard=true"], ["unknown key tensorboard; write loggers: [tensorboard]"]),
+        (["loggers=[tensorbord]"], ["run: loggers: got ['tensorbord'], expected a list of 'tensorboard', "]),
+        (
+            ["loggers=[collections:Counter]"],
+            ["run: loggers: got 'collections:Counter'", "log(metrics, step) and close()"],
+        ),
         (["seed=-1"], ["run: seed: got -1, expected"]),
         (["name="], ["name: got None"]),
         (["name=''"], ["name: got '', expected a folder's name; use --out for a path"]),
@@ -117,6 +123,8 @@ def test_no_file(cli: Cli, name: str) -> None:
         ("ladybug", [], "full"),
         ("neo4j", [], "full"),
         ("ray", ["cluster.actors=2"], "full"),
+        ("tensorboard", ["loggers=tensorboard"], "tensorboard"),
+        ("mlflow", ["loggers=[tensorboard, mlflow]"], "mlflow"),
     ],
 )  # fmt: skip
 def test_a_missing_package_is_named_before_the_first_stage(
@@ -367,7 +375,7 @@ def test_a_full_disk(tmp_path: Path, cli: Cli, limit: int) -> None:
     command = [sys.executable, "-c", LIMITED, str(limit), "images", CONFIG, *SMALL, "--out", "run"]
     said = execute(command, tmp_path)
     assert_one_sentence(said, RUN_DIRECTORY_ERROR, "run", "nothing was left half-written")
-    assert {path.name for path in (tmp_path / "run").iterdir()} <= {".lock", "run.json"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} <= {".lock", "log.jsonl", "run.json"}
     assert cli("images", CONFIG, *SMALL, "--out", "run").code == 0
 
 

@@ -79,7 +79,7 @@ def test_bad_data_leave_nothing_behind(cli: Cli, tmp_path: Path) -> None:
         "csrms images: images: got 2 unreadable images, the first 'a': no bytes, expected a readable image in the split"
         " train; repair or replace them"
     ]
-    assert {path.name for path in (tmp_path / "run").iterdir()} <= {".lock", "run.json"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} <= {".lock", "log.jsonl", "run.json"}
 
 
 def test_a_path_that_is_not_there_makes_no_run(cli: Cli, tmp_path: Path) -> None:
