@@ -113,7 +113,7 @@ def _command(arguments: argparse.Namespace, config: str, name: str) -> str:
     words += [f"--out={out}"] * (out is not None)
     words += [word for override in arguments.overrides for word in ("--set", override)]
     words += [f"--until={arguments.until}"] * (arguments.until is not None)
-    words += ["--no-control"] * arguments.no_control
+    words += ["--no-control"] * arguments.no_control + ["--debug"] * arguments.debug
     return shlex.join(words)
 
 

@@ -36,9 +36,6 @@ class Cluster:
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self._stack, self._folder = stack, folder
-        # Sockets lie below it, whose paths must be short.
-        self._sockets = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
-        stack.callback(shutil.rmtree, self._sockets, ignore_errors=True)
         self.runs, self.elsewhere = folder / "shared", folder / "elsewhere"
         self.runs.mkdir()
         self.elsewhere.mkdir()
@@ -50,7 +47,7 @@ class Cluster:
         self.nodes: list[Process] = []
         self._start(
             "--head", f"--port={port}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}",
-            f"--temp-dir={self._sockets}", "--num-cpus=1",
+            "--num-cpus=1",
         )  # fmt: skip
 
     @property
@@ -63,10 +60,14 @@ class Cluster:
 
     def _start(self, *arguments: str) -> Process:
         [agent] = free_ports(1)
+        # As on machines of their own: in a common folder a node would lay out anew the files of a job that another node
+        # runs already. Sockets lie below it, whose paths must be short.
+        own = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+        self._stack.callback(shutil.rmtree, own, ignore_errors=True)
         command = (
             BIN / "ray", "start", "--block", "--node-ip-address=127.0.0.1", "--disable-usage-stats",
             f"--object-store-memory={STORE_BYTES}", "--min-worker-port=0", "--max-worker-port=0",
-            f"--dashboard-agent-listen-port={agent}", *arguments,
+            f"--dashboard-agent-listen-port={agent}", f"--temp-dir={own}", *arguments,
         )  # fmt: skip
         # A variable of a node is one of its jobs: that is how CSRMS_RUNS comes to them.
         environment = self.access | {

@@ -30,12 +30,12 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
 def test_the_job_is_the_same_command(cli: Cli, client: Client, tmp_path: Path) -> None:
     said = cli(
         "submit", CONFIG, "--set", "method.terms={my_term:Nearer: 0.1}", "--set", "seed=1", "--no-control",
-        "--until", "train", "--out", "/shared/my run", "--detach",
+        "--until", "train", "--out", "/shared/my run", "--detach", "--debug",
     )  # fmt: skip
     job = client.jobs["digits-12ab"]
     assert job.entrypoint == (
         "csrms run examples/digits.yaml '--out=/shared/my run' --set 'method.terms={my_term:Nearer: 0.1}' --set seed=1 "
-        "--until=train --no-control"
+        "--until=train --no-control --debug"
     )
     with zipfile.ZipFile(io.BytesIO(client.archives[0])) as archive:
         assert archive.namelist() == [CONFIG]
