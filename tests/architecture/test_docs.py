@@ -396,6 +396,7 @@ MADE: list[Callable[[], Any]] = [
     lambda: RunDirectory(parquet("v.parquet", id=["a"]).name).write_json("run.json", {}),
     lambda: among_the_images(),
     in_a_ray_job,
+    lambda: RunDirectory("s3://me:secret@bucket/run"),
     lambda: new_run() and asked("dominance", run="runs/new"),
     lambda: asked("confused_clases"),
     lambda: asked(cypher="MATCH (p:Pattern) DELETE p"),

@@ -42,7 +42,6 @@ class TcpProxy:
         self._end_all()
 
     def mend(self) -> None:
-        self._cut_after = None
         self._broken.clear()
 
     def _accept(self) -> None:
@@ -69,8 +68,11 @@ class TcpProxy:
                 if self._speed:
                     time.sleep(len(data) / self._speed)
                 if counted:
-                    self.passed += len(data)
-                    if self._cut_after is not None and self.passed >= self._cut_after:
+                    with self._lock:
+                        self.passed += len(data)
+                        due = self._cut_after is not None and self.passed >= self._cut_after
+                        self._cut_after = None if due else self._cut_after  # once
+                    if due:
                         self.cut()
                         break
                 target.sendall(data)

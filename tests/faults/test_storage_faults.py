@@ -111,7 +111,7 @@ def test_a_run_in_a_store_goes_on_on_another_node_and_is_asked_from_a_third(
     assert run.names(".checkpoints") == []
     for arguments in (
         ("query", "confused_classes", "--run", uri), ("runs", "--run", uri), ("evaluate", CONFIG, *SMALL, "--out", uri),
-        ("export", uri, "--as", "program", "--out", "model.pt2"), ("clean", uri), ("clean", uri, "--yes"),
+        ("export", uri, "--as", "torch", "--out", "model.pt2"), ("clean", uri), ("clean", uri, "--yes"),
         ("query", "patterns", "--run", uri), ("plan", CONFIG, *SMALL, "--out", uri),
     ):  # fmt: skip
         node("third", *arguments)
