@@ -40,7 +40,7 @@ class OptimiserSettings(Settings):
     )
     random_erasing: float = setting(0.0, "[0, 1]", doc="share of images of which a box is erased (Zhong et al., 2020)")
     accumulate: int = setting(1, "[1, 4096]", doc="global batches whose gradients make one step of the optimiser")
-    clip: float = setting(0.0, "[0, 1e9]", doc="largest norm of a step's gradient; 0: any")
+    clip: float = setting(0.0, "[0, 1000000]", doc="largest norm of a step's gradient; 0: any")
     ema: float = setting(
         0.0, "[0, 1)", doc="the model is a running mean of the weights over steps, which keeps this share; 0: the last"
     )
