@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 import tomllib
@@ -91,13 +90,15 @@ def loggers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
+    return with_stages(RunDirectory(tmp_path / "run"))
+
+
+def with_stages(run: RunDirectory) -> RunDirectory:
+    """The run, three of whose stages are done."""
     for stage, facts in (("images", {}), ("train", {"history": history(3)}), ("evaluate", {})):
-        folder = tmp_path / "run" / stage
-        folder.mkdir(parents=True)
-        (folder / "file").write_bytes(bytes(10))
-        stamp = {"files": {"file": 10}, "facts": facts, "fingerprint": INPUTS[stage]}
-        (folder / "stamp.json").write_text(json.dumps(stamp))
-    return RunDirectory(tmp_path / "run")
+        with run.writing(stage, INPUTS[stage], facts) as folder:
+            (folder / "file").write_bytes(bytes(10))
+    return run
 
 
 def history(epochs: int) -> list[dict[str, float]]:
@@ -264,12 +265,13 @@ def test_figures_that_are_not_finite_are_left_out(run: RunDirectory) -> None:
     assert Kept.heard == [("train/loss", 0.5, 1)]
 
 
-def test_a_run_in_an_object_store_has_its_log_and_its_loggers_files_there(run: RunDirectory, tmp_path: Path) -> None:
-    elsewhere = RunDirectory("run", filesystem=pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem()))
+def test_a_run_in_an_object_store_has_its_log_and_its_loggers_files_there(tmp_path: Path) -> None:
+    system = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
+    elsewhere, folder = with_stages(RunDirectory("run", filesystem=system)), tmp_path / "run"
     with under_way(elsewhere, settings("writing:writing")):
         tell(Measured({"epoch": 1.0, "loss": 0.5}, 1))
-    assert (run.path / "writing.writing/1").read_text() == "{'train/loss': 0.5}"
-    assert [path.name for path in (run.path / "log.jsonl").iterdir()] == ["000001"]
+    assert (folder / "writing.writing/1").read_text() == "{'train/loss': 0.5}"
+    assert [path.name for path in (folder / "log.jsonl").iterdir()] == ["000001"]
     assert [line["event"] for line in lines(elsewhere)][-3:] == ["started", "measured", "done"]
 
 
