@@ -68,6 +68,10 @@ class ClusterError(CsrmsError):
     exit_code = 6
 
 
+class StalledError(ClusterError):
+    """A worker did not answer, or waited for nobody knows what: trying again may help."""
+
+
 class MissingDependencyError(CsrmsError):
     """An optional package that this command needs is not installed."""
 

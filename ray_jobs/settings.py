@@ -51,13 +51,28 @@ class ClusterJobSettings(ClusterSettings):
 
 @dataclass(frozen=True)
 class PretrainJobSettings(PretrainSettings):
-    workers: int = setting(1, "[1, 4096]", doc="as train.workers, of stage 0; part of its result")
+    workers: int | tuple[int, int] = setting(
+        1, "[1, 4096]", pair=True, doc="as train.workers, of stage 0; part of its result"
+    )
 
 
 @dataclass(frozen=True)
 class TrainJobSettings(TrainSettings):
-    workers: int = setting(
-        1, "[1, 4096]", doc="1: this process; more: of Ray Train, whose sums round differently in the last bits"
+    workers: int | tuple[int, int] = setting(
+        1, "[1, 4096]", pair=True,
+        doc="1: this process; more: of Ray Train, whose sums round differently in the last bits; [fewest, most]: as "
+        "many as the cluster has room for, also while it trains",
+    )  # fmt: skip
+    checkpoint_minutes: float = setting(
+        0.0,
+        "[0, 10000]",
+        doc="of any training, beside the checkpoint after each epoch: one within it so often; 0: none",
+    )
+    checkpoints_kept: int = setting(1, "[1, 1000]", doc="of any training, until it is done: the newest so many")
+    stall_seconds: float = setting(
+        45.0,
+        "[1, 86400]",
+        doc="of any training: a worker that is silent or idle so long is given up, and started again",
     )
 
 
@@ -67,6 +82,11 @@ class EvaluateJobSettings(EvaluateSettings):
         "auto", "[1, 4096]", words=("auto",),
         doc="1: this process; more: Ray actors; auto: 1 below 5,000 images, else 2; no result depends on it",
     )  # fmt: skip
+
+
+def most(workers: int | tuple[int, int]) -> int:
+    """The largest number of workers that a training may have."""
+    return workers if isinstance(workers, int) else workers[1]
 
 
 def hands(actors: int | str, amount: int, few: int, many: int = DEFAULT_ACTORS) -> int:

@@ -7,6 +7,7 @@ import errno
 import math
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -118,3 +119,16 @@ class NpyWriter:
         """Write rows row, row + 1, ..."""
         self._file.seek(self._start + row * self._row_bytes)
         self._file.write(np.ascontiguousarray(values, self._dtype).data)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """A second name for a file, or for each of a folder's, or a copy where the file system has no links."""
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=lambda one, other: link_or_copy(Path(one), Path(other)))
+        return
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)

@@ -13,20 +13,20 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from csrms_dist.basics.heartbeat import Heartbeat
+
 
 class _AllSum(torch.autograd.Function):
     """Sum over ranks. Its gradient is passed through: each rank differentiates its own summand, and the summation of
     gradients over ranks adds the others."""
 
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor) -> Tensor:
-        total = tensor.contiguous().clone()
-        dist.all_reduce(total)
-        return total
+    def forward(ctx: Any, tensor: Tensor, collective: Collective) -> Tensor:
+        return collective.summed(tensor)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient, None
 
 
 class _AllRows(torch.autograd.Function):
@@ -50,28 +50,43 @@ class _ExchangedRows(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, local: Tensor, total: int, collective: Collective) -> Tensor:
-        ctx.mine = slice(collective.rank, None, collective.world)
+        ctx.mine, ctx.collective = slice(collective.rank, None, collective.world), collective
         return collective.gather_rows(local, total)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        summed = gradient.contiguous().clone()
-        dist.all_reduce(summed)
-        return summed[ctx.mine], None, None
+        return ctx.collective.summed(gradient)[ctx.mine], None, None
 
 
 class Collective:
-    """One worker among `world`; with world = 1 every operation is the identity and no process group is needed."""
+    """One worker among `world`; with world = 1 every operation is the identity and no process group is needed.
 
-    def __init__(self, rank: int = 0, world: int = 1) -> None:
-        self.rank, self.world = rank, world
+    heartbeat: with it a message that waits for a worker which is not there raises StalledError, which names it.
+    """
+
+    def __init__(self, rank: int = 0, world: int = 1, heartbeat: Heartbeat | None = None) -> None:
+        self.rank, self.world, self.heartbeat = rank, world, heartbeat
 
     def all_sum(self, tensor: Tensor) -> Tensor:
         """Differentiable sum over ranks of a tensor of equal shape."""
         if self.world == 1:
             return tensor
-        result: Tensor = _AllSum.apply(tensor)
+        result: Tensor = _AllSum.apply(tensor, self)
         return result
+
+    def summed(self, tensor: Tensor) -> Tensor:
+        """A copy of the tensor, summed over ranks; not differentiable."""
+        total = tensor.detach().contiguous().clone()
+        if self.world > 1:
+            self._wait(dist.all_reduce(total, async_op=True), "sum", total)
+        return total
+
+    def _wait(self, work: Any, operation: str, tensor: Tensor | None = None) -> None:
+        # What goes over the device is waited for by the device, not by this thread.
+        if self.heartbeat is None or (tensor is not None and tensor.is_cuda):
+            work.wait()
+        else:
+            self.heartbeat.wait(work, operation)
 
     def share(self, value: Tensor) -> Tensor:
         """A loss that every rank computes in full from summed statistics -> this rank's share of it.
@@ -91,7 +106,7 @@ class Collective:
         padded = local.new_zeros((width, *local.shape[1:]))
         padded[: len(local)] = local
         parts = [torch.empty_like(padded) for _ in range(self.world)]
-        dist.all_gather(parts, padded)
+        self._wait(dist.all_gather(parts, padded, async_op=True), "gathering of rows", padded)
         return torch.stack(parts, dim=1).flatten(0, 1)[:total]
 
     def all_rows(self, local: Tensor, total: int) -> Tensor:
@@ -118,7 +133,7 @@ class Collective:
     def barrier(self) -> None:
         """Wait until every rank is here."""
         if self.world > 1:
-            dist.barrier()
+            self._wait(dist.barrier(async_op=True), "barrier")
 
     def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Add the gradients of all ranks, in one flat message.
@@ -133,7 +148,7 @@ class Collective:
         if self.world == 1:
             return
         flat = torch.cat([p.grad.flatten() for p in held if p.grad is not None])
-        dist.all_reduce(flat)
+        self._wait(dist.all_reduce(flat, async_op=True), "sum of gradients", flat)
         place = 0
         for parameter in held:
             if parameter.grad is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from numbers import Real
 from typing import Any, Self, TypeVar
@@ -20,14 +20,16 @@ from csrms_dist.errors import ConfigError
 T = TypeVar("T")
 
 
-def setting(default: T, legal: str = "", *, words: Iterable[str] = (), own: str = "", doc: str = "") -> T:
+def setting(
+    default: T, legal: str = "", *, words: Iterable[str] = (), own: str = "", pair: bool = False, doc: str = ""
+) -> T:
     """Declare one setting: its default, its legal interval and/or words, and one line of documentation.
 
     own: a user's own 'module:name' is legal beside the words; the 'module:name' of the `lookup.Kind` that it must be,
     imported when there is one to be checked. A setting whose default is a mapping takes words (or own
-    names) to numbers in the interval.
+    names) to numbers in the interval. pair: two numbers of the interval, [fewest, most], are legal beside one.
     """
-    metadata = {"legal": legal, "words": tuple(words), "own": own, "doc": doc}
+    metadata = {"legal": legal, "words": tuple(words), "own": own, "pair": pair, "doc": doc}
     if isinstance(default, Mapping):
         made: T = field(default_factory=dict, metadata=metadata)  # type: ignore[assignment]
         return made
@@ -60,6 +62,8 @@ def describe(spec: dataclasses.Field[Any]) -> str:
     parts = []
     if legal:
         parts.append(("a whole number in " if "int" in kind else "a number in ") + legal)
+        if spec.metadata["pair"]:
+            parts.append("[fewest, most] of them")
     elif "bool" in kind:
         parts.append("true or false")
     elif not words:
@@ -99,6 +103,8 @@ def _plain(spec: dataclasses.Field[Any], value: Any) -> Any:
     legal, words, kind = spec.metadata["legal"], spec.metadata["words"], str(spec.type)
     if _is_word(spec, value):
         return value
+    if spec.metadata["pair"] and isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2:
+        return _pair(spec, value)
     if legal and _is_number(value) and _within(value, legal):
         with contextlib.suppress(OverflowError):
             number = float(value) if "float" in kind else int(value)
@@ -107,6 +113,16 @@ def _plain(spec: dataclasses.Field[Any], value: Any) -> Any:
     elif not legal and not words and (isinstance(value, bool) if "bool" in kind else isinstance(value, str)):
         return value
     return None
+
+
+def _pair(spec: dataclasses.Field[Any], value: Sequence[Any]) -> Any:
+    """(fewest, most), or one number where they are equal; None when a number is not legal or the first is larger."""
+    if not all(_is_number(number) for number in value):
+        return None
+    low, high = (_plain(spec, number) for number in value)
+    if low is None or high is None or low > high:
+        return None
+    return low if low == high else (low, high)
 
 
 def _mapping(spec: dataclasses.Field[Any], value: Any) -> dict[str, float] | None:

@@ -5,6 +5,8 @@ A loss in units of its own running mean distance hardly moves whatever it does, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -56,6 +58,13 @@ class Separation:
             rank = effective_rank(view.reducer.rows(unit)[:AT_MOST])
             found["effective_rank"] = rank, (rank > 0).to(rank.dtype)
         return found
+
+    def part_state(self) -> dict[str, int]:
+        """Of an epoch under way: how many batches came."""
+        return {"batches": self._batches}
+
+    def load_part_state(self, state: Mapping[str, int]) -> None:
+        self._batches = state["batches"]
 
     def end_epoch(self) -> None:
         """The next batch is the first of an epoch."""

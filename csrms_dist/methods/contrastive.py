@@ -83,6 +83,13 @@ class ContrastiveMethod:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Nothing is kept between epochs."""
 
+    def part_state(self) -> dict[str, Any]:
+        """Of an epoch under way."""
+        return {"first": self._first}
+
+    def load_part_state(self, state: dict[str, Any]) -> None:
+        self._first = bool(state["first"])
+
 
 def build(model: PlainModel, structure: Structure, task: Task) -> Built:
     """The objective on the encoder of a plain model, whose own head stays as it is."""

@@ -103,6 +103,13 @@ class PlainMethod:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Nothing is kept between epochs."""
 
+    def part_state(self) -> dict[str, Any]:
+        """Of an epoch under way."""
+        return {"separation": self.separation.part_state()}
+
+    def load_part_state(self, state: dict[str, Any]) -> None:
+        self.separation.load_part_state(state["separation"])
+
 
 def make(card: ModelCard, encoder: Encoder) -> PlainModel:
     """The model of a card."""

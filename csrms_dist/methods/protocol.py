@@ -198,7 +198,8 @@ class Method(Protocol):
 
     Assumptions, on every worker: `begin_epoch` is called before each epoch with the reports of those that are done and
     the number of all, `batch` for every global batch, `end_epoch` after each epoch; whatever is not a parameter of
-    `module` and must outlive a restart is in `state_dict`.
+    `module` and must outlive a restart is in `state_dict`, and in the middle of an epoch what that epoch has brought so
+    far also in `part_state`, which is loaded after `begin_epoch`.
     """
 
     @property
@@ -230,3 +231,7 @@ class Method(Protocol):
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+    def part_state(self) -> dict[str, Any]: ...
+
+    def load_part_state(self, state: dict[str, Any]) -> None: ...

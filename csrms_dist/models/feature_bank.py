@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -80,16 +80,18 @@ class FeatureBank:
                 self._finish_next()
             if self._folder is not None:
                 collective.barrier()
-                self.current = _map(generation_file(self._folder, following))
+                self.current = np.asarray(_map(generation_file(self._folder, following)))
                 if self._writes:
-                    # One older generation stays: the last checkpoint may still name it.
-                    generation_file(self._folder, following - 2).unlink(missing_ok=True)
+                    # Two older generations stay: the last checkpoint names one, and while it is being written the one
+                    # before it does.
+                    generation_file(self._folder, following - 3).unlink(missing_ok=True)
         self.generation += 1
 
     def _open_next(self) -> Any:
         if self._folder is None:
             return np.empty_like(self.current)
         path = generation_file(self._folder, self.generation + 1)
+        path.unlink(missing_ok=True)  # an earlier checkpoint may have another name for it
         reserve_npy(path, np.float32, self.current.shape)
         return np.load(path, mmap_mode="r+")
 
@@ -121,12 +123,34 @@ class FeatureBank:
         elif self._folder is None:
             self.current = torch.as_tensor(state["features"]).cpu().numpy().copy()
         else:
-            self.current = _map(generation_file(self._folder, self.generation))
+            self.current = np.asarray(_map(generation_file(self._folder, self.generation)))
+
+    def part_state(self) -> dict[str, Tensor]:
+        """Of an epoch under way: which rows (N,) were written; of a bank in memory what was, too.
+
+        A bank in files keeps that in the next generation's, where rows that come later do no harm: they come again.
+        """
+        if self._next is None:
+            return {}
+        state = {"written": torch.from_numpy(self._written.copy())}
+        if self._folder is None:
+            state["next"] = torch.from_numpy(np.array(self._next))
+        return state
+
+    def load_part_state(self, state: dict[str, Tensor]) -> None:
+        """Raises RunDirectoryError when the file of the next generation is not there."""
+        if not state or not self._writes:
+            return
+        self._written = state["written"].numpy().copy()
+        if self._folder is None:
+            self._next = state["next"].numpy().copy()
+        else:
+            self._next = _map(generation_file(self._folder, self.generation + 1), "r+")
 
 
-def _map(path: Path) -> F32:
+def _map(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
     try:
-        return np.asarray(np.load(path, mmap_mode="r"))
+        return np.load(path, mmap_mode=mode)
     except (OSError, ValueError) as error:
         raise RunDirectoryError(
             f"the feature bank {path}", got=f"'{error}'", expected="the generation that the checkpoint names",

@@ -22,6 +22,7 @@ from csrms_dist.training.placement import CPU, Placement
 from csrms_dist.training.schedules.rate import learning_rate, pace_of
 from csrms_dist.training.settings import OptimiserSettings
 from csrms_dist.training.train_step import refuse_divergence, refuse_lost_weights, train_step
+from csrms_dist.training.within import Looks, own_sums, shared_sums
 
 EpochReport = dict[str, float]
 
@@ -59,14 +60,17 @@ def fit(
     resume: dict[str, Any] | None = None,
     placement: Placement = CPU,
     order: Order | None = None,
+    looks: Looks | None = None,
+    on_part: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[EpochReport]:
     """Train on `n_images` images in all and return a report an epoch.
 
     `order` says which rows come together; None: all of them once an epoch, in random order.
 
     `on_epoch(epochs done, state)` gets everything that `resume` needs to go on as if nothing had happened. What is in
-    it goes on changing: save it before returning. Raises DataError, before `on_epoch`, when the loss or a weight is not
-    finite.
+    it goes on changing: save it before returning. `on_part(state)` gets the same within an epoch, where `looks` says
+    so; what goes on from there sees the same samples and reports the same sums. Raises DataError, before `on_epoch`,
+    when the loss or a weight is not finite.
     """
     collective = collective or Collective()
     optimiser = resolve(OPTIMISERS[settings.optimiser])(method.module.parameters(), settings)
@@ -78,6 +82,7 @@ def fit(
         optimiser.load_state_dict(resume["optimiser"])
         method.load_state_dict(resume["method"])
         history = list(resume["history"])
+    part = None if resume is None else resume.get("part")
     steps_before = [0]
     for epoch in range(n_epochs):
         images = min(n_rows, n_images - epoch * n_rows)
@@ -86,14 +91,20 @@ def fit(
     for epoch in range(len(history), n_epochs):
         method.module.train()
         method.begin_epoch(history, n_epochs, collective)
-        # Dropout in an encoder of the user's draws from torch's stream: it begins anew with every epoch.
-        torch.manual_seed(int(mix(_STREAM, seed, epoch, collective.rank)[0] >> np.uint64(1)))
         totals: dict[str, float] = {}
         observed: dict[str, Tensor] = {}
-        images = encoded = 0
+        images = encoded = done = 0
+        if part is not None:
+            done, images = part["batches"], part["images"]
+            totals, observed, encoded = own_sums(part, collective.rank)
+            method.load_part_state(part["method"])
+            part = None
         rows = global_batches(n_rows, settings.batch_size, n_images, seed, epoch, order)
-        for number, batch in enumerate(batches(method, data, rows, epoch, collective, sampler, placement)):
-            step = steps_before[epoch] + number
+        for batch in batches(method, data, rows[done:], epoch, collective, sampler, placement):
+            step = steps_before[epoch] + done
+            done += 1
+            # Dropout in an encoder of the user's draws from torch's stream: it begins anew with every step.
+            torch.manual_seed(int(mix(_STREAM, seed, step, collective.rank)[0] >> np.uint64(1)))
             rate = learning_rate(step, pace, settings)
             for group in optimiser.param_groups:
                 group["lr"] = rate
@@ -110,6 +121,11 @@ def fit(
             for name, (total, number_of) in outcome.observed.items():
                 pair = torch.stack([total, number_of]).to(torch.float64)
                 observed[name] = observed[name] + pair if name in observed else pair
+            if looks is not None and looks.due(collective) and done < len(rows) and on_part is not None:
+                sums = shared_sums(totals, observed, encoded, collective)
+                sums |= {"batches": done, "images": images, "method": method.part_state()}
+                on_part(_state(method, optimiser, history) | {"part": sums})
+                looks.saved()
         method.end_epoch(collective)
         history.append(_report(totals, images, epoch, collective) | _means(observed, collective))
         encoded = round(float(collective.all_sum(torch.tensor(float(encoded), dtype=torch.float64))))
@@ -118,14 +134,19 @@ def fit(
         refuse_divergence(history[-1]["loss"], epoch + 1)
         refuse_lost_weights(method.module.parameters(), epoch + 1)
         if on_epoch is not None:
-            state = {
-                "model": method.module.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "method": method.state_dict(),
-                "history": history,
-            }
-            on_epoch(epoch + 1, state)
+            on_epoch(epoch + 1, _state(method, optimiser, history))
+        if looks is not None:
+            looks.saved()
     return history
+
+
+def _state(method: Method, optimiser: torch.optim.Optimizer, history: list[EpochReport]) -> dict[str, Any]:
+    return {
+        "model": method.module.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "method": method.state_dict(),
+        "history": history,
+    }
 
 
 def _means(observed: dict[str, Tensor], collective: Collective) -> EpochReport:

@@ -16,7 +16,7 @@ from ray_jobs.experiments.spec import KNN, Row, Spec
 from ray_jobs.on_ray.actors import executor_of
 from ray_jobs.on_ray.session import shared_session
 from ray_jobs.pipeline import Work
-from ray_jobs.settings import RunSettings, settings_from
+from ray_jobs.settings import RunSettings, most, settings_from
 
 RUN_FOLDER, NOTES, SHARED_FOLDER = "runs", "outcomes", "shared"
 
@@ -103,7 +103,7 @@ def _refuse_workers(spec: Spec) -> None:
         for row in spec.rows_of(data):
             settings = spec.settings(data, row, spec.lr_seed, None)
             for key in ("pretrain.workers", "train.workers"):
-                if settings.select(key) > 1:
+                if most(settings.select(key)) > 1:
                     raise ConfigError(
                         "--jobs", got=f"more than 1 with {key} {settings.select(key)} in the row {row.name!r}",
                         expected="runs one after the other, each with its workers", remedy="set --jobs 1",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,22 +15,45 @@ import torch
 
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.collective import Collective
+from csrms_dist.basics.heartbeat import LIMIT_S, Heartbeat
 from csrms_dist.basics.lookup import one_line, own_code
 from csrms_dist.basics.progress import Progress, warn
 from csrms_dist.encoders import has_batch_norm
-from csrms_dist.errors import ClusterError, ConfigError, CsrmsError, require
+from csrms_dist.errors import ClusterError, ConfigError, CsrmsError, StalledError, require
 from csrms_dist.features.extraction import THREADS
 from csrms_dist.run_contents import RunContents
 from csrms_dist.sampling.dgl_sampler import DglSampler
-from csrms_dist.training.checkpoint import load_checkpoint, save_checkpoint
+from csrms_dist.training.checkpoint import Background, CheckpointStore, FolderStore
 from csrms_dist.training.from_run import assemble
 from csrms_dist.training.loop import fit
+from csrms_dist.training.within import Looks
 from ray_jobs.on_ray.curves import Curves
+from ray_jobs.on_ray.relay import Relay, Told, Wish
+from ray_jobs.on_ray.resizing import callbacks
 from ray_jobs.on_ray.session import own_error, ray_session
 from ray_jobs.settings import settings_from
 from ray_jobs.stop_points import passed
 
+Workers = int | tuple[int, int]
+
 POLL_S = 0.3
+TIMEOUT_S = 3600
+"""Of a message by torch itself: workers that do not answer are found long before, by their heartbeats; those that work
+may be waited for."""
+BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
+"""By device. What lies on the host goes by gloo in both."""
+RESIZE_S = 30.0
+"""How often the cluster is asked whether it has room for another number of workers."""
+WAITING_S = 30.0
+"""After which it is said that workers have not begun."""
+ENVIRONMENT = {
+    # Of a worker that has nobody to hear its heart beat, by default ten minutes.
+    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "60",
+}
+ELASTIC = {
+    # What Ray knows of a cluster's room is up to 20 seconds old: having lost a node, it would wait a minute for it.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "10",
+}
 ACCURACY = "_accuracy"
 RAY_FOLDER = "ray"
 MAX_ATTEMPTS = 3
@@ -46,8 +71,12 @@ class Order:
     run, work: the run directory, and a folder for checkpoints and the feature bank that all workers share.
     settings: of the run, as plain values.
     n_images, n_epochs: how much is trained.
-    workers: of Ray Train. slots: logical CPUs of a local Ray session.
+    workers: of Ray Train; (at least, at most): as many as the cluster has room for. slots: logical CPUs of a local Ray
+        session.
     curves: where curves are written, None for nowhere.
+    checkpoint_s: seconds between two checkpoints within an epoch, 0 for none. kept: how many checkpoints are.
+    checkpoints: where they lie; None: in `work`.
+    limit_s: how long a worker may be silent. device: `cpu` or `cuda`, of every worker.
     """
 
     role: str
@@ -56,9 +85,19 @@ class Order:
     settings: Mapping[str, Any]
     n_images: int
     n_epochs: int
-    workers: int
+    workers: Workers
     slots: int
     curves: Path | None = None
+    checkpoint_s: float = 0.0
+    kept: int = 1
+    checkpoints: CheckpointStore | None = None
+    limit_s: float = LIMIT_S
+    device: str = "cpu"
+
+    @property
+    def store(self) -> CheckpointStore:
+        """Where the checkpoints lie."""
+        return self.checkpoints or FolderStore(self.work, self.kept)
 
 
 def _worker(config: dict[str, Any]) -> None:
@@ -69,34 +108,20 @@ def _worker(config: dict[str, Any]) -> None:
     # Ray may place workers on machines whose defaults differ; every choice that changes a rounding is made here.
     torch.use_deterministic_algorithms(True)
     place = ray.train.get_context()
-    collective = Collective(place.get_world_rank(), place.get_world_size())
-    run, recipe = RunContents(RunDirectory(config["uri"])), settings_from(config["settings"]).recipe
-    work, relay = Path(config["work"]), config["relay"]
-
-    def on_epoch(done: int, state: dict[str, Any]) -> None:
-        if collective.rank == 0:
-            # Ray registers a checkpoint some time after it was reported; this one counts from the moment it is there.
-            save_checkpoint(work, state)
-            relay.put.remote(state["history"])
-        ray.train.report(state["history"][-1])
-
+    rank, world, relay, role = place.get_world_rank(), place.get_world_size(), config["relay"], config["role"]
+    heartbeat = None
     try:
-        training = assemble(config["role"], run, recipe, collective, work=work, sampler_type=DglSampler)
-        if collective.rank == 0 and collective.world > 1 and has_batch_norm(training.method.module):
-            relay.warn.remote(BATCH_NORM)
-        fit(
-            training.method,
-            training.data,
-            training.optimiser,
-            n_images=config["n_images"],
-            seed=recipe.seed,
-            collective=collective,
-            sampler=training.sampler,
-            on_epoch=on_epoch,
-            resume=load_checkpoint(work),
-            placement=training.placement,
-            order=training.order,
-        )
+        if world > 1:
+            heartbeat = Heartbeat.connect(
+                rank, world, os.environ["MASTER_ADDR"], what=f"training ({role})", limit_s=config["limit_s"],
+                tell=lambda error: relay.stalled.remote(str(error)),
+            )  # fmt: skip
+        collective = Collective(rank, world, heartbeat)
+        going = torch.tensor(float(rank > 0 or ray.get(relay.starting.remote())))
+        if float(collective.all_sum(going)) == world:
+            _train(config, collective, Wish(ray, relay) if config["elastic"] else None)
+    except StalledError:
+        raise  # the relay has heard of it, and starting the workers again may cure it
     except CsrmsError as error:
         # It would come again however often Ray tried: say it at once.
         ray.get(relay.fail.remote(error))
@@ -105,36 +130,56 @@ def _worker(config: dict[str, Any]) -> None:
         if place_in_code := own_code(error):
             said = ConfigError(f"your own code in {place_in_code}", got=one_line(error), remedy="correct it")
             ray.get(relay.fail.remote(said))
+        relay.died.remote(one_line(error))
         raise
+    finally:
+        if heartbeat is not None:
+            heartbeat.close()
 
 
-class _Relay:
-    """Carries epochs, warnings and our own errors from the workers to the driver."""
+def _train(config: dict[str, Any], collective: Collective, wish: Wish | None) -> None:
+    """Train as one of the workers, from the last checkpoint on."""
+    run, recipe = RunContents(RunDirectory(config["uri"])), settings_from(config["settings"]).recipe
+    work, relay, store = Path(config["work"]), config["relay"], config["store"]
+    # Ray registers a checkpoint some time after it was reported; ours counts from the moment it is there.
+    saving = Background(store, work, lambda state: relay.put.remote(state["history"]))
 
-    def __init__(self) -> None:
-        self._history: list[dict[str, float]] = []
-        self._warnings: list[str] = []
-        self._error: CsrmsError | None = None
+    def save(state: dict[str, Any]) -> None:
+        if collective.rank == 0:
+            saving.save(state)
 
-    def put(self, history: list[dict[str, float]]) -> None:
-        self._history = history
-
-    def warn(self, sentence: str) -> None:
-        if sentence not in self._warnings:
-            self._warnings.append(sentence)
-
-    def fail(self, error: CsrmsError) -> None:
-        self._error = error
-
-    def get(self) -> tuple[list[dict[str, float]], list[str], CsrmsError | None]:
-        return self._history, self._warnings, self._error
+    resume = store.load()
+    if collective.rank == 0:
+        part = (resume or {}).get("part") or {"batches": 0}
+        done = len(resume["history"]) if resume else 0
+        relay.goes_on.remote(collective.world, done, part["batches"])
+    training = assemble(config["role"], run, recipe, collective, work=work, sampler_type=DglSampler)
+    if collective.rank == 0 and collective.world > 1 and has_batch_norm(training.method.module):
+        relay.warn.remote(BATCH_NORM)
+    seconds = config["checkpoint_s"]
+    fit(
+        training.method,
+        training.data,
+        training.optimiser,
+        n_images=config["n_images"],
+        seed=recipe.seed,
+        collective=collective,
+        sampler=training.sampler,
+        on_epoch=lambda done, state: save(state),
+        resume=resume,
+        placement=training.placement,
+        order=training.order,
+        looks=Looks(seconds, wish) if seconds or wish else None,
+        on_part=save,
+    )
+    saving.finish()
 
 
 def train_in_workers(order: Order) -> dict[str, Any]:
     """Train in Ray Train workers; returns the state of the last epoch (model, method, history).
 
-    That state lies in `order.work`; the same order given again goes on from there. Raises ClusterError when workers die
-    more often than they may.
+    That state lies in `order.store`; the same order given again goes on from there. Raises ClusterError when workers
+    are lost more often than they may without a checkpoint between.
     """
     work, role = order.work, order.role
     work.mkdir(parents=True, exist_ok=True)
@@ -143,7 +188,10 @@ def train_in_workers(order: Order) -> dict[str, Any]:
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
 
-        relay = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Relay).remote()
+        elastic = not isinstance(order.workers, int)
+        for key, value in (ENVIRONMENT | ELASTIC if elastic else ENVIRONMENT).items():
+            os.environ.setdefault(key, value)  # Ray hands them to its controller
+        relay = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Relay).remote(role)
         config = {
             "uri": str(order.run),
             "work": str(work),
@@ -151,6 +199,10 @@ def train_in_workers(order: Order) -> dict[str, Any]:
             "role": role,
             "n_images": order.n_images,
             "relay": relay,
+            "store": order.store,
+            "checkpoint_s": order.checkpoint_s,
+            "limit_s": order.limit_s,
+            "elastic": elastic,
         }
 
         def trainer() -> Any:
@@ -159,15 +211,22 @@ def train_in_workers(order: Order) -> dict[str, Any]:
             return TorchTrainer(
                 _worker,
                 train_loop_config=config,
-                torch_config=TorchConfig(backend="gloo", timeout_s=120),
-                scaling_config=ScalingConfig(num_workers=order.workers),
+                torch_config=TorchConfig(backend=BACKENDS[order.device], timeout_s=TIMEOUT_S),
+                scaling_config=ScalingConfig(
+                    num_workers=order.workers,
+                    use_gpu=order.device != "cpu",
+                    elastic_resize_monitor_interval_s=RESIZE_S,
+                ),
                 run_config=RunConfig(
-                    name=RAY_FOLDER, storage_path=str(work), failure_config=FailureConfig(max_failures=2)
+                    name=RAY_FOLDER,
+                    storage_path=str(work),
+                    failure_config=FailureConfig(max_failures=-1),  # the relay counts
+                    callbacks=callbacks(relay),
                 ),
             )
 
         with Progress(role, total=order.n_epochs, unit="epochs") as progress, Curves(order.curves) as curves:
-            watch = _Watch(ray, relay, progress, role, curves)
+            watch = _Watch(ray, relay, progress, order, curves)
             for attempt in range(1, MAX_ATTEMPTS + 1):
                 try:
                     _fit(trainer(), watch.look)
@@ -178,7 +237,8 @@ def train_in_workers(order: Order) -> dict[str, Any]:
                     # Ray replaces dead workers; the actor that replaces them is replaced here.
                     if attempt == MAX_ATTEMPTS:
                         raise _cause(error, role) from error
-            state = load_checkpoint(work)
+            watch.look()
+            state = order.store.load()
             if state is None:
                 raise ClusterError(
                     f"training ({role})", got=f"no checkpoint in {work}", expected="that of the last epoch",
@@ -225,21 +285,33 @@ def _fit(trainer: Any, watch: Callable[[], None]) -> Any:
 class _Watch:
     """Brings progress line and curves to what the relay knows; raises what a worker said of itself."""
 
-    def __init__(self, ray: Any, relay: Any, progress: Progress, role: str, curves: Curves) -> None:
-        self._ray, self._relay, self._progress, self._role, self._curves = ray, relay, progress, role, curves
+    def __init__(self, ray: Any, relay: Any, progress: Progress, order: Order, curves: Curves) -> None:
+        self._ray, self._relay, self._progress, self._order, self._curves = ray, relay, progress, order, curves
+        self._role = order.role
         self._warned = 0
+        self._late: float | None = time.monotonic() + WAITING_S
 
     def look(self) -> None:
         try:
-            history, warnings, error = self._ray.get(self._relay.get.remote())
+            told: Told = self._ray.get(self._relay.get.remote())
         except self._ray.exceptions.RayActorError:
             return  # it is being restarted; the next epoch tells it everything again
-        for sentence in warnings[self._warned :]:
+        for sentence in told.warnings[self._warned :]:
             warn(sentence)
-        self._warned = max(self._warned, len(warnings))
-        if error is not None:
-            raise error
-        self.show(history)
+        self._warned = max(self._warned, len(told.warnings))
+        if told.error is not None:
+            raise told.error
+        self._say_that_it_waits(told.started)
+        self.show(told.history)
+
+    def _say_that_it_waits(self, started: bool) -> None:
+        if started:
+            self._late = None
+        elif self._late is not None and time.monotonic() > self._late:
+            self._late, kind = None, "CPU" if self._order.device == "cpu" else "GPU"
+            fewest = self._order.workers if isinstance(self._order.workers, int) else self._order.workers[0]
+            has = self._ray.cluster_resources().get(kind, 0)
+            warn(f"{self._role}: waiting for {fewest} free {kind}s, one for each worker; the cluster has {has:.0f}")
 
     def show(self, history: list[dict[str, float]]) -> None:
         done = len(history)

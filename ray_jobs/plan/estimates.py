@@ -20,7 +20,7 @@ from csrms_dist.models.adapter import WIDTH
 from csrms_dist.training.budget import Passes, control_images
 from csrms_dist.training.optimisers import MOMENTS
 from ray_jobs.on_ray.session import uses_ray
-from ray_jobs.settings import FEW_IMAGES, FEW_ROWS, RunSettings, hands
+from ray_jobs.settings import FEW_IMAGES, FEW_ROWS, RunSettings, hands, most
 
 MB = 1_000_000
 
@@ -276,7 +276,7 @@ def pretrain(o: Outlook) -> Estimate:
         memory = o.memory("images", f.train) + o.weights() / MB
         return Estimate(f.train, Passes(), START_S["images"], memory, disk)
     images = epochs * (f.train + (f.unlabelled if settings.without_labels else 0))
-    encoded, workers = settings.views * images, settings.workers
+    encoded, workers = settings.views * images, most(settings.workers)
     seconds = o.training("pretrain", encoded, epochs, o.rates.plain, workers, images_read=True)
     memory = o.training_mb("pretrain", settings.views * settings.batch_size, workers)
     return Estimate(
@@ -300,7 +300,7 @@ def train(o: Outlook) -> Estimate:
     candidates = len(used) * f.train * (CANDIDATE_S + size_of_pattern * ranked)
     refreshing = settings.epochs * f.train * o.width * REFRESH_S
     seconds = candidates + refreshing
-    workers = settings.workers
+    workers = most(settings.workers)
     each = o.settings.method.encodings(sampling)  # at most
     seconds += each * o.training("train", images, settings.epochs, o.rates.method, workers, not o.frozen)
     bank = 0 if o.settings.encoder.fixed else 4 * f.train * o.width
@@ -309,7 +309,7 @@ def train(o: Outlook) -> Estimate:
     disk += f.train * sum(some * CANDIDATE_BYTES + CANDIDATE_ROW / 2 for some in kept)
     memory = o.training_mb("train", each * settings.batch_size, workers)
     passes = Passes(backward=0 if o.frozen else each * images)
-    working = o.checkpoints("train") + 3 * bank / MB
+    working = o.checkpoints("train") + 4 * bank / MB
     return Estimate(images, passes, seconds, memory, o.disk(disk), working, on_ray=uses_ray(workers))
 
 
@@ -321,7 +321,7 @@ def control(o: Outlook) -> Estimate:
     images = settings.epochs * f.train if o.frozen else control_images(method, Passes())
     passes = Passes(forward=f.train) if o.frozen else Passes(backward=images)
     epochs = -(-images // max(f.train, 1))
-    workers = settings.workers
+    workers = most(settings.workers)
     seconds = o.training("control", images, epochs, o.rates.plain, workers, not o.frozen)
     memory = o.training_mb("control", settings.batch_size, workers)
     return Estimate(

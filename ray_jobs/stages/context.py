@@ -10,7 +10,7 @@ from csrms_dist.artefacts.names import CHECKPOINTS
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.run_contents import RunContents
 from csrms_dist.training.recipe import Recipe
-from ray_jobs.settings import DEFAULT_ACTORS, RunSettings
+from ray_jobs.settings import DEFAULT_ACTORS, RunSettings, most
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class StageContext:
         """Logical CPUs that this run's stages need at the most."""
         s = self.settings
         asked = (
-            s.features.actors, s.cluster.actors, s.evaluate.actors, s.train.workers, s.pretrain.workers, DEFAULT_ACTORS
+            s.features.actors, s.cluster.actors, s.evaluate.actors, most(s.train.workers), most(s.pretrain.workers),
+            DEFAULT_ACTORS,
         )  # fmt: skip
         return max(number for number in asked if isinstance(number, int)) + 1
 

@@ -12,7 +12,6 @@ from csrms_dist.basics.progress import Progress
 from csrms_dist.features.extraction import THREADS
 from csrms_dist.sampling.dgl_sampler import DglSampler
 from csrms_dist.training.alone import train_alone
-from csrms_dist.training.checkpoint import load_checkpoint
 from csrms_dist.training.loop import EpochReport
 from ray_jobs.on_ray.curves import Curves
 from ray_jobs.on_ray.trainer import Order, note
@@ -26,7 +25,7 @@ def train_in_process(order: Order) -> dict[str, Any]:
     Resumes as `on_ray.trainer.train_in_workers` does, from the same checkpoints.
     """
     order.work.mkdir(parents=True, exist_ok=True)
-    held = load_checkpoint(order.work)
+    held = order.store.load()
     history: list[EpochReport] = list(held["history"]) if held else []
     with (
         _as_a_worker(),
@@ -43,7 +42,7 @@ def train_in_process(order: Order) -> dict[str, Any]:
 
         return train_alone(
             order.role, order.run, settings_from(order.settings).recipe, n_images=order.n_images, work=order.work,
-            on_epoch=on_epoch, sampler_type=DglSampler,
+            checkpoints=order.store, checkpoint_s=order.checkpoint_s, on_epoch=on_epoch, sampler_type=DglSampler,
         )  # fmt: skip
 
 

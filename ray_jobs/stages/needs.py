@@ -12,7 +12,7 @@ from csrms_dist.methods.known import control_settings
 from csrms_dist.methods.protocol import Stage
 from csrms_dist.methods.stages import CLUSTER, CONTROL, EVALUATE, FEATURES, GRAPH, PRETRAIN, TRAIN
 from ray_jobs.on_ray.session import uses_ray
-from ray_jobs.settings import RunSettings
+from ray_jobs.settings import RunSettings, most
 
 
 def check_needs(stages: list[Stage], settings: RunSettings) -> None:
@@ -30,11 +30,11 @@ def check_needs(stages: list[Stage], settings: RunSettings) -> None:
 
 def _packages(stage: str, settings: RunSettings) -> Iterator[str]:
     workers = {
-        PRETRAIN.name: settings.pretrain.workers,
+        PRETRAIN.name: most(settings.pretrain.workers),
         FEATURES.name: 1 if settings.features.path else settings.features.actors,
         CLUSTER.name: settings.cluster.actors,
-        TRAIN.name: settings.train.workers,
-        CONTROL.name: settings.train.workers,
+        TRAIN.name: most(settings.train.workers),
+        CONTROL.name: most(settings.train.workers),
         EVALUATE.name: settings.evaluate.actors,
     }.get(stage, 1)
     if stage != GRAPH.name and isinstance(workers, int) and uses_ray(workers):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ray_jobs.settings import RunSettings
 
 # Keys that change who computes or what is kept, not what comes out: left out of fingerprints.
-SCHEDULE_KEYS = ("actors", "keep_runs")
+SCHEDULE_KEYS = ("actors", "keep_runs", "checkpoint_minutes", "checkpoints_kept", "stall_seconds")
 
 CONTROL, TRAIN = "control", "train"
 

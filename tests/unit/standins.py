@@ -32,3 +32,9 @@ class PassingOn:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.method.load_state_dict(state)
+
+    def part_state(self) -> dict[str, Any]:
+        return self.method.part_state()
+
+    def load_part_state(self, state: dict[str, Any]) -> None:
+        self.method.load_part_state(state)

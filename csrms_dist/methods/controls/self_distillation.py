@@ -57,6 +57,13 @@ class SelfDistillation(Control):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.bank.load_state_dict(state["bank"])
 
+    def part_state(self) -> dict[str, Any]:
+        return {**super().part_state(), "bank": self.bank.part_state()}
+
+    def load_part_state(self, state: dict[str, Any]) -> None:
+        super().load_part_state(state)
+        self.bank.load_part_state(state["bank"])
+
 
 def build(model: PlainModel, structure: Structure, task: Task) -> Built:
     """Self-distillation as a control or by itself."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from csrms_dist.artefacts.files import link_or_copy
 from csrms_dist.artefacts.names import REFRESHED
 from csrms_dist.basics.lookup import chosen
 from csrms_dist.errors import ConfigError
@@ -127,13 +126,5 @@ def keep(folder: Path, state: dict[str, Any], work: Path) -> None:
         np.save(folder / f"{name}.npy", values.cpu().numpy())
     bank = generation_file(work, state["bank"]["generation"])
     if bank.exists():
-        _link(bank, folder / BANK)
+        link_or_copy(bank, folder / BANK)
     keep_refreshed(work, folder / REFRESHED)
-
-
-def _link(source: Path, target: Path) -> None:
-    """A second name for a file, or a copy where the file system has no links."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

@@ -155,3 +155,10 @@ class CSRMS:
         self.relations.refresh()
         for name, term in self.terms.items():
             term.load_state_dict(state["terms"][name])
+
+    def part_state(self) -> dict[str, Any]:
+        return {"bank": self.relations.bank.part_state(), "separation": self.separation.part_state()}
+
+    def load_part_state(self, state: dict[str, Any]) -> None:
+        self.relations.bank.load_part_state(state["bank"])
+        self.separation.load_part_state(state["separation"])

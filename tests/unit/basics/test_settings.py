@@ -21,6 +21,8 @@ from csrms_dist.errors import ConfigError
 from csrms_dist.hierarchy.settings import GraphSettings
 from csrms_dist.training.settings import OptimiserSettings, TrainSettings
 from ray_jobs.settings import SECTIONS as SECTION_KINDS
+from ray_jobs.settings import load_settings, settings_from
+from ray_jobs.stages.table import SCHEDULE_KEYS, fingerprints, stages_of
 
 SECTIONS = list(SECTION_KINDS.values())
 FIELDS = [(section, spec) for section in SECTIONS for spec in fields(section)]
@@ -224,3 +226,26 @@ def test_settings_are_frozen_and_checked_on_replacement() -> None:
     assert dataclasses.replace(made, epochs=3).epochs == 3
     with pytest.raises(ConfigError, match=r"train\.epochs"):
         dataclasses.replace(made, epochs=0)
+
+
+def test_a_number_of_workers_may_be_fewest_and_most() -> None:
+    kind = SECTION_KINDS["train"]
+    assert kind(workers=[1, 4]).workers == (1, 4)  # type: ignore[call-arg, attr-defined]
+    assert kind(workers=[3, 3]).workers == 3  # type: ignore[call-arg, attr-defined]
+    assert settings_from({"train": {"workers": [2, 4]}}).as_mapping()["train"]["workers"] == (2, 4)
+    assert load_settings(None, ["train.workers=[1, 2]"]).train.workers == (1, 2)
+    for wrong in ([4, 1], [0, 2], [1, 5000], [1, 2, 3], [1], ["1", "2"], [True, 2], "12", [1.5, 2]):
+        with pytest.raises(ConfigError, match=r"train.workers: got .*, expected a whole number in \[1, 4096\]"):
+            kind(workers=wrong)  # type: ignore[call-arg]
+    with pytest.raises(ConfigError, match="train.epochs"):
+        TrainSettings(epochs=[1, 2])  # type: ignore[arg-type]
+
+
+def test_when_checkpoints_are_written_redoes_nothing() -> None:
+    chosen = settings_from({"train": {"checkpoint_minutes": 5, "checkpoints_kept": 3, "stall_seconds": 30}})
+    both = [fingerprints(stages_of(some, control=True), some) for some in (chosen, settings_from({}))]
+    assert both[0] == both[1]
+    assert {"pretrain", "train", "control"} <= set(both[0])
+    for name in ("checkpoint_minutes", "checkpoints_kept", "stall_seconds"):
+        assert name in SCHEDULE_KEYS
+        assert name in chosen.as_mapping()["train"]

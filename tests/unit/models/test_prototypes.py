@@ -165,13 +165,13 @@ def test_a_bank_comes_back_as_it_was_saved(folder: Path | None) -> None:
     assert np.array_equal(again.current, expected)
 
 
-def test_a_bank_in_files_names_its_generation_and_keeps_the_last_two(tmp_path: Path) -> None:
+def test_a_bank_in_files_names_its_generation_and_keeps_the_last_three(tmp_path: Path) -> None:
     bank = FeatureBank(np.zeros((3, 2), np.float32), tmp_path)
     for epoch in range(1, 5):
         bank.write(np.array([0]), torch.full((1, 2), float(epoch)))
         bank.turn(Collective())
         assert bank.state_dict() == {"generation": epoch}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bank.3.npy", "bank.4.npy"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bank.2.npy", "bank.3.npy", "bank.4.npy"]
     generation_file(tmp_path, 4).unlink()
     with pytest.raises(RunDirectoryError, match="the generation that the checkpoint names"):
         FeatureBank(np.zeros((3, 2), np.float32), tmp_path).load_state_dict({"generation": 4})
