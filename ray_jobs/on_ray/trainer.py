@@ -42,10 +42,10 @@ TIMEOUT_S = 3600
 may be waited for."""
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
 """By device. What lies on the host goes by gloo in both."""
-RESIZE_S = 30.0
+RESIZE_S = 60.0
 """How often the cluster is asked whether it has room for another number of workers."""
 WAITING_S = 30.0
-"""After which it is said that workers have not begun."""
+"""After which it is said that the cluster has no room for the workers."""
 ENVIRONMENT = {
     # Of a worker that has nobody to hear its heart beat, by default ten minutes.
     "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "60",
@@ -191,7 +191,10 @@ def train_in_workers(order: Order) -> dict[str, Any]:
         elastic = not isinstance(order.workers, int)
         for key, value in (ENVIRONMENT | ELASTIC if elastic else ENVIRONMENT).items():
             os.environ.setdefault(key, value)  # Ray hands them to its controller
-        relay = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Relay).remote(role)
+        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+            ray.get_runtime_context().get_node_id(), soft=True
+        )  # a relay on a node that is lost would forget
+        relay = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here)(Relay).remote(role)
         config = {
             "uri": str(order.run),
             "work": str(work),
@@ -311,7 +314,8 @@ class _Watch:
             self._late, kind = None, "CPU" if self._order.device == "cpu" else "GPU"
             fewest = self._order.workers if isinstance(self._order.workers, int) else self._order.workers[0]
             has = self._ray.cluster_resources().get(kind, 0)
-            warn(f"{self._role}: waiting for {fewest} free {kind}s, one for each worker; the cluster has {has:.0f}")
+            if has < fewest:
+                warn(f"{self._role}: waiting for {fewest} {kind}s, one for each worker; the cluster has {has:.0f}")
 
     def show(self, history: list[dict[str, float]]) -> None:
         done = len(history)
