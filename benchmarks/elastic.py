@@ -1,8 +1,8 @@
 """What coming and going machines cost a training: rows a second including recovery, over undisturbed rows a second.
 
 Nodes of one CPU each are raylets of this machine. Every so often their number is drawn anew from 1 to 4 by a seed; what
-is too much is killed without a word, and the training (train.workers: [1, 4]) goes on with what there is. Undisturbed is
-a training with that number of workers from its first epoch on. After Ray's elastic_e2e.py, which draws 4 to 32 GPUs
+is too much is killed without a word, and the training (train.workers: [1, 4]) goes on with what there is. Undisturbed
+is a training with that number of workers from its first epoch on. After Ray's elastic_e2e.py, which draws 4 to 32 GPUs
 every five minutes for an hour.
 
     python benchmarks/elastic.py --every 300 --periods 6
@@ -28,26 +28,20 @@ MOST = 4
 NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
 SETS = ("pretrain.epochs=1", "train.epochs=100000", "train.lr=0.01", "cluster.actors=1", "features.actors=1")
 POLL_S = 0.5
+GONE_S = 10.0
+"""Until Ray has ended the workers of a driver that was killed."""
 
 
 def schedule(seed: int, periods: int) -> list[int]:
     """Workers in each period: from 1 to MOST, never twice the same in a row."""
-    draw, found = random.Random(seed), [2]
+    draw, found = random.Random(seed), [2]  # noqa: S311
     while len(found) < periods:
         found.append(draw.choice([n for n in range(1, MOST + 1) if n != found[-1]]))
     return found
 
 
 def command(folder: Path, stage: str, *sets: str) -> list[str]:
-    line = [
-        sys.executable,
-        "-m",
-        "ray_jobs.commands.cli",
-        stage,
-        str(folder / "run.yaml"),
-        "--out",
-        str(folder / "run"),
-    ]
+    line = [sys.executable, "-m", "ray_jobs.commands.cli", stage, f"{folder}/run.yaml", "--out", f"{folder}/run"]
     return line + [word for some in (*SETS, *sets) for word in ("--set", some)]
 
 
@@ -97,6 +91,7 @@ def training(folder: Path, address: str, workers: str) -> Iterator[Rows]:
     finally:
         process.kill()
         process.wait()
+        time.sleep(GONE_S)
 
 
 class Nodes:
