@@ -117,7 +117,7 @@ def _complete(what: str, cells: Sequence[Cell], jobs: int) -> list[Outcome]:
     works = [cell.prepared() for cell in cells]  # says before the first run what cannot work
     waiting = [(cell, work) for cell, work in zip(cells, works, strict=True) if not cell.is_done(work)]
     jobs = max(1, min(jobs, len(waiting)))
-    with executor_of(jobs, jobs + 1) as executor:
+    with executor_of(jobs, jobs + 1, "runs", what) as executor:
         for stage in SHARED:
             _share(waiting, stage, executor)
         with Progress(what, total=len(cells), unit="runs") as progress:

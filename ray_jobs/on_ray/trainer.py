@@ -194,7 +194,9 @@ def train_in_workers(order: Order) -> dict[str, Any]:
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=True
         )  # a relay on a node that is lost would forget
-        relay = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here)(Relay).remote(role)
+        relay = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here)(Relay).remote(
+            role
+        )
         config = {
             "uri": str(order.run),
             "work": str(work),

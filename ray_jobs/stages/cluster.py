@@ -30,7 +30,9 @@ def execute(context: StageContext) -> None:
     facts: dict[str, object] = {}
     with (
         run.writing("cluster", context.inputs, facts) as folder,
-        executor_of(hands(settings.actors, len(table), FEW_ROWS), context.ray_slots) as executor,
+        executor_of(
+            hands(settings.actors, len(table), FEW_ROWS), context.ray_slots, "cluster", context.settings.name
+        ) as executor,
     ):
         with Progress("cluster", total=len(PHASES), unit="phases", steady=False) as progress:
 

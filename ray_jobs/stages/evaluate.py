@@ -91,7 +91,7 @@ def _answers(context: StageContext, models: tuple[str, ...]) -> Answers:
     actors = min(hands(context.settings.evaluate.actors, total, FEW_IMAGES), len(tasks))
     with (
         Progress("evaluate", total=total, unit="images") as progress,
-        executor_of(actors, context.ray_slots) as executor,
+        executor_of(actors, context.ray_slots, "evaluate", context.settings.name) as executor,
     ):
 
         def show(number: int) -> None:
