@@ -40,7 +40,8 @@ The text after `=` is read as YAML, so write `1.0e-3` and not `1e-3`, which YAML
 has no section: `--set seed=1`.
 
 A change redoes the stages that the section decides, and the stages that read what those write. What decides no
-result ({", ".join(f"`{key}` of any section" for key in SCHEDULE_KEYS)}) may change at any time. Where a run lies
+result ({", ".join(f"`{key}`" for key in SCHEDULE_KEYS)}, of any section) may change
+at any time. Where a run lies
 (`--out`, else `runs/<name>`) and whether it has a control (`--no-control`) are options of the command, not keys.
 """
 
@@ -73,7 +74,7 @@ RULES = """\
 - `features.path` leaves out everything that needs images: the run has the stages `features`, `cluster` and, if the
   vectors have labels, `graph`.
 - `train.workers` is the number of workers of `train` and `control`; stage 0 has its own, because everything after it
-  follows from its weights.
+  follows from its weights. `train.checkpoint_minutes`, `checkpoints_kept` and `stall_seconds` are of stage 0 too.
 - `encoder.name: lenet5` takes images of 32 x 32 x 3.
 """
 

@@ -9,13 +9,14 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch.distributed as dist
 
 from csrms_dist.basics import heartbeat
-from csrms_dist.basics.heartbeat import Heartbeat
+from csrms_dist.basics.heartbeat import Heartbeat, work_done
 from csrms_dist.errors import StalledError
 
 LIMIT_S = 0.4
@@ -80,9 +81,9 @@ class Workers:
 def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(heartbeat, "EVERY_S", 0.02)
     monkeypatch.setattr(heartbeat, "GRACE_S", 60.0)
-    # This process's own use of the processor is that of all workers here.
+    # What this process does itself would be the work of all workers here.
     busy = [0.0]
-    monkeypatch.setattr(heartbeat.time, "process_time", lambda: busy[0])
+    monkeypatch.setattr(heartbeat, "work_done", lambda: busy[0])
     groups: list[Workers] = []
 
     def make(world: int) -> Workers:
@@ -159,6 +160,16 @@ def test_what_a_message_failed_with_is_passed_on(made: Any) -> None:
     message.done.set()
     with pytest.raises(RuntimeError, match="Connection closed by peer"):
         workers.hearts[0].wait(message, "sum")
+
+
+def test_work_is_time_on_a_processor_and_bytes(tmp_path: Path) -> None:
+    before = work_done()
+    (tmp_path / "some").write_bytes(bytes(30_000_000))
+    assert work_done() - before >= 3
+    started, middle = time.process_time(), work_done()
+    while time.process_time() - started < 0.05:
+        pass
+    assert work_done() - middle >= 0.05
 
 
 def test_a_process_that_slept_itself_accuses_nobody(made: Any) -> None:

@@ -237,7 +237,7 @@ def test_a_number_of_workers_may_be_fewest_and_most() -> None:
     for wrong in ([4, 1], [0, 2], [1, 5000], [1, 2, 3], [1], ["1", "2"], [True, 2], "12", [1.5, 2]):
         with pytest.raises(ConfigError, match=r"train.workers: got .*, expected a whole number in \[1, 4096\]"):
             kind(workers=wrong)  # type: ignore[call-arg]
-    with pytest.raises(ConfigError, match="train.epochs"):
+    with pytest.raises(ConfigError, match=r"train\.epochs"):
         TrainSettings(epochs=[1, 2])  # type: ignore[arg-type]
 
 
