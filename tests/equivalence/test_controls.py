@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from csrms_dist.training.from_run import assemble
 from csrms_dist.training.loop import fit
 from csrms_dist.training.recipe import Recipe
 from csrms_dist.training.settings import TrainSettings
+from csrms_dist.training.within import LOOK_S, Looks
 from tests.equivalence.parts import BATCH, N, prepare
 from tests.equivalence.processes import two_processes, work
 
@@ -105,8 +107,11 @@ def test_by_itself_it_is_the_training_that_stands_beside_a_method(runs: Any, nam
     assert state["history"] == alone[f"{name} False {BATCH}"]["history"]
 
 
+@pytest.mark.parametrize("where", ["after an epoch", "within the first", "within the second"])
 @pytest.mark.parametrize("kept", ["in files", "in memory"])
-def test_self_distillation_goes_on_after_a_restart_with_the_same_bytes(runs: Any, kept: str, tmp_path: Path) -> None:
+def test_self_distillation_goes_on_after_a_restart_with_the_same_bytes(
+    runs: Any, kept: str, where: str, tmp_path: Path
+) -> None:
     folder, alone, _ = runs
     run, recipe = RunContents(RunDirectory(folder / "False")), recipe_of("self_distillation")
 
@@ -114,14 +119,16 @@ def test_self_distillation_goes_on_after_a_restart_with_the_same_bytes(runs: Any
         place = tmp_path if kept == "in files" else None
         training = assemble("control", run, recipe, Collective(), work=place)
 
-        def on_epoch(done: int, state: dict[str, Any]) -> None:
-            if resume is None:
+        def stop(state: dict[str, Any], here: bool) -> None:
+            if resume is None and here:
                 torch.save(state, tmp_path / "state.pt")
                 raise KeyboardInterrupt
 
         fit(
-            training.method, training.data, training.optimiser, n_images=N + 100, seed=0, on_epoch=on_epoch,
-            resume=resume,
+            training.method, training.data, training.optimiser, n_images=N + 100, seed=0, resume=resume,
+            on_epoch=lambda done, state: stop(state, where == "after an epoch"),
+            on_part=lambda state: stop(state, where == f"within the {('first', 'second')[len(state['history'])]}"),
+            looks=Looks(0.0, lambda: True, count(0, LOOK_S).__next__),
         )  # fmt: skip
         return training.method
 
