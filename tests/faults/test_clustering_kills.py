@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -104,3 +105,54 @@ def test_killed_actors_and_drivers_change_nothing(folder: Path, algorithm: str) 
 def workers(process: Process) -> list[int]:
     """Actors that run a task."""
     return sorted(pid for pid in process.processes() if title(pid).startswith("ray::_Worker.run"))
+
+
+LOST = """
+import json, os, time
+
+from ray_jobs.on_ray.session import ENVIRONMENT, LOCAL
+
+for key, value in (ENVIRONMENT | LOCAL | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}).items():
+    os.environ[key] = value
+from ray.cluster_utils import Cluster
+
+node = {"num_cpus": 2, "object_store_memory": 100 * 2**20}
+cluster = Cluster(initialize_head=True, head_node_args={**node, "num_cpus": 0})
+nodes = [cluster.add_node(**node) for _ in range(2)]
+os.environ["RAY_ADDRESS"] = cluster.address
+from ray_jobs.on_ray.actors import ActorPool
+from ray_jobs.on_ray.session import ray_session
+
+
+def where(n):
+    import ray
+
+    time.sleep(0.5)
+    return n, ray.get_runtime_context().get_node_id()
+
+
+def lose(number):
+    if len(nodes) == 2:
+        cluster.remove_node(nodes.pop(), allow_graceful=False)
+
+
+with ray_session(4):
+    pool = ActorPool(4, "cluster", "a run")
+    before = pool.map(where, [(n,) for n in range(12)])
+    after = pool.map(where, [(n,) for n in range(12)], lose)
+    print(json.dumps([before, after, pool.replaced]))
+cluster.shutdown()
+"""
+
+
+def test_actors_of_a_lost_node_leave_their_work_to_the_others(tmp_path: Path) -> None:
+    """Four on two nodes of two CPUs: two find no room any more, and keep no task waiting."""
+    (tmp_path / "lost.py").write_text(LOST)
+    with Process([sys.executable, "lost.py"], tmp_path) as process:
+        said = process.finish()
+    assert said.code == 0, said.err
+    before, after, replaced = json.loads(said.out.splitlines()[-1])
+    assert len({node for _, node in before}) == 2  # spread
+    assert [n for n, _ in after] == list(range(12))
+    assert after[-1][1] in {node for _, node in before}
+    assert replaced >= 1
