@@ -47,6 +47,7 @@ class Trackers:
         self._loggers: dict[str, Logger] = {}
         for logger in names:
             folder = run.side_folder(_folder(logger))
+            folder.parent.mkdir(parents=True, exist_ok=True)
             with self._guarded(logger):
                 self._loggers[logger] = _kind(logger)(Place(name, hide(run.uri), key, folder, hidden(settings)))
 
