@@ -34,6 +34,15 @@ DEFAULT_ACTORS = 2
 
 
 @dataclass(frozen=True)
+class DataJobSettings(DataSettings):
+    actors: int | str = setting(
+        "auto", "[1, 4096]", words=("auto",),
+        doc="who decodes images, a shard at a time; 1: this process; more: Ray actors; auto: one for each four CPUs of "
+        "this machine or of the cluster; no result depends on it",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class FeaturesJobSettings(FeaturesSettings):
     actors: int | str = setting(
         "auto", "[1, 4096]", words=("auto",),
@@ -83,7 +92,7 @@ class RunSettings(Settings):
     name: str = setting("run", doc="the run directory's name below runs/, unless --out says otherwise")
     seed: int = setting(0, "[0, 4294967295]", doc="decides initial weights, order and every draw")
     tensorboard: bool = setting(False, doc="curves of each training below <run>/tensorboard; needs the extra")
-    data: DataSettings = field(default_factory=DataSettings)
+    data: DataJobSettings = field(default_factory=DataJobSettings)
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     pretrain: PretrainJobSettings = field(default_factory=PretrainJobSettings)
     features: FeaturesJobSettings = field(default_factory=FeaturesJobSettings)
@@ -163,7 +172,7 @@ class RunSettings(Settings):
 
 
 SECTIONS: Mapping[str, type[Settings]] = {
-    "data": DataSettings,
+    "data": DataJobSettings,
     "encoder": EncoderSettings,
     "pretrain": PretrainJobSettings,
     "features": FeaturesJobSettings,

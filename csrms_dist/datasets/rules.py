@@ -20,10 +20,12 @@ from csrms_dist.datasets.image_source import (
     TEST,
     TRAIN,
     UNLABELLED,
+    Chosen,
     ImageSource,
     Layout,
     Reader,
     Selected,
+    narrowed,
     refuse_repeated,
     uris_of,
 )
@@ -120,6 +122,16 @@ class _Chained:
             if len(some):
                 yield from reader(some)
             first += n
+
+    def narrowed(self, rows: I64) -> Selected:
+        parts, first = [], 0
+        for reader, n in self.readers:
+            some = rows[(rows >= first) & (rows < first + n)] - first
+            if len(some):
+                part = narrowed(reader, some)
+                parts.append((Chosen(part.read, part.rows), len(some)))
+            first += n
+        return Selected(parts[0][0] if len(parts) == 1 else _Chained(tuple(parts)), np.arange(len(rows)))
 
     def uris(self, rows: I64) -> pa.StringArray | None:
         """Where the images lie, '' where a reader cannot say; None where none can."""

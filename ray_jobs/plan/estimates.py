@@ -7,7 +7,7 @@ on 60,000 images of 32 x 32); docs/plan.md says how far estimates made of them w
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from csrms_dist.art.outliers import PATTERN_ROWS, PATTERNS
 from csrms_dist.art.patterns import two_level
@@ -103,6 +103,12 @@ class Facts:
     @property
     def images(self) -> int:
         return self.train + self.held_out
+
+    def scaled(self, images: int) -> Facts:
+        """The same data set with so many images: the same shares of the splits, classes, sizes of files and ids."""
+        share = images / max(self.images, 1)
+        val, test, unlabelled = (round(share * n) for n in (self.val, self.test, self.unlabelled))
+        return replace(self, train=images - val - test - unlabelled, val=val, test=test, unlabelled=unlabelled)
 
 
 @dataclass(frozen=True)
