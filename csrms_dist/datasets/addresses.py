@@ -24,6 +24,8 @@ REQUESTS = 64
 AHEAD_BYTES = 1 << 28
 ATTEMPTS, PAUSE_S = 4, 0.5
 _FILE = "file://"
+open_uri = pafs.FileSystem.from_uri
+"""URI -> (file system, path on it)."""
 
 
 def is_uri(address: str) -> bool:
@@ -56,7 +58,7 @@ def file_system(uri: str) -> tuple[pafs.FileSystem, str]:
     if pa.io_thread_count() < REQUESTS:  # a store's client makes as many connections
         pa.set_io_thread_count(REQUESTS)
     try:
-        found: tuple[pafs.FileSystem, str] = pafs.FileSystem.from_uri(uri)
+        found: tuple[pafs.FileSystem, str] = open_uri(uri)
     except (pa.ArrowException, OSError, ValueError) as error:
         got, expected = f"'{error}'", "a path or a URI such as s3://bucket/images"
         raise ConfigError(uri, got=got, expected=expected) from error

@@ -58,7 +58,7 @@ class Block:
 
 @dataclass
 class Others:
-    """Files that are left out, and the first of each kind by name. odd: images whose names are no UTF-8."""
+    """Files that are left out, and the first of each kind by name. odd: images and folders whose names are no UTF-8."""
 
     count: int = 0
     first: str = ""
@@ -241,6 +241,10 @@ def _in_folder(root: str, sizes: bool, folder: Pending) -> Children:
         raise _unlisted(path, error) from error
     finally:
         os.close(handle)
+    for name in below:
+        if not _is_utf8(name):
+            found.others.add(Others(odd=1, odd_first=shown(folder.path + name)))
+    below = [name for name in below if _is_utf8(name)]
     above = (*folder.above, place)
     return found.sorted(), [Pending(f"{folder.path}{name}/", above) for name in sorted(below)], found.others
 
