@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from csrms_dist.basics.arrays import I64
+from csrms_dist.basics.arrow import joined_texts
 from csrms_dist.basics.parquet import batches, texts_of
 from csrms_dist.datasets.addresses import RemoteFile, is_uri
 from csrms_dist.datasets.image_source import Chosen, Reader
@@ -30,8 +31,6 @@ from csrms_dist.labels import LabelRows
 
 ROWS_READ = 65536
 SPLIT = "split"
-TEXT_BYTES = 2**31 - 1
-"""More than so many need offsets of 64 bits."""
 
 Place: TypeAlias = Path | RemoteFile
 
@@ -217,16 +216,6 @@ def _rows(
     none = LabelRows(np.zeros(len(joined) + 1, np.int64), np.zeros(0, np.int64), np.ones(len(joined), np.bool_))
     found = none if column is None else LabelRows.joined(labels)
     return Rows(joined, found.offsets, found.indices, reader, found.unlabelled), every
-
-
-def joined_texts(blocks: Sequence[pa.Array]) -> pa.Array:
-    """Blocks of texts as one array, with offsets of 64 bits where it has more than TEXT_BYTES."""
-    if not blocks:
-        return pa.array([], pa.string())
-    if len(blocks) == 1:
-        return blocks[0]
-    large = sum(block.nbytes for block in blocks) > TEXT_BYTES
-    return pa.concat_arrays([block.cast(pa.large_string()) for block in blocks] if large else list(blocks))
 
 
 def _row_name(first: int, row: int) -> str:

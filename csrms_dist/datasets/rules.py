@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from csrms_dist.basics.arrays import I64, U8, Bools
+from csrms_dist.basics.arrow import joined_texts
 from csrms_dist.basics.hashing import repeated_ids, texts
 from csrms_dist.datasets.decoding import Stored
 from csrms_dist.datasets.image_source import (
@@ -100,7 +101,7 @@ def _pooled(found: Found, sides: Mapping[str, Rows], ignore_labels: bool) -> _Po
             )
     joined = LabelRows.joined(labels)
     return _Pool(
-        pa.concat_arrays([rows.ids for rows in sides.values()]),
+        joined_texts([rows.ids for rows in sides.values()]),
         joined.offsets,
         joined.indices.astype(np.int64, copy=False),
         joined.unlabelled,
@@ -144,7 +145,7 @@ class _Chained:
             first += n
         if all(part is None for part in parts):
             return None
-        return pa.concat_arrays(
+        return joined_texts(
             [pa.array([""] * n, pa.string()) if part is None else part for part, n in zip(parts, sizes, strict=True)]
         )
 

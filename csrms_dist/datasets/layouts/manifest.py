@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from csrms_dist.basics import arrow
 from csrms_dist.basics.arrays import I64
 from csrms_dist.basics.parquet import open_parquet
 from csrms_dist.datasets.addresses import RemoteFile, bare, stored
@@ -25,7 +26,7 @@ from csrms_dist.datasets.decoding import Stored
 from csrms_dist.datasets.image_source import Selected
 from csrms_dist.datasets.layouts.layout_format import LayoutFormat
 from csrms_dist.datasets.manifest import ROOT, URI
-from csrms_dist.datasets.parquet_tables import Holding, Place, files_of, find, joined_texts
+from csrms_dist.datasets.parquet_tables import Holding, Place, files_of, find
 
 _READABLE = "a manifest, a Parquet file of uri and perhaps label or labels"
 
@@ -48,7 +49,10 @@ class ListedImages:
     def uris(self, rows: I64) -> pa.Array:
         """Absolute paths and URIs, without options."""
         names = self.names.take(pa.array(rows))
-        return pc.fill_null(pc.binary_join_element_wise(pa.scalar(self.prefix, names.type), names, ""), "")
+        if names.nbytes + len(names) * len(self.prefix) > arrow.TEXT_BYTES:
+            names = names.cast(pa.large_string())
+        prefix, nothing = pa.scalar(self.prefix, names.type), pa.scalar("", names.type)
+        return pc.fill_null(pc.binary_join_element_wise(prefix, names, nothing), nothing)
 
     def narrowed(self, rows: I64) -> Selected:
         return Selected(ListedImages(self.names.take(pa.array(rows)), self.prefix, self.options), np.arange(len(rows)))
@@ -66,10 +70,10 @@ def _reader(
     same = len(set(roots)) == 1
     found = [[_below(roots[0][0], block) for block in some] for some in blocks] if same else []
     if same and all(block is not None for some in found for block in some):
-        names = joined_texts([block for some in found for block in some if block is not None])
+        names = arrow.joined_texts([block for some in found for block in some if block is not None])
         return ListedImages(names, *roots[0]), names
     whole = [_absolute(root, block) for (root, _), some in zip(roots, blocks, strict=True) for block in some]
-    names = joined_texts(whole)
+    names = arrow.joined_texts(whole)
     return ListedImages(names, "", roots[0][1]), names
 
 

@@ -13,6 +13,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
 
+from csrms_dist.basics import arrow
 from csrms_dist.datasets import addresses
 from csrms_dist.datasets.decoding import Unreadable, decode
 from csrms_dist.datasets.image_source import SPLITS, ImageSource
@@ -104,9 +105,8 @@ def test_addresses_are_relative_to_the_file_or_whole(images: None) -> None:
     written(uri=mixed, label=["a", "b", "a", "b"], split=["train", "train", "test", "test"])
     found = layout("manifest", "lists/m.parquet", val_fraction=0)
     assert found.train.ids.to_pylist() == [f"{Path.cwd()}/lists/p/0.png", f"{Path.cwd()}/apart/10.png"]
-    assert [np.array_equal(decode(item), making.pixels(n)) for n, item in zip((11, 1), found.test.images, strict=True)] == [
-        True, True
-    ]  # fmt: skip
+    for n, item in zip((11, 1), found.test.images, strict=True):
+        assert np.array_equal(decode(item), making.pixels(n))
     written(uri=mixed, label=["a", "b", "a", "b"], id=["w", "x", "y", "z"])
     found = layout("manifest", "lists/m.parquet", val_fraction=0, test_fraction=0.5)
     assert sorted(found.train.ids.to_pylist() + found.test.ids.to_pylist()) == ["w", "x", "y", "z"]
@@ -121,6 +121,28 @@ def test_without_labels_nothing_is_labelled_and_what_is_not_there_is_set_aside(i
     assert ImageTable(tmp_path / "t.arrow").uris.to_pylist() == [f"{Path.cwd()}/lists/p/{n}.png" for n in (0, 2)]
     written(uri=["p/0.png", None], id=["a", "b"])
     assert [decode(item) for item in layout("manifest", "lists/m.parquet").train.images][1] == Unreadable("no bytes")
+
+
+def test_more_than_two_gigabytes_of_ids_have_wider_offsets(
+    images: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, rows in (("train-0", range(4)), ("train-1", range(4, 8)), ("test", range(8, 10))):
+        pq.write_table(
+            pa.table({"uri": [f"p/{n}.png" for n in rows], "label": [n % 2 for n in rows]}), f"lists/{name}.parquet"
+        )
+    plain = layout("manifest", "lists")
+    monkeypatch.setattr(arrow, "TEXT_BYTES", 50)
+    wide = layout("manifest", "lists")
+    assert (plain.train.ids.type, wide.train.ids.type, wide.test.ids.type) == (
+        pa.string(), pa.large_string(), pa.large_string()
+    )  # fmt: skip
+    for name, found in (("plain", plain), ("wide", wide)):
+        write_image_table(tmp_path / f"{name}.arrow", found.train, shard_images=3)
+    one, other = (ImageTable(tmp_path / f"{name}.arrow") for name in ("plain", "wide"))
+    assert one.content_hash == other.content_hash
+    for column in ("ids", "uris"):
+        assert getattr(one, column).to_pylist() == getattr(other, column).to_pylist()
+    assert np.array_equal(one.pixels(np.arange(8)), other.pixels(np.arange(8)))
 
 
 def test_sides_may_lie_in_files_of_their_own(images: None) -> None:
