@@ -6,7 +6,8 @@
 Makes a tree of hard links to a few small files (a link takes an entry of a folder, and an inode as often as --links
 says), 1,000 files a folder, lists it in turn by each of the ways below, and removes it. Every way but those marked ends
 with the name and the size of every file in Parquet; the system's caches are warm for all of them alike after the first
-round, which does not count. A ratio is ours divided by the peer's rate in the same round: median, least and largest.
+round, which does not count. A ratio is ours divided by the peer's rate in the same round: median, least and largest; by
+the clock, and by the processor's time, which other work on the machine hardly changes.
 
     manifest    `csrms manifest`, as many processes as CPUs; manifest-1: one; names: one for each CPU, without sizes
     os.walk     with os.stat of each file, then pyarrow.parquet
@@ -21,6 +22,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import resource
 import shutil
 import statistics
 import subprocess
@@ -101,6 +103,18 @@ def ours(hands: int, sizes: bool = True) -> Callable[[str, str], int]:
     return lambda root, out: manifest_of_folder(root, out, hands=hands, sizes=sizes).images
 
 
+def processor_s() -> float:
+    """Seconds of the processor that this process and those it has waited for have taken."""
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def compared(mine: Sequence[float], others: Sequence[float]) -> str:
+    """The ratio of two rates round by round: median, least and largest."""
+    ratios = sorted(a / b for a, b in zip(mine, others, strict=True))
+    return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=100_000)
@@ -125,21 +139,26 @@ def main() -> None:
         print(f"{arguments.files:,} files made in {seconds:.0f} s; {cores} CPUs, {platform.platform()}")
         rounds = 1 if arguments.ours_alone else arguments.rounds + 1
         rates: dict[str, list[float]] = {name: [] for name in ways}
+        work: dict[str, list[float]] = {name: [] for name in ways}
         for number in range(rounds):
             for name, way in ways.items():
-                begun = time.perf_counter()
+                begun, before = time.perf_counter(), processor_s()
                 n = way(str(place / "tree"), str(place / "m.parquet"))
                 seconds = time.perf_counter() - begun
                 if n != arguments.files:
                     raise SystemExit(f"{name}: {n:,} files, {arguments.files:,} were made")
                 if number or rounds == 1:
                     rates[name].append(n / seconds)
-        print(f"{'':<12}{'files/s':>12}{'10M in':>10}   manifest / it")
+                    work[name].append(n / (processor_s() - before))
+        print(f"{'':<12}{'files/s':>12}   {'manifest / it':<24}{'files a CPU s':>14}   manifest-1 / it")
         for name, found in rates.items():
-            ratios = sorted(a / b for a, b in zip(rates["manifest"], found, strict=True))
-            rate = statistics.median(found)
-            spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-            print(f"{name:<12}{rate:>12,.0f}{10**7 / rate:>8.0f} s   {spread}", flush=True)
+            wall, cpu = (
+                compared(rates["manifest"], found),
+                compared(work.get("manifest-1", work["manifest"]), work[name]),
+            )
+            print(
+                f"{name:<12}{statistics.median(found):>12,.0f}   {wall:<24}{statistics.median(work[name]):>14,.0f}   {cpu}"
+            )
     finally:
         shutil.rmtree(place)
 

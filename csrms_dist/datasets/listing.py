@@ -8,12 +8,14 @@ Folders are put in order at the end: the same tree gives the same rows, whoever 
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeAlias
@@ -26,13 +28,15 @@ import pyarrow.ipc
 
 from csrms_dist.datasets.addresses import bare, file_system, is_uri
 from csrms_dist.datasets.decoding import SUFFIXES
-from csrms_dist.datasets.folder_walk import Place, shown
+from csrms_dist.datasets.folder_walk import Place, is_folder, shown
 from csrms_dist.errors import DataError
 
 FILES = 1 << 15
 FOLDERS = 256
 """Files and folders of a task; a folder is never divided."""
 REQUESTS = 32
+ALONE_S = 1.0
+"""Other processes take about as long to start."""
 _SUFFIXES = tuple(SUFFIXES)
 _SCHEMA = pa.schema([("name", pa.large_string()), ("size", pa.int64())])
 _NO_SIZE = -1
@@ -99,35 +103,41 @@ def list_images(
 
     Raises DataError for a folder that cannot be listed.
 
-    hands: processes of this machine; of a store, `REQUESTS` requests at a time.
+    hands: processes, this one among them; of a store, `REQUESTS` requests at a time.
     sizes: look up the size of each file, which on a file system is a call a file.
     """
     found, pending, running = Listed(), deque([Pending("")]), set[Future[Listed]]()
+    numbers = count()
+
+    def task(folders: int) -> tuple[Path, int, list[Pending]]:
+        number = next(numbers)
+        some = [pending.popleft() for _ in range(min(folders, len(pending)))]
+        return work / f"{number}.arrow", number, some
+
+    def take(some: Listed) -> None:
+        found.blocks += some.blocks
+        found.others.add(some.others)
+        found.folders += some.folders
+        pending.extend(some.left)
+        on_images(some.images)
+
     begin = partial(_list_some, root, sizes)
-    number = 0
-    first = begin(work / "0.arrow", number, [pending.popleft()])
-    _take(first, found, pending, on_images)
+    begun = time.monotonic()
+    take(begin(*task(1)))
+    while pending and (hands == 1 or time.monotonic() - begun < ALONE_S) and not is_uri(root):
+        take(begin(*task(FOLDERS)))
     if not pending:
         return found
     with _pool(root, hands) as (pool, slots):
         while pending or running:
             while pending and len(running) < 2 * slots:
-                number += 1
-                share = min(FOLDERS, -(-len(pending) // (2 * slots)))
-                some = [pending.popleft() for _ in range(share)]
-                running.add(pool.submit(begin, work / f"{number}.arrow", number, some))
-            done, running = wait(running, return_when=FIRST_COMPLETED)
+                running.add(pool.submit(begin, *task(min(FOLDERS, -(-len(pending) // (2 * slots))))))
+            if pending and not is_uri(root):  # this process is one of the hands
+                take(begin(*task(FOLDERS)))
+            done, running = wait(running, 0 if pending else None, FIRST_COMPLETED)
             for future in done:
-                _take(future.result(), found, pending, on_images)
+                take(future.result())
     return found
-
-
-def _take(some: Listed, found: Listed, pending: deque[Pending], on_images: Callable[[int], None]) -> None:
-    found.blocks += some.blocks
-    found.others.add(some.others)
-    found.folders += some.folders
-    pending.extend(some.left)
-    on_images(some.images)
 
 
 @contextmanager
@@ -136,8 +146,8 @@ def _pool(root: str, hands: int) -> Iterator[tuple[Executor, int]]:
         with ThreadPoolExecutor(REQUESTS) as threads:
             yield threads, REQUESTS
     else:  # processes: names and sizes are made under the interpreter's lock
-        with ProcessPoolExecutor(hands, mp_context=get_context("spawn")) as pool:
-            yield pool, hands
+        with ProcessPoolExecutor(hands - 1, mp_context=get_context("spawn")) as pool:
+            yield pool, hands - 1
 
 
 def names_of(work: Path, part: int) -> pa.Table:
@@ -228,9 +238,9 @@ def _in_folder(root: str, sizes: bool, folder: Pending) -> Children:
                 name = entry.name
                 if name[0] == ".":
                     continue
-                if not _is_file(entry):
+                if is_folder(entry):
                     below.append(name)
-                elif name.lower().endswith(_SUFFIXES):
+                elif name.endswith(_SUFFIXES) or name.lower().endswith(_SUFFIXES):
                     names.append(name)
                     if len(names) == FILES:
                         _add(found, names, handle, sizes)
@@ -247,16 +257,6 @@ def _in_folder(root: str, sizes: bool, folder: Pending) -> Children:
     below = [name for name in below if _is_utf8(name)]
     above = (*folder.above, place)
     return found.sorted(), [Pending(f"{folder.path}{name}/", above) for name in sorted(below)], found.others
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    """Whether it is no folder and leads to none; a link to itself leads nowhere."""
-    if not entry.is_symlink():
-        return not entry.is_dir(follow_symlinks=False)
-    try:
-        return not entry.is_dir()
-    except OSError:
-        return True
 
 
 def _add(found: _Names, names: list[str], handle: int, sizes: bool) -> None:

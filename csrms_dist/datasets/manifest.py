@@ -103,7 +103,8 @@ def _placed(where: str, listed: Listed) -> tuple[list[_Row], list[str]]:
         if split is None and "train" in sides:
             continue  # beside the folder of training images
         label = below[0] if len(below) > 1 else None
-        rows.append(_Row(block, label, split or ("train" if sides else None)))
+        # Training images alone are divided by hash when they are read.
+        rows.append(_Row(block, label, (split or "train") if "test" in sides else None))
     return rows, notes
 
 

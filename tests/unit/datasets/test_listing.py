@@ -73,6 +73,7 @@ def test_rows_do_not_depend_on_the_hands_or_on_how_much_a_task_lists(
 ) -> None:
     expected = walked(wide)
     monkeypatch.setattr(listing, "FOLDERS", 3)
+    monkeypatch.setattr(listing, "ALONE_S", 0.0)
     (tmp_path / "work").mkdir()
     heard: list[int] = []
     found = list_images(f"{wide}/", tmp_path / "work", 2, on_images=heard.append)

@@ -31,6 +31,7 @@ TREES = {
     "classes": [f"{name}/{n}.png" for name in ("cat", "dog", "the owl") for n in range(5)],
     "splits": [f"{split}/{name}/{n}.png" for split in ("Training", "test") for name in ("cat", "dog") for n in range(3)]
     + ["val/dog/x/y.png", "other/cat/1.png"],
+    "training images alone": [f"train/{name}/{n}.png" for name in ("cat", "dog") for n in range(5)],
     "test beside classes": [f"{name}/{n}.png" for name in ("cat", "dog") for n in range(4)] + ["test/cat/9.png"],
     "a class called test": [f"{name}/{n}.png" for name in ("cat", "test") for n in range(4)],
     "some without a label": [f"{name}/{n}.png" for name in ("cat", "dog") for n in range(4)] + ["1.png", "2.png"],
