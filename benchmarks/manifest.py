@@ -152,13 +152,10 @@ def main() -> None:
                     work[name].append(n / (processor_s() - before))
         print(f"{'':<12}{'files/s':>12}   {'manifest / it':<24}{'files a CPU s':>14}   manifest-1 / it")
         for name, found in rates.items():
-            wall, cpu = (
-                compared(rates["manifest"], found),
-                compared(work.get("manifest-1", work["manifest"]), work[name]),
-            )
-            print(
-                f"{name:<12}{statistics.median(found):>12,.0f}   {wall:<24}{statistics.median(work[name]):>14,.0f}   {cpu}"
-            )
+            wall = compared(rates["manifest"], found)
+            cpu = compared(work.get("manifest-1", work["manifest"]), work[name])
+            rate, per_cpu = statistics.median(found), statistics.median(work[name])
+            print(f"{name:<12}{rate:>12,.0f}   {wall:<24}{per_cpu:>14,.0f}   {cpu}")
     finally:
         shutil.rmtree(place)
 

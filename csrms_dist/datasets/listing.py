@@ -35,8 +35,8 @@ FILES = 1 << 15
 FOLDERS = 256
 """Files and folders of a task; a folder is never divided."""
 REQUESTS = 32
-ALONE_S = 1.0
-"""Other processes take about as long to start."""
+ALONE_S = 3.0
+"""So long one process is enough: others take a second to start."""
 _SUFFIXES = tuple(SUFFIXES)
 _SCHEMA = pa.schema([("name", pa.large_string()), ("size", pa.int64())])
 _NO_SIZE = -1
