@@ -18,7 +18,7 @@ from csrms_dist.artefacts.names import CANDIDATES, HELD_OUT, SNAPSHOT, TEST_IMAG
 from csrms_dist.artefacts.run_directory import RunDirectory
 from csrms_dist.basics.arrays import F32, I64
 from csrms_dist.basics.hashing import Texts
-from csrms_dist.datasets.image_table import ImageTable
+from csrms_dist.datasets.image_table import ImageTable, holds_images
 from csrms_dist.features.feature_table import VECTORS, FeatureTable
 from csrms_dist.features.ranged_vectors import RangedVectors
 from csrms_dist.hierarchy import snapshot
@@ -50,8 +50,9 @@ class RunContents:
         return self._images(TEST_IMAGES)
 
     def _images(self, name: str) -> ImageTable:
-        folder = self.directory.open("images", by_range=(TRAIN_IMAGES, TEST_IMAGES))
-        return ImageTable(folder / name, self.directory.ranged("images", name))
+        files = (self.directory.stamp("images") or {"files": {}})["files"]
+        folder = self.directory.open("images", by_range=tuple(filter(holds_images, files)))
+        return ImageTable(folder / name, lambda file: self.directory.ranged("images", file))
 
     @cached_property
     def features(self) -> FeatureTable:

@@ -36,6 +36,15 @@ DEFAULT_ACTORS = 2
 
 
 @dataclass(frozen=True)
+class DataJobSettings(DataSettings):
+    actors: int | str = setting(
+        "auto", "[1, 4096]", words=("auto",),
+        doc="who decodes images, a shard at a time; 1: this process; more: Ray actors; auto: one for each four CPUs of "
+        "this machine or of the cluster; no result depends on it",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class FeaturesJobSettings(FeaturesSettings):
     actors: int | str = setting(
         "auto", "[1, 4096]", words=("auto",),
@@ -121,7 +130,7 @@ class RunSettings(Settings):
         (), words=LOGGERS, own="ray_jobs.loggers.logger:KIND",
         doc="who is told the figures of every stage (docs/monitoring.md); each needs the extra of its name",
     )  # fmt: skip
-    data: DataSettings = field(default_factory=DataSettings)
+    data: DataJobSettings = field(default_factory=DataJobSettings)
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     pretrain: PretrainJobSettings = field(default_factory=PretrainJobSettings)
     features: FeaturesJobSettings = field(default_factory=FeaturesJobSettings)
@@ -203,7 +212,7 @@ class RunSettings(Settings):
 
 
 SECTIONS: Mapping[str, type[Settings]] = {
-    "data": DataSettings,
+    "data": DataJobSettings,
     "encoder": EncoderSettings,
     "pretrain": PretrainJobSettings,
     "features": FeaturesJobSettings,

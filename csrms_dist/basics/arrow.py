@@ -6,8 +6,13 @@ and extension types; some writers leave texts as bytes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
+
+TEXT_BYTES = 2**31 - 1
+"""More bytes of text than these need offsets of 64 bits."""
 
 _LISTS = ("is_list", "is_large_list", "is_fixed_size_list", "is_list_view", "is_large_list_view")
 _TEXTS = ("is_string", "is_large_string", "is_string_view")
@@ -56,6 +61,16 @@ def plain(array: pa.Array) -> pa.Array:
     if is_bytes(kind):
         return array.cast(pa.large_binary())
     return array.cast(kind.value_type) if pa.types.is_dictionary(kind) else array
+
+
+def joined_texts(blocks: Sequence[pa.Array]) -> pa.Array:
+    """Blocks of texts as one array, with offsets of 64 bits where it has more than TEXT_BYTES; one alone as it is."""
+    if not blocks:
+        return pa.array([], pa.string())
+    if len(blocks) == 1:
+        return blocks[0]
+    large = sum(block.nbytes for block in blocks) > TEXT_BYTES or pa.large_string() in {block.type for block in blocks}
+    return pa.concat_arrays([block.cast(pa.large_string()) for block in blocks] if large else list(blocks))
 
 
 def as_text(array: pa.Array) -> pa.Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,13 +14,22 @@ from csrms_dist.basics.arrow import as_text
 from csrms_dist.errors import DataError
 
 
-def open_parquet(path: Path, expected: str, columns: Sequence[str] = ()) -> pq.ParquetFile:
+class Opened(Protocol):
+    """A file that is opened otherwise than by its path, and its name as text."""
+
+    def open(self) -> pa.NativeFile: ...
+
+
+def open_parquet(path: Path | Opened, expected: str, columns: Sequence[str] = ()) -> pq.ParquetFile:
     """Open a file, mapped: a row group of any size costs pages of the file, not memory of its own.
 
     Raises DataError when it is none, `expected` in words, or lacks one of `columns`.
     """
     try:
-        file = pq.ParquetFile(path, memory_map=True, pre_buffer=False)
+        if isinstance(path, Path):
+            file = pq.ParquetFile(path, memory_map=True, pre_buffer=False)
+        else:
+            file = pq.ParquetFile(path.open())
     except MemoryError:
         raise
     except Exception as error:  # Arrow's, of many classes, and the system's
@@ -37,7 +46,7 @@ def open_parquet(path: Path, expected: str, columns: Sequence[str] = ()) -> pq.P
 
 
 def batches(
-    path: Path, file: pq.ParquetFile, size: int, columns: Sequence[str], **options: Any
+    path: object, file: pq.ParquetFile, size: int, columns: Sequence[str], **options: Any
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """(first row, record batch) of some columns. Raises DataError for a page that cannot be read."""
     first = 0
@@ -54,7 +63,7 @@ def batches(
         raise DataError(what, got=got, expected=expected, remedy="write or copy it again") from error
 
 
-def texts_of(path: Path, column: str, array: pa.Array, first: int) -> pa.Array:
+def texts_of(path: object, column: str, array: pa.Array, first: int) -> pa.Array:
     """A column as large_string; `first` is the number of its first row. Raises DataError for what is no text."""
     try:
         return as_text(array)

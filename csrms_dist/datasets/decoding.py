@@ -24,8 +24,6 @@ from PIL import Image, UnidentifiedImageError
 from csrms_dist.basics.arrays import U8
 
 Shape: TypeAlias = tuple[int, int, int]
-Stored: TypeAlias = bytes | Path | U8 | None
-"""An image as a layout holds it: encoded bytes, a file of them, or pixels (H, W, 3). None: there is nothing."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -44,8 +42,14 @@ class Unreadable:
     reason: str
 
 
+Stored: TypeAlias = bytes | Path | U8 | Unreadable | None
+"""An image as a layout holds it: encoded bytes, a file of them, or pixels (H, W, 3). None: there is nothing."""
+
+
 def load(stored: Stored) -> bytes | U8 | Unreadable:
     """The bytes of a file; anything else as it is."""
+    if isinstance(stored, Unreadable):
+        return stored
     if isinstance(stored, Path):
         try:
             if not stat.S_ISREG(stored.stat().st_mode):  # reading a pipe would wait for its writer
@@ -65,7 +69,9 @@ def stored_size(stored: Stored) -> int:
             return stored.stat().st_size
         except (OSError, ValueError):
             return 0
-    return 0 if stored is None else len(stored) if isinstance(stored, bytes) else stored.nbytes
+    if stored is None or isinstance(stored, Unreadable):
+        return 0
+    return len(stored) if isinstance(stored, bytes) else stored.nbytes
 
 
 def decode(stored: Stored, shape: Shape | None = None) -> U8 | Unreadable:

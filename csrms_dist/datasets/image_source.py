@@ -59,6 +59,33 @@ class Selected:
         """(N,) where each image lies, None where its reader cannot say."""
         return uris_of(self.read, self.rows)
 
+    def part(self, rows: slice) -> Selected:
+        """Some of them, which hold no more than they need, to be read by any process of any machine."""
+        return narrowed(self.read, self.rows[rows])
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Reads some rows of a reader, numbered anew."""
+
+    read: Reader
+    rows: I64
+
+    def __call__(self, rows: I64) -> Iterator[Stored]:
+        return self.read(self.rows[rows])
+
+    def uris(self, rows: I64) -> pa.StringArray | None:
+        return uris_of(self.read, self.rows[rows])
+
+    def narrowed(self, rows: I64) -> Selected:
+        return narrowed(self.read, self.rows[rows])
+
+
+def narrowed(read: Reader, rows: I64) -> Selected:
+    """Some rows of a reader, without what is needed for its others: a reader's own `narrowed` says it."""
+    found: Callable[[I64], Selected] | None = getattr(read, "narrowed", None)
+    return Selected(read, rows) if found is None else found(rows)
+
 
 def uris_of(read: Reader, rows: I64) -> pa.StringArray | None:
     """(N,) where the images of some rows lie: what a reader's own `uris` says of them, None where it has none."""

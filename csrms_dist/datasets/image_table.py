@@ -1,20 +1,21 @@
-"""The image table: images with random access by dense index, in memory-mapped Arrow IPC files.
+"""The image table: images with random access by dense index, in memory-mapped Arrow files.
 
-Three files: `<name>.arrow` holds the images in record batches of a fixed number of rows, so the place of an image is a
-division, at fifty thousand and at a hundred million images; `<name>.rows.arrow` the user's own ids, splits and labels,
-in one record batch; `<name>.json` the facts. Images of up to 64 x 64 pixels are stored decoded, larger ones encoded, to
-be decoded and resized when they are asked for.
+`<name>.arrow` holds the images (`image_shard.py`), or `<name>-00000.arrow`, `<name>-00001.arrow`, ... where they are
+more than a shard's. `<name>.rows.arrow` holds the user's own ids, splits and labels of all, in one record batch;
+`<name>.json` the facts.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+import os
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property, partial
 from pathlib import Path
+from typing import Any, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -22,21 +23,25 @@ import pyarrow as pa
 import pyarrow.ipc
 from scipy import sparse
 
+from csrms_dist.artefacts.files import write_whole
 from csrms_dist.artefacts.ranged_file import RangedFile
 from csrms_dist.basics.arrays import I32, I64, U8, Bools
-from csrms_dist.basics.arrow_file import TAIL, RecordBatches, footer_bytes, record_batches
 from csrms_dist.basics.hashing import texts
-from csrms_dist.datasets.decoding import Shape, Stored, Unreadable, decode, encode_png, in_threads, load, stored_size
+from csrms_dist.datasets.decoding import Shape, Unreadable, decode, in_threads
+from csrms_dist.datasets.image_shard import (
+    ImageShard,
+    Part,
+    WrittenShard,
+    chunks,
+    first_shape,
+    is_decoded,
+    rows_per_batch,
+    write_shard,
+)
 from csrms_dist.datasets.image_source import SPLITS, TRAIN, UNLABELLED, ImageSource, Selected
-from csrms_dist.datasets.kernels import channel_sums, gather
+from csrms_dist.datasets.settings import SHARD_IMAGES
 from csrms_dist.errors import DataError
 from csrms_dist.labels import LabelSpace, Membership
-
-DECODED_PIXELS = 64 * 64
-ROWS_PER_BATCH = 4096
-BATCH_BYTES = 1 << 25
-ENCODED_ROWS = 16
-CHUNK = 256
 
 
 @dataclass(frozen=True)
@@ -57,13 +62,18 @@ class Written:
     rejected: tuple[Rejected, ...]
 
 
+def _all_here(name: str) -> RangedFile | None:
+    return None
+
+
 class ImageTable:
     """A saved image table, memory-mapped. Indexing by dense index; safe to open in many processes.
 
-    copy: how the file is read where it may have holes; only what holds the images that are asked for is fetched then.
+    copy_of: how a file of images is read, by its name, where it may have holes: only what holds the images that are
+    asked for is fetched then.
     """
 
-    def __init__(self, path: Path, copy: RangedFile | None = None) -> None:
+    def __init__(self, path: Path, copy_of: Callable[[str], RangedFile | None] = _all_here) -> None:
         self.path = path
         facts = json.loads(path.with_suffix(".json").read_text())
         self.name: str = facts["name"]
@@ -71,7 +81,6 @@ class ImageTable:
         self.label_space = LabelSpace(tuple(facts["class_names"]), facts["multi_label"])
         self.shape: Shape = (facts["shape"][0], facts["shape"][1], facts["shape"][2])
         self.decoded: bool = facts["decoded"]
-        self._rows_per_batch: int = facts["rows_per_batch"]
         self._sums: dict[str, list[list[int]]] = facts["sums"]
         rows = pa.ipc.open_file(pa.memory_map(str(_rows_file(path)))).get_batch(0)
         self.ids: pa.StringArray = rows["id"]
@@ -84,9 +93,15 @@ class ImageTable:
         self.membership: Membership = _mapped_membership(
             labels.offsets.to_numpy(), labels.values.to_numpy(), self.label_space.n_classes
         )
-        self._copy = copy
-        self._file = pa.memory_map(str(path)).read_buffer()
-        self._batches = self._record_batches()
+        counts: list[int] | None = facts.get("shards")
+        paths = [path] if counts is None else [shard_path(path, number) for number in range(len(counts))]
+        per_batch: int = facts["rows_per_batch"]
+        self.shards: tuple[ImageShard, ...] = tuple(
+            ImageShard(some, per_batch, self.shape, copy_of(some.name)) for some in paths
+        )
+        """The files of the images, each opened when one of its images is first asked for."""
+        self.starts: I64 = np.concatenate([[0], np.cumsum([len(self)] if counts is None else counts, dtype=np.int64)])
+        """(shards + 1,) the dense index of the first image of each shard, and the number of all images."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -97,23 +112,21 @@ class ImageTable:
 
     def pixels(self, indices: npt.NDArray[np.integer]) -> U8:
         """(B,) dense indices -> (B, H, W, 3) uint8, a copy. Raises IndexError for an index that the table has not."""
-        indices = np.ascontiguousarray(indices, np.int64)
-        if len(indices) and not 0 <= indices.min() <= indices.max() < len(self):
-            raise IndexError(f"image {indices.min()}..{indices.max()} of a table of {len(self)}")
-        out = np.empty((len(indices), *self.shape), np.uint8)
-        batch, row = np.divmod(indices, self._rows_per_batch)
+        wanted: I64 = np.ascontiguousarray(indices).astype(np.int64, copy=False)
+        if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self):
+            raise IndexError(f"image {wanted.min()}..{wanted.max()} of a table of {len(self)}")
+        out = np.empty((len(wanted), *self.shape), np.uint8)
         if self.decoded:
-            file, starts, width = np.frombuffer(self._file, np.uint8), self._starts, int(np.prod(self.shape))
-            first = starts[batch] + row * width
-            with self._reading(first, first + width):
-                gather(file, starts, self._rows_per_batch, indices, out.reshape(len(indices), width))
+            self._gather(wanted, out.reshape(len(wanted), int(np.prod(self.shape))))
             return out
-        with self._reading(self._batches.first[batch], self._batches.stop[batch]):
-            found = list(in_threads(self._decoded, indices.tolist()))
+        with ExitStack() as stack:
+            for shard, _, rows in self._by_shard(wanted):
+                stack.enter_context(shard.holding(rows))
+            found = list(in_threads(self._decoded, wanted.tolist()))
         for place, pixels in enumerate(found):
             if isinstance(pixels, Unreadable):
                 raise DataError(
-                    f"{self.path}: image '{self.ids[int(indices[place])]}'", got=f"'{pixels.reason}'",
+                    f"{self.path}: image '{self.ids[int(wanted[place])]}'", got=f"'{pixels.reason}'",
                     expected="what could be read when the table was written", remedy="run `csrms images CONFIG` again",
                 )  # fmt: skip
             out[place] = pixels
@@ -127,46 +140,45 @@ class ImageTable:
         std = np.sqrt(np.maximum(squares / count - mean * mean, 0.0))
         return (mean / 255).tolist(), (np.maximum(std, 1e-3) / 255).tolist()
 
-    @cached_property
-    def _starts(self) -> I64:
-        """Where in the file the pixels of each record batch begin: in all of them as far into the body as in one."""
-        batches = self._batches
-        if not len(batches.first):
-            return batches.first
-        with self._reading(batches.first[:1], batches.body[:1]):  # no image of it is looked at
-            into = self._batch(0).buffers()[1].address - self._file.address - batches.body[0]
-        starts: I64 = batches.body + into
-        return starts
+    def _by_shard(self, indices: I64) -> Iterator[tuple[ImageShard, I64, I64]]:
+        """Of indices (B,) the shards that hold some: (shard, places in indices, rows of the shard)."""
+        shard = np.searchsorted(self.starts, indices, "right") - 1
+        order = np.argsort(shard, kind="stable")
+        ends = np.searchsorted(shard[order], np.arange(len(self.shards) + 1))
+        for number in np.unique(shard).tolist():
+            places = order[ends[number] : ends[number + 1]]
+            yield self.shards[number], places, indices[places] - self.starts[number]
 
-    def _record_batches(self) -> RecordBatches:
-        """Where in the file the record batches lie."""
-        size = self._file.size
-        with self._reading(np.array([size - TAIL]), np.array([size])):
-            footer = footer_bytes(self._file.slice(size - TAIL).to_pybytes())
-        with self._reading(np.array([size - TAIL - footer]), np.array([size])):
-            return record_batches(self._file.slice(size - TAIL - footer, footer).to_pybytes())
-
-    def _batch(self, number: int) -> pa.Array:
-        """The images of a record batch, whose bytes are there."""
-        first, stop = int(self._batches.first[number]), int(self._batches.stop[number])
-        message = pa.ipc.read_message(self._file.slice(first, stop - first))
-        return pa.ipc.read_record_batch(message, _schema(self.shape, self.decoded))["image"]
+    def _gather(self, indices: I64, out: U8) -> None:
+        """Pixels of indices (B,) -> out (B, H * W * 3), shard by shard."""
+        if len(self.shards) == 1:
+            self.shards[0].gather(indices, out)
+            return
+        for shard, places, rows in self._by_shard(indices):
+            some = np.empty((len(places), out.shape[1]), np.uint8)
+            shard.gather(rows, some)
+            out[places] = some
 
     def _decoded(self, index: int) -> U8 | Unreadable:
-        batch = self._batch(index // self._rows_per_batch)
-        return decode(batch[index % self._rows_per_batch].as_py(), self.shape)
-
-    def _reading(self, first: I64, stop: I64) -> AbstractContextManager[None]:
-        """Within the block these ranges of the file's bytes are there."""
-        return nullcontext() if self._copy is None else self._copy.reading(first, stop)
+        number = int(np.searchsorted(self.starts, index, "right")) - 1
+        return decode(self.shards[number].encoded(index - int(self.starts[number])), self.shape)
 
 
-def _schema(shape: Shape, decoded: bool) -> pa.Schema:
-    return pa.schema([("image", pa.binary(int(np.prod(shape))) if decoded else pa.large_binary())])
+def shard_path(path: Path, number: int) -> Path:
+    """The file of a shard of a table that has several."""
+    return path.with_name(f"{path.stem}-{number:05d}{path.suffix}")
+
+
+def holds_images(name: str) -> bool:
+    """Whether a file of a table is one of images, not of rows or facts."""
+    return name.endswith(".arrow") and not name.endswith(_ROWS)
+
+
+_ROWS = ".rows.arrow"
 
 
 def _rows_file(path: Path) -> Path:
-    return path.with_suffix(".rows.arrow")
+    return path.with_suffix(_ROWS)
 
 
 def _mapped_membership(offsets: I32, labels: I32, n_classes: int) -> Membership:
@@ -181,18 +193,27 @@ def _mapped_membership(offsets: I32, labels: I32, n_classes: int) -> Membership:
 # ------------------------------------------------------------------------------------------------------------- writing
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """A readable image: what the table stores of it, and its channel sums (2, 3)."""
+class Run(Protocol):
+    """Runs tasks in any processes, in any order, perhaps more than once: `Executor.map` of the sharded clustering."""
 
-    content: bytes | U8
-    sums: I64
+    def __call__(
+        self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], after: Callable[[int], None]
+    ) -> list[Any]:
+        """function(*task) for each task, in the order of the tasks; `after` hears the number of each that is done."""
+        ...
 
 
 def write_image_table(
-    path: Path, source: ImageSource, *, shape: Shape | None = None, on_images: Callable[[int], None] = lambda _: None
+    path: Path,
+    source: ImageSource,
+    *,
+    shape: Shape | None = None,
+    on_images: Callable[[int], None] = lambda _: None,
+    shard_images: int = SHARD_IMAGES,
+    work: Path | None = None,
+    run: Run | None = None,
 ) -> Written:
-    """Write an image table in one pass, a record batch at a time; images that cannot be read are left out.
+    """Write an image table; images that cannot be read are left out.
 
     Raises DataError for images that do not fit the ids, a split with labels without a readable image, and a class that
     had training images, none of them readable.
@@ -200,51 +221,47 @@ def write_image_table(
     source: its ids are unique; without a row it makes an empty table, if `shape` is given.
     shape: of the images where the source does not say it.
     on_images: hears how many more images have been read.
+    shard_images: rows of the source that become one file. A source whose rows are read one after the other alone
+    becomes a single one.
+    work: a folder on the same file system where shards lie until all are there; those that an earlier attempt has
+    finished are taken from it.
+    run: who writes the shards, where there are several; None: this process.
     """
     if not len(source) and shape is None:
         raise DataError(source.name, got="no images", expected="at least one")
     shape = source.shape or shape
-    totals = np.zeros((len(SPLITS), 2, 3), np.int64)
     content = hashlib.sha256()
-    rejected: list[tuple[int, str]] = []
-    writer: _Writer | None = None
-    try:
-        for start, items in _chunks(source):
-            shape = shape or _first_shape(items)
-            if shape is None:
-                rejected += [(start + n, _reason(item)) for n, item in enumerate(items)]
-                continue
-            writer = writer or _Writer(path, shape)
-            found = in_threads(partial(_prepare, shape=shape, decoded=writer.decoded), items)
-            for row, image in enumerate(found, start):
-                if isinstance(image, Unreadable):
-                    rejected.append((row, image.reason))
-                else:
-                    totals[source.split[row]] += image.sums
-                    writer.add(image.content)
-                    content.update(_hashed(image.content))
-            on_images(len(items))
-        _refuse_emptied(source, rejected)
-        if not len(source) and shape is not None:
-            writer = _Writer(path, shape)
-        if writer is None or shape is None:
-            raise DataError(source.name, got="no readable image", expected="at least one")
-    finally:
-        if writer is not None:
-            writer.close()
+    if len(source) <= shard_images or not isinstance(source.images, Selected):
+        shards = [write_shard(path, Part(source.name, source.images, source.split), shape, content, on_images)]
+        starts = [0]
+    else:
+        tasks = _Tasks(path, source, shape or _shape_of(source), shard_images, work or path.parent)
+        shards, starts = _write_shards(tasks, content, on_images, run), list(range(0, len(source), shard_images))
+    rejected = [(start + row, why) for start, some in zip(starts, shards, strict=True) for row, why in some.rejected]
+    _refuse_emptied(source, rejected)
+    shape = shards[0].shape
+    if shape is None:
+        raise DataError(source.name, got="no readable image", expected="at least one")
     kept = np.ones(len(source), np.bool_)
     kept[[row for row, _ in rejected]] = False
     digest = _write_rows(path, source, kept, content, shape)
-    facts = {
+    sums = np.sum([some.sums for some in shards], axis=0)
+    facts: dict[str, Any] = {
         "name": source.name,
         "class_names": list(source.label_space.class_names),
         "multi_label": source.label_space.multi_label,
         "shape": list(shape),
-        "decoded": writer.decoded,
-        "rows_per_batch": writer.rows_per_batch,
+        "decoded": is_decoded(shape),
+        "rows_per_batch": rows_per_batch(shape),
         "content_hash": digest,
-        "sums": {split: totals[code].tolist() for code, split in enumerate(SPLITS)},
+        "sums": {split: sums[code].tolist() for code, split in enumerate(SPLITS)},
     }
+    if len(shards) > 1:
+        facts["shards"] = [some.rows for some in shards]
+        for number in range(len(shards)):
+            made = shard_path((work or path.parent) / path.name, number)
+            made.with_suffix(".json").unlink()
+            made.replace(shard_path(path, number))
     path.with_suffix(".json").write_text(json.dumps(facts))
     return Written(
         digest,
@@ -253,101 +270,83 @@ def write_image_table(
     )
 
 
-def _hashed(content: bytes | U8) -> bytes:
-    """The bytes of an image that the content's hash reads: its pixels, or its encoded bytes after their number."""
-    return f"{len(content)} ".encode() + content if isinstance(content, bytes) else content.tobytes()
-
-
-def _chunks(source: ImageSource) -> Iterator[tuple[int, list[Stored]]]:
-    """(first row, images) of a bounded number of rows and bytes at a time."""
-    images = iter(source.images)
-    start = 0
-    while items := _some(images):
-        if start + len(items) > len(source):
-            raise DataError(source.name, got="more images than ids", expected=f"{len(source)}, one for each id")
-        yield start, items
-        start += len(items)
-    if start < len(source):
-        raise DataError(source.name, got=f"{start} images", expected=f"{len(source)}, one for each id")
-
-
-def _some(images: Iterator[Stored]) -> list[Stored]:
-    """The next images: at most CHUNK, and not many more bytes than BATCH_BYTES."""
-    items: list[Stored] = []
-    size = 0
-    for item in images:
-        items.append(item)
-        size += stored_size(item)
-        if len(items) == CHUNK or size >= BATCH_BYTES:
-            break
-    return items
-
-
-def _first_shape(items: list[Stored]) -> Shape | None:
+def _shape_of(source: ImageSource) -> Shape | None:
     """The shape of the first readable image."""
-    for item in items:
-        pixels = decode(item)
-        if not isinstance(pixels, Unreadable):
-            return pixels.shape[0], pixels.shape[1], 3
-    return None
+    parts = chunks(Part(source.name, source.images, source.split))
+    return next((shape for _, items in parts if (shape := first_shape(items)) is not None), None)
 
 
-def _reason(item: Stored) -> str:
-    found = decode(item)
-    return found.reason if isinstance(found, Unreadable) else ""
+class _Tasks(Sequence[tuple[Path, Part, Shape | None]]):
+    """The shards of a source as tasks, each made when it is asked for: the addresses of all may be gigabytes."""
+
+    def __init__(self, path: Path, source: ImageSource, shape: Shape | None, size: int, work: Path) -> None:
+        self._path, self._source, self._shape, self._size = work / path.name, source, shape, size
+
+    def __len__(self) -> int:
+        return -(-len(self._source) // self._size)
+
+    @overload
+    def __getitem__(self, number: int) -> tuple[Path, Part, Shape | None]: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[tuple[Path, Part, Shape | None]]: ...
+    def __getitem__(self, number: int | slice) -> Any:
+        if isinstance(number, slice):
+            return [self[some] for some in range(*number.indices(len(self)))]
+        if number >= len(self):
+            raise IndexError(number)
+        rows = slice(number * self._size, (number + 1) * self._size)
+        images = self._source.images
+        if not isinstance(images, Selected):
+            raise TypeError("images that are read in one order alone have no parts")
+        part = Part(self._source.name, images.part(rows), self._source.split[rows])
+        return shard_path(self._path, number), part, self._shape
 
 
-def _prepare(stored: Stored, *, shape: Shape, decoded: bool) -> _Prepared | Unreadable:
-    """Decode one image, sum its channels, and keep what the table stores."""
-    content = load(stored)
-    pixels = decode(content, shape) if not isinstance(content, Unreadable) else content
-    if isinstance(pixels, Unreadable) or isinstance(content, Unreadable):
-        return pixels if isinstance(pixels, Unreadable) else Unreadable("no bytes")
-    sums = np.zeros((2, 3), np.int64)
-    channel_sums(pixels, sums)
-    if decoded:
-        return _Prepared(np.ascontiguousarray(pixels).reshape(-1), sums)
-    return _Prepared(encode_png(content) if isinstance(content, np.ndarray) else content, sums)
+def _write_shards(
+    tasks: _Tasks, content: hashlib._Hash, on_images: Callable[[int], None], run: Run | None
+) -> list[WrittenShard]:
+    """Write the shards, here or wherever tasks run, and feed the hash with theirs."""
+    if run is None:
+        found = [_write_part(*task, on_images) for task in tasks]
+    else:
+        found = run(_write_part, tasks, lambda number: on_images(len(tasks[number][1].split)))
+    for _, digest in found:
+        content.update(digest.encode())
+    return [shard for shard, _ in found]
 
 
-class _Writer:
-    """Images, one after the other -> record batches of a fixed number of rows."""
+def _write_part(
+    path: Path, part: Part, shape: Shape | None, on_images: Callable[[int], None] = lambda _: None
+) -> tuple[WrittenShard, str]:
+    """Write one of several shards, whole or not at all, unless it is there; and the hash of its images.
 
-    def __init__(self, path: Path, shape: Shape) -> None:
-        width = int(np.prod(shape))
-        self.decoded = shape[0] * shape[1] <= DECODED_PIXELS
-        self.rows_per_batch = max(1, min(ROWS_PER_BATCH, BATCH_BYTES // width)) if self.decoded else ENCODED_ROWS
-        self._schema = _schema(shape, self.decoded)
-        self._sink = pa.OSFile(str(path), "wb")
-        self._file = pa.ipc.new_file(self._sink, self._schema)
-        self._pixels = np.empty((self.rows_per_batch if self.decoded else 0, width), np.uint8)
-        self._encoded: list[bytes] = []
-        self._held = 0
+    A function of its arguments alone: who runs it, and how often, changes no byte.
+    """
+    noted = path.with_suffix(".json")
+    if noted.exists():
+        on_images(len(part.split))
+        return _read_note(noted)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    content = hashlib.sha256()
+    try:
+        written = write_shard(staged, part, shape, content, on_images)
+        if staged.exists():
+            with staged.open("rb") as file:
+                os.fsync(file.fileno())
+            staged.replace(path)
+    finally:
+        staged.unlink(missing_ok=True)
+    facts = {"rows": written.rows, "shape": written.shape, "sums": written.sums.tolist(), "rejected": written.rejected}
+    write_whole(noted, json.dumps(facts | {"content_hash": content.hexdigest()}).encode())
+    return written, content.hexdigest()
 
-    def add(self, content: bytes | U8) -> None:
-        if isinstance(content, bytes):
-            self._encoded.append(content)
-        else:
-            self._pixels[self._held] = content
-        self._held += 1
-        if self._held == self.rows_per_batch:
-            self._flush()
 
-    def _flush(self) -> None:
-        if self.decoded:
-            kind, buffer = self._schema.field("image").type, pa.py_buffer(self._pixels[: self._held])
-            images = pa.FixedSizeBinaryArray.from_buffers(kind, self._held, [None, buffer])
-        else:
-            images = pa.array(self._encoded, pa.large_binary())
-        self._file.write_batch(pa.record_batch([images], schema=self._schema))
-        self._held = 0
-        self._encoded.clear()
-
-    def close(self) -> None:
-        if self._held:
-            self._flush()
-        self._file.close()
-        self._sink.close()
+def _read_note(path: Path) -> tuple[WrittenShard, str]:
+    facts = json.loads(path.read_text())
+    rejected = tuple((int(row), str(why)) for row, why in facts["rejected"])
+    shape = None if facts["shape"] is None else (facts["shape"][0], facts["shape"][1], facts["shape"][2])
+    return WrittenShard(facts["rows"], shape, np.array(facts["sums"], np.int64), rejected), facts["content_hash"]
 
 
 def _write_rows(path: Path, source: ImageSource, kept: Bools, content: hashlib._Hash, shape: Shape) -> str:

@@ -14,16 +14,19 @@ import numpy as np
 import pyarrow as pa
 
 from csrms_dist.basics.arrays import I64, U8, Bools
+from csrms_dist.basics.arrow import joined_texts
 from csrms_dist.basics.hashing import repeated_ids, texts
 from csrms_dist.datasets.decoding import Stored
 from csrms_dist.datasets.image_source import (
     TEST,
     TRAIN,
     UNLABELLED,
+    Chosen,
     ImageSource,
     Layout,
     Reader,
     Selected,
+    narrowed,
     refuse_repeated,
     uris_of,
 )
@@ -98,7 +101,7 @@ def _pooled(found: Found, sides: Mapping[str, Rows], ignore_labels: bool) -> _Po
             )
     joined = LabelRows.joined(labels)
     return _Pool(
-        pa.concat_arrays([rows.ids for rows in sides.values()]),
+        joined_texts([rows.ids for rows in sides.values()]),
         joined.offsets,
         joined.indices.astype(np.int64, copy=False),
         joined.unlabelled,
@@ -121,6 +124,16 @@ class _Chained:
                 yield from reader(some)
             first += n
 
+    def narrowed(self, rows: I64) -> Selected:
+        parts, first = [], 0
+        for reader, n in self.readers:
+            some = rows[(rows >= first) & (rows < first + n)] - first
+            if len(some):
+                part = narrowed(reader, some)
+                parts.append((Chosen(part.read, part.rows), len(some)))
+            first += n
+        return Selected(parts[0][0] if len(parts) == 1 else _Chained(tuple(parts)), np.arange(len(rows)))
+
     def uris(self, rows: I64) -> pa.StringArray | None:
         """Where the images lie, '' where a reader cannot say; None where none can."""
         parts: list[pa.StringArray | None] = []
@@ -132,7 +145,7 @@ class _Chained:
             first += n
         if all(part is None for part in parts):
             return None
-        return pa.concat_arrays(
+        return joined_texts(
             [pa.array([""] * n, pa.string()) if part is None else part for part, n in zip(parts, sizes, strict=True)]
         )
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from csrms_dist.basics.settings import Settings, setting
 from csrms_dist.datasets.layouts import LAYOUTS
 
+SHARD_IMAGES = 65536
+
 
 @dataclass(frozen=True)
 class DataSettings(Settings):
@@ -31,4 +33,7 @@ class DataSettings(Settings):
         0,
         "[0, 1000000000]",
         doc="about so many training images, by a hash of the id: the same share of each class, at least one; 0: all",
+    )
+    shard_images: int = setting(
+        SHARD_IMAGES, "[1, 100000000]", doc="images in one file of an image table; a file is what one actor decodes"
     )

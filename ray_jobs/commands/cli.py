@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -44,10 +45,21 @@ def _parser() -> argparse.ArgumentParser:
                 metavar="FOLDER",
                 help="publish nothing, write the input of neo4j-admin's import",
             )
-    _configured(
-        commands.add_parser(
-            "plan", help="say what a run will take, before anything runs; afterwards, how far off that was"
-        )
+    manifest = commands.add_parser(
+        "manifest", help="list where the images of a data set lie, once, into a Parquet file"
+    )
+    manifest.add_argument(
+        "source", metavar="SOURCE", help="a folder, the URI of one, or a list: .txt, .csv or .parquet (docs/data.md)"
+    )
+    manifest.add_argument("--out", required=True, metavar="FILE", help="the file or URI to write, *.parquet")
+    manifest.add_argument("--no-sizes", action="store_true", help="look no file up: sizes are left empty")
+    manifest.add_argument("--workers", type=int, metavar="N", help="processes that list a folder (default: one a CPU)")
+    plan = commands.add_parser(
+        "plan", help="say what a run will take, before anything runs; afterwards, how far off that was"
+    )
+    _configured(plan)
+    plan.add_argument(
+        "--images", nargs="+", default=[], metavar="N", help="of so many images instead, a column each: 1M 10M 100M"
     )
     predict = commands.add_parser("predict", help="classify unseen images with a trained run")
     predict.add_argument(
@@ -226,10 +238,17 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.command in ("submit", "jobs"):
         return (submit if arguments.command == "submit" else jobs)(arguments)
+    if arguments.command == "manifest":
+        from ray_jobs.commands.manifest import manifest
+
+        print(manifest(arguments.source, arguments.out, sizes=not arguments.no_sizes, workers=arguments.workers))
+        return 0
     if arguments.command == "plan":
         from ray_jobs.plan.plan import plan
 
-        print(plan(arguments.config, arguments.out, tuple(arguments.overrides), control=not arguments.no_control))
+        numbers = [_number("--images", text) for text in arguments.images]
+        overrides, control = tuple(arguments.overrides), not arguments.no_control
+        print(plan(arguments.config, arguments.out, overrides, control=control, images=numbers))
         return 0
     if arguments.command == GRAPH.name and arguments.bundle:
         from ray_jobs.pipeline import bundle
@@ -251,6 +270,14 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         state = "done" if until in result.done else "was done already"
         print(f"{until}: {state}, {result.run.uri}/{until}")
     return 0
+
+
+def _number(option: str, text: str) -> int:
+    """'250000', '500k', '10M' or '1G' as a number."""
+    found = re.fullmatch(r"([0-9]{1,10})([kMG]?)", text)
+    if found is None or not int(found[1]):
+        raise ConfigError(option, got=repr(text), expected="whole numbers such as 250000, 500k or 10M")
+    return int(found[1]) * {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}[found[2]]
 
 
 def _query(arguments: argparse.Namespace) -> int:

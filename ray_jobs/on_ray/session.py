@@ -154,6 +154,11 @@ def ray_session(slots: int) -> Iterator[None]:
             _end(ray)
 
 
+def cluster_cpus() -> int:
+    """Logical CPUs of the session that is open."""
+    return int(require("ray").cluster_resources().get("CPU", 1))
+
+
 def _start(ray: Any, options: dict[str, Any], attempts: int) -> None:
     """ray.init, again where it fails. Raises ClusterError."""
     place = os.environ.get("RAY_ADDRESS") or "this machine"

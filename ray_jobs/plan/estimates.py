@@ -7,7 +7,7 @@ on 60,000 images of 32 x 32); docs/plan.md says how far estimates made of them w
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from csrms_dist.art.outliers import PATTERN_ROWS, PATTERNS
 from csrms_dist.art.patterns import two_level
@@ -55,6 +55,7 @@ BASE_MB = {
     "control": 660.0, "evaluate": 660.0,
 }  # fmt: skip
 MEMORY_ROW = 150
+OPENED_ROW, OPENED_IDS = 140, 3  # of an opened layout, and how often its ids are in memory at its peak
 # The engine that builds the embedded graph, a process of its own: an instance with its labels and pattern.
 ENGINE_MB, ENGINE_ROW = 100.0, 320
 
@@ -103,6 +104,12 @@ class Facts:
     @property
     def images(self) -> int:
         return self.train + self.held_out
+
+    def scaled(self, images: int) -> Facts:
+        """The same data set with so many images: the same shares of the splits, classes, sizes of files and ids."""
+        share = images / max(self.images, 1)
+        val, test, unlabelled = (round(share * n) for n in (self.val, self.test, self.unlabelled))
+        return replace(self, train=images - val - test - unlabelled, val=val, test=test, unlabelled=unlabelled)
 
 
 @dataclass(frozen=True)
@@ -208,7 +215,8 @@ def images(o: Outlook) -> Estimate:
     f = o.facts
     row = f.stored_bytes + f.id_bytes + LABEL_BYTES * (f.labels + 1) + TABLE_ROW
     seconds = START_S["images"] + f.images * o.rates.read
-    return Estimate(f.images, Passes(), seconds, o.memory("images", f.images), o.disk(f.images * row))
+    memory = BASE_MB["images"] + f.images * (OPENED_ROW + OPENED_IDS * f.id_bytes) / MB
+    return Estimate(f.images, Passes(), seconds, memory, o.disk(f.images * row))
 
 
 def given_vectors(o: Outlook) -> Estimate:

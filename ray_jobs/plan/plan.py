@@ -6,6 +6,7 @@ It writes nothing. A stage that is done is estimated like any other, by formulas
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from csrms_dist.methods.stages import PRETRAIN
 from csrms_dist.training.from_run import check_losses
 from ray_jobs.pipeline import Work, is_done, prepare
 from ray_jobs.plan.estimates import SESSION_S, Facts, Rates, estimates
-from ray_jobs.plan.text import Planned, comparison_text, plan_text
+from ray_jobs.plan.text import Planned, comparison_text, plan_text, sizes_text
 from ray_jobs.plan.trials import encoder_facts, measure, sampled
 from ray_jobs.settings import RunSettings
 
@@ -36,14 +37,19 @@ def plan(
     overrides: tuple[str, ...] = (),
     *,
     control: bool = True,
+    images: Sequence[int] = (),
 ) -> str:
-    """The plan, and the comparison if a stage is done, as text.
+    """The plan, and the comparison if a stage is done, as text; for other numbers of images a column each, where asked.
 
     Raises what `run` raises before its first stage, and DataError for images that cannot be opened or read.
     """
     work = prepare(config, out, overrides, control=control)
     cores = os.cpu_count() or 1
-    planned = forecast(work, cores)
+    facts, rates = _surveyed(work)
+    if images:
+        scaled = [_planned(work, facts.scaled(number), rates, cores) for number in images]
+        return sizes_text(images, scaled, work.directory.uri, cores)
+    planned = _planned(work, facts, rates, cores)
     text = plan_text(planned, work.directory.uri, cores)
     if unknown := [stage.name for stage in work.stages if not stage.estimate]:
         text += f"\nnot in the plan, for there is no formula: {', '.join(unknown)}"
@@ -55,9 +61,16 @@ def plan(
 
 def forecast(work: Work, cores: int) -> list[Planned]:
     """The estimate of each stage that has a formula, in order."""
+    return _planned(work, *_surveyed(work), cores)
+
+
+def _surveyed(work: Work) -> tuple[Facts, Rates]:
     starts = [stage for stage in work.stages if stage.name == PRETRAIN.name]
     weights = any(not is_done(work.directory, stage, work.inputs[stage.name]) for stage in starts)
-    facts, rates = survey(work.settings, weights=weights)
+    return survey(work.settings, weights=weights)
+
+
+def _planned(work: Work, facts: Facts, rates: Rates, cores: int) -> list[Planned]:
     labelled = bool(facts.n_classes)
     stages = [stage for stage in work.stages if stage.estimate and (labelled or not stage.needs_labels)]
     done = {stage.name for stage in stages if is_done(work.directory, stage, work.inputs[stage.name])}

@@ -58,6 +58,32 @@ def plan_text(planned: Sequence[Planned], uri: str, cores: int) -> str:
     return "\n".join(lines)
 
 
+def sizes_text(images: Sequence[int], planned: Sequence[Sequence[Planned]], uri: str, cores: int) -> str:
+    """Time, memory and disk of each stage, a column for each number of images."""
+    stages = [item.stage for item in planned[0]]
+    columns = [[item.estimate for item in some] for some in planned]
+    head = [f"{number:,}" for number in images]
+    rows: list[tuple[str, ...]] = []
+    for name, total, in_all, written in (
+        ("time", "in all", sum, duration), ("memory", "the most", max, size), ("disk", "in all", sum, size)
+    ):  # fmt: skip
+        values = [[_figure(estimate, name) for estimate in column] for column in columns]
+        rows += [(name, *head)]
+        rows += [(stage, *(written(some[place]) for some in values)) for place, stage in enumerate(stages)]
+        rows += [(total, *(written(in_all(some)) for some in values)), ("", *("" for _ in head))]
+    working = ", ".join(size(max(estimate.working_mb for estimate in column)) for column in columns)
+    return "\n".join([
+        f"What so many images like those of {uri} would take on {cores} cores, from what a sample takes here",
+        *_aligned(rows[:-1]),
+        "memory: of the largest process, private; mapped files take what is free besides",
+        f"disk: what stays; up to {working} more while a stage runs",
+    ])  # fmt: skip
+
+
+def _figure(estimate: Estimate, name: str) -> float:
+    return {"time": estimate.seconds, "memory": estimate.memory_mb, "disk": estimate.disk_mb}[name]
+
+
 def comparison_text(directory: RunDirectory, planned: Sequence[Planned]) -> str:
     """Estimate against measured, a line for each finished stage; '' where there is none."""
     noted = (directory.read_json(RECORD) or {}).get("stages", {})

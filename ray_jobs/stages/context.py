@@ -36,10 +36,8 @@ class StageContext:
     def ray_slots(self) -> int:
         """Logical CPUs that this run's stages need at the most."""
         s = self.settings
-        asked = (
-            s.features.actors, s.cluster.actors, s.evaluate.actors, most(s.train.workers), most(s.pretrain.workers),
-            DEFAULT_ACTORS,
-        )  # fmt: skip
+        actors = (s.data.actors, s.features.actors, s.cluster.actors, s.evaluate.actors)
+        asked = (*actors, most(s.train.workers), most(s.pretrain.workers), DEFAULT_ACTORS)
         return max(number for number in asked if isinstance(number, int)) + 1
 
     @property

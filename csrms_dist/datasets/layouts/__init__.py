@@ -11,6 +11,7 @@ LAYOUTS: Mapping[str, str] = {
     "folders": "csrms_dist.datasets.layouts.folders:LAYOUT",
     "parquet": "csrms_dist.datasets.layouts.parquet:LAYOUT",
     "csv": "csrms_dist.datasets.layouts.csv_table:LAYOUT",
+    "manifest": "csrms_dist.datasets.layouts.manifest:LAYOUT",
     "vireofood172": "csrms_dist.datasets.layouts.vireofood172:LAYOUT",
     "nus_wide": "csrms_dist.datasets.layouts.nus_wide:LAYOUT",
 }

@@ -21,7 +21,7 @@ from csrms_dist.datasets.decoding import SUFFIXES
 from csrms_dist.datasets.folder_walk import is_folder, shown, visible, walk
 from csrms_dist.datasets.layouts.layout_format import ALL, Found, ImageFiles, LayoutFormat, Rows
 from csrms_dist.datasets.settings import DataSettings
-from csrms_dist.datasets.splits import split_of
+from csrms_dist.datasets.splits import folders_of_splits
 from csrms_dist.errors import DataError
 
 _BLOCK = 1 << 14
@@ -49,24 +49,16 @@ def sides_of(settings: DataSettings) -> tuple[dict[str, Side], list[str]]:
     apart = Path(settings.test_path) if settings.test_path else None
     if apart is not None:
         _refuse_no_folder("data.test_path", apart)
-    named, others, notes = _named_for_splits(path)
-    if "train" in named:
-        sides = {side: Side(path / name, f"{name}/") for side, name in named.items()}
-        if others:
-            notes.append(f"{path}: folders beside {named['train']}/ are left out: {_listed(others)}")
-    else:
-        if named and not others and not _has_files(path):
-            first = next(iter(named.values()))
-            raise DataError(f"{path}", got=f"{shown(first)}/ alone", expected="train/ or folders of classes beside it")
-        root = Side(path, "train/" if apart else "", frozenset(named.values()))
-        sides = {"train": root} | {side: Side(path / name, f"{name}/") for side, name in named.items()}
+    folders = [entry.name for entry in visible(path) if is_folder(entry)]
+    named, notes = folders_of_splits(
+        f"{path}", folders, lambda name: any(map(is_folder, visible(path / name))), has_files=_has_files(path),
+        test_apart=apart is not None,
+    )  # fmt: skip
+    sides = {side: Side(path / name, f"{name}/") for side, name in named.items()}
+    if "train" not in named:
+        sides = {"train": Side(path, "train/" if apart else "", frozenset(named.values()))} | sides
     if apart is not None:
         sides["test"] = Side(apart, "test/")
-    if "val" in sides and "test" not in sides:
-        raise DataError(
-            f"{path}", got=f"{named['val']}/ without test/", expected="test/ beside train/ and val/",
-            remedy="name the folder to test on as data.test_path",
-        )  # fmt: skip
     return (sides if "test" in sides else {ALL: sides["train"]}), notes
 
 
@@ -74,31 +66,6 @@ def _refuse_no_folder(key: str, path: Path) -> None:
     if not path.is_dir():
         got = f"{shown(os.fspath(path))}, which is no folder"
         raise DataError(key, got=got, expected="a folder of images by class")
-
-
-def _named_for_splits(path: Path) -> tuple[dict[str, str], list[str], list[str]]:
-    """(split -> the folder of its name, all other folders, notes).
-
-    A folder `test` beside classes that holds no folder is taken for a class, and a note says so.
-    """
-    folders = [entry.name for entry in visible(path) if is_folder(entry)]
-    found = [(split, name) for name in folders if (split := split_of(name)) is not None]
-    nested = [(split, name) for split, name in found if any(map(is_folder, visible(path / name)))]
-    if len(found) < len(folders) and "train" not in dict(nested):
-        taken = [name for pair in found if pair not in nested for name in pair[1:]]
-        notes = [f"{path}: {name}/ is taken for a class, because no folder of a class is in it" for name in taken]
-        found = nested
-    else:
-        notes = []
-    named: dict[str, str] = {}
-    for split, name in found:
-        if split in named:
-            raise DataError(
-                f"{path}", got=f"{named[split]}/ and {name}/", expected=f"one folder of the split {split}",
-                remedy="rename or join them",
-            )  # fmt: skip
-        named[split] = name
-    return named, [name for name in folders if name not in named.values()], notes
 
 
 def _has_files(path: Path) -> bool:
@@ -177,11 +144,6 @@ class _Ids:
     def joined(self) -> pa.StringArray:
         self._flush()
         return pa.concat_arrays(self._parts)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(map(shown, names[:3])) + more
 
 
 LAYOUT = LayoutFormat(find, files_of)

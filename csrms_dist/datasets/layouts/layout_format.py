@@ -15,9 +15,10 @@ import pyarrow.compute as pc
 
 from csrms_dist.basics.arrays import I64, Bools
 from csrms_dist.basics.lookup import Kind
+from csrms_dist.datasets.addresses import RemoteFile
 from csrms_dist.datasets.decoding import Stored
 from csrms_dist.datasets.folder_walk import shown
-from csrms_dist.datasets.image_source import TEST, TRAIN, VAL, Reader
+from csrms_dist.datasets.image_source import TEST, TRAIN, VAL, Reader, Selected
 from csrms_dist.datasets.settings import DataSettings
 
 ALL = "all"
@@ -65,7 +66,7 @@ class LayoutFormat:
     """
 
     find: Callable[[DataSettings], Found]
-    files: Callable[[DataSettings], Iterable[Path | os.DirEntry[str]]] | None = None
+    files: Callable[[DataSettings], Iterable[Path | os.DirEntry[str] | RemoteFile]] | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ class ImageFiles:
         below = pc.utf8_slice_codeunits(self.names.take(pa.array(rows)), self.skip)
         root = shown(os.path.join(os.path.abspath(self.root), ""))  # noqa: PTH100, PTH118 - links stay as they are named
         return pc.binary_join_element_wise(pa.scalar(root), below, "")
+
+    def narrowed(self, rows: I64) -> Selected:
+        odd = {place: self.odd[row] for place, row in enumerate(rows.tolist()) if row in self.odd} if self.odd else {}
+        root = Path(os.path.abspath(self.root))  # noqa: PTH100 - links stay as they are named
+        return Selected(ImageFiles(self.names.take(pa.array(rows)), root, self.skip, odd), np.arange(len(rows)))
 
 
 KIND = Kind("a LayoutFormat of {}", lambda value: isinstance(value, LayoutFormat))

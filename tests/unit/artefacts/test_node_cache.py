@@ -128,7 +128,7 @@ def test_images_are_read_by_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     folder = other.open("images", by_range=("t.arrow",))
     copy = other.ranged("images", "t.arrow")
     assert copy is not None
-    table = ImageTable(folder / "t.arrow", copy)
+    table = ImageTable(folder / "t.arrow", lambda name: copy)
     few = bytes_on_disk(copy.path)
     rows = np.array([89, 3, 41, 3])
     assert np.array_equal(table.pixels(rows), every[rows])

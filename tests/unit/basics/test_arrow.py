@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csrms_dist.basics.arrow import as_text, is_bytes, is_list, is_text, plain
+from csrms_dist.basics import arrow
+from csrms_dist.basics.arrow import as_text, is_bytes, is_list, is_text, joined_texts, plain
 from csrms_dist.basics.parquet import batches, open_parquet, texts_of
 from csrms_dist.errors import DataError
 
@@ -117,3 +118,14 @@ def test_a_file_that_is_no_parquet(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.parquet").write_bytes(content)
     with pytest.raises(DataError, match=r"a\.parquet: got a file that is no Parquet, expected numbers"):
         open_parquet(tmp_path / "a.parquet", "numbers")
+
+
+def test_texts_are_joined_with_wider_offsets_where_they_need_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = pa.array(["a", None]), pa.array(["bc"])
+    assert joined_texts([]).type == pa.string()
+    assert joined_texts([one]) is one
+    assert joined_texts([one, two]).equals(pa.array(["a", None, "bc"]))
+    wide = joined_texts([one, two.cast(pa.large_string())])
+    assert wide.equals(pa.array(["a", None, "bc"], pa.large_string()))
+    monkeypatch.setattr(arrow, "TEXT_BYTES", 2)
+    assert joined_texts([one, two]).equals(wide)

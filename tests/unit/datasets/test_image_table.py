@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from csrms_dist.datasets.decoding import decode
+from csrms_dist.datasets.image_shard import CHUNK, ENCODED_ROWS, ROWS_PER_BATCH
 from csrms_dist.datasets.image_source import SPLITS, ImageSource, in_memory
-from csrms_dist.datasets.image_table import CHUNK, ENCODED_ROWS, ROWS_PER_BATCH, ImageTable, write_image_table
+from csrms_dist.datasets.image_table import ImageTable, write_image_table
 from csrms_dist.errors import DataError
 from csrms_dist.labels import LabelSpace, label_lists
 

@@ -152,3 +152,13 @@ def test_given_vectors_have_their_own_features_stage() -> None:
     found = estimates([GIVEN_FEATURES, CLUSTER], facts, Rates(0, 0, 0, 0, 0, 0), settings_from({}), 2)
     assert found["features"].passes == Passes()
     assert 1000 * (80 + 5) <= found["features"].disk_mb * MB <= 1.5 * 1000 * (80 + 5)
+
+
+@given(images=st.integers(3, 10**9))
+def test_facts_of_another_number_of_images_keep_their_shares(images: int) -> None:
+    facts = FACTS.scaled(images)
+    assert facts.images == images
+    assert min(facts.train, facts.val, facts.test, facts.unlabelled) >= 0
+    for name in ("train", "val", "test", "unlabelled"):
+        assert abs(getattr(facts, name) - getattr(FACTS, name) * images / FACTS.images) <= 2
+    assert facts.n_classes == FACTS.n_classes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from csrms_dist.methods.stages import GIVEN_VECTORS
 from csrms_dist.training.budget import Passes
-from ray_jobs.plan.estimates import Estimate
+from ray_jobs.plan.estimates import Estimate, estimates
 from ray_jobs.plan.plan import survey
 from ray_jobs.plan.text import Planned, plan_text, size
 from ray_jobs.settings import settings_from
@@ -105,3 +107,29 @@ def test_the_last_line_adds_up_what_is_left() -> None:
 @pytest.mark.parametrize(("mb", "text"), [(0.048, "48 kB"), (4.93, "4.9 MB"), (419.6, "420 MB"), (12345, "12.3 GB")])
 def test_sizes_are_short(mb: float, text: str) -> None:
     assert size(mb) == text
+
+
+def test_other_numbers_of_images_are_a_column_each(cli: Cli, tmp_path: Path) -> None:
+    path = vectors(tmp_path / "v.parquet", labels=[[n % 3, 4] for n in range(300)])
+    said = cli("plan", CONFIG, "--set", f"features.path={path}", "--out", "planned", "--images", "300", "1M", "20k")
+    assert said.code == 0, said.err
+    lines = [line.split("  ") for line in said.out.splitlines()]
+    assert lines[0][0].startswith("What so many images like those of planned would take on ")
+    heads = [line for line in said.out.splitlines() if "1,000,000" in line]
+    assert [line.split() for line in heads] == [
+        [name, "300", "1,000,000", "20,000"] for name in ("time", "memory", "disk")
+    ]
+    assert [line[0].strip() for line in lines[1:6]] == ["time", "features", "cluster", "graph", "in all"]
+    settings = settings_from({"features": {"path": str(path)}})
+    (facts, rates), cores = survey(settings), os.cpu_count() or 1
+    expected = estimates(GIVEN_VECTORS, facts.scaled(10**6), rates, settings, cores)
+    disk = next(line for line in said.out.splitlines()[11:] if line.startswith("features")).split()
+    assert " ".join(disk[3:5]) == size(expected["features"].disk_mb)
+    assert not (tmp_path / "planned").exists()
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5M", "many", "1T"])
+def test_a_number_of_images_is_a_whole_one(cli: Cli, text: str) -> None:
+    said = cli("plan", CONFIG, f"--images={text}")
+    assert said.code == 2
+    assert said.sentences == [f"csrms plan: --images: got '{text}', expected whole numbers such as 250000, 500k or 10M"]
