@@ -78,7 +78,7 @@ ROWS: tuple[Row, ...] = (
     ("while it clusters", lambda o: size(estimates.cluster(o).working_mb), "100 N at most: int8 rows"),
     ("graph, embedded", disk(estimates.graph), "2 N (200 + 2 ids + labels) + 37 N"),
     ("model, bank, candidates", disk(estimates.train), "N (4 D + 16 + 9 a candidate, 80 at most)"),
-    ("while it trains", lambda o: size(estimates.train(o).working_mb), "3 generations of the bank, and checkpoints"),
+    ("while it trains", lambda o: size(estimates.train(o).working_mb), "4 generations of the bank, and checkpoints"),
     ("bank, float32", bank, "4 N D; half in bfloat16"),
     ("largest process of the head", memory(estimates.cluster, estimates.graph), "100 MB + 320 N"),
     ("the same, with Neo4j", without_engine, "640 MB + N (150 + id)"),
