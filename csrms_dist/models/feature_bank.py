@@ -158,9 +158,9 @@ class FeatureBank:
         """Raises RunDirectoryError when the file of the next generation is not there."""
         if not state or not self._writes:
             return
-        self._written = state["written"].numpy().copy()
+        self._written = state["written"].cpu().numpy().copy()
         if self._folder is None:
-            self._next = state["next"].numpy().copy()
+            self._next = state["next"].cpu().numpy().copy()
         else:
             self._next = _map(generation_file(self._folder, self.generation + 1), "r+")
 

@@ -1,4 +1,4 @@
-"""What workers of a training tell its driver, and what the driver's side asks of them: an actor between them."""
+"""An actor between the workers of a training and its driver: what those tell, and what this one asks for."""
 
 from __future__ import annotations
 
