@@ -14,13 +14,13 @@ History = list[dict[str, float]]
 
 
 class Told(NamedTuple):
-    """history: epochs that are safe. warnings: sentences, in order. error: what ends the training. started: whether
+    """history: epochs that are safe. warnings: sentences, in order. error: what ends the training. starts: how often
     workers have begun."""
 
     history: History
     warnings: list[str]
     error: CsrmsError | None
-    started: bool
+    starts: int
 
 
 class Relay:
@@ -87,7 +87,7 @@ class Relay:
         self._error = error
 
     def get(self) -> Told:
-        return Told(self._history, self._warnings, self._error, self._runs > 0)
+        return Told(self._history, self._warnings, self._error, self._runs)
 
 
 class Wish:

@@ -298,7 +298,7 @@ class _Watch:
     def __init__(self, ray: Any, relay: Any, progress: Progress, order: Order) -> None:
         self._ray, self._relay, self._progress, self._order = ray, relay, progress, order
         self._role = order.role
-        self._warned = 0
+        self._warned, self._starts = 0, 0
         self._late: float | None = time.monotonic() + WAITING_S
 
     def look(self) -> None:
@@ -311,7 +311,10 @@ class _Watch:
         self._warned = max(self._warned, len(told.warnings))
         if told.error is not None:
             raise told.error
-        self._say_that_it_waits(told.started)
+        if told.starts > max(self._starts, 1):
+            tell(Tallied("retries", told.starts - max(self._starts, 1)))
+        self._starts = max(self._starts, told.starts)
+        self._say_that_it_waits(told.starts > 0)
         self.show(told.history)
 
     def _say_that_it_waits(self, started: bool) -> None:
