@@ -107,6 +107,10 @@ class Process:
         for path in (self._out, self._err):
             path.unlink(missing_ok=True)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def processes(self) -> list[int]:
         """The processes of this command that live, itself included."""
         found = []

@@ -86,7 +86,8 @@ def test_several_beside_each_other_do_not_meet(mode: str) -> None:
         processes = [started(WORK, home, **variables) for _ in range(3)]
         for process in processes:
             out, err = process.communicate(timeout=600)
-            assert (process.returncode, err) == (0, "")
+            # On a busy machine a start may take longer than Ray waits; it is tried once more.
+            assert (process.returncode, err.replace("warning: Ray did not start; trying once more\n", "")) == (0, "")
             assert json.loads(out)[0] == sum(n * n for n in range(20))
         assert list(Path(home).iterdir()) == []
 

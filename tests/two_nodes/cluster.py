@@ -75,6 +75,7 @@ class Cluster:
             "RAY_worker_niceness": "0",
         }  # fmt: skip
         node = self._stack.enter_context(Process(command, self._folder, environment))
+        self._stack.callback(end, node)
         self.nodes.append(node)
         alive = sum(bool(some.processes()) for some in self.nodes)
         node.wait_until(lambda: self.n_alive() >= alive, "a node that is there", START_S)
@@ -117,6 +118,18 @@ class Cluster:
         assert found, [title(pid) for pid in node.processes()]
         for pid in found:
             os.kill(pid, number)
+
+
+def end(node: Process) -> None:
+    """End a node and all that it started: a title that Ray gives a process writes over the mark of the harness."""
+    __import__("ray")  # brings psutil
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        started = psutil.Process(node.pid)
+        for process in (*started.children(recursive=True), started):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 @contextmanager
