@@ -83,7 +83,7 @@ class DeviceBank(FeatureBank):
 
     def load_part_state(self, state: dict[str, Tensor]) -> None:
         if state and not self.fixed:
-            self._next = self._on_device(state["next"].numpy())
+            self._next = self._on_device(state["next"].cpu().numpy())
 
     def _on_device(self, features: F32) -> Tensor:
         found = torch.empty(features.shape, dtype=self._kind, device=self.device)

@@ -60,10 +60,10 @@ def test_probabilities_of_three_heads(saved: Path, pixels: np.ndarray, digits_ru
 def test_nothing_in_inference_takes_a_label() -> None:
     for function in (Classifier.__init__, Classifier.predict, Classifier.predict_features, Classifier.features):
         names = set(inspect.signature(function).parameters)
-        assert names <= {"self", "folder", "pixels", "features", "blank"}
+        assert names <= {"self", "folder", "pixels", "features", "blank", "device"}
     for function in (Predictor.__init__, Predictor.tables, Predictor.stream, Predictor.answer):
         names = set(inspect.signature(function).parameters)
-        assert names <= {"self", "run", "head", "all_probabilities", "images", "block"}
+        assert names <= {"self", "run", "head", "all_probabilities", "images", "block", "device"}
 
 
 @pytest.mark.parametrize("labels", ["permuted", "absent"])

@@ -266,7 +266,10 @@ def test_figures_that_are_not_finite_are_left_out(run: RunDirectory) -> None:
     assert Kept.heard == [("train/loss", 0.5, 1)]
 
 
-def test_a_run_in_an_object_store_has_its_log_and_its_loggers_files_there(tmp_path: Path) -> None:
+def test_a_run_in_an_object_store_has_its_log_and_its_loggers_files_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CSRMS_CACHE", str(tmp_path / "cache"))
     system = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
     elsewhere, folder = with_stages(RunDirectory("run", filesystem=system)), tmp_path / "run"
     with under_way(elsewhere, settings("writing:writing")):
