@@ -125,7 +125,18 @@ def test_the_exit_code_is_that_of_the_run(two: Cluster) -> None:
 
 def test_ctrl_c_detaches_and_stop_stops(two: Cluster, sent: Finished) -> None:
     run = begun(two, sent, "stopped")
-    command = (*CLI, "submit", CONFIG, *SPREAD, "--out", "stopped", "--address", two.address)
+    command = (
+        *CLI,
+        "submit",
+        CONFIG,
+        *SPREAD,
+        "--set",
+        "train.epochs=200",
+        "--out",
+        "stopped",
+        "--address",
+        two.address,
+    )
     with Process(command, two.elsewhere, two.access) as process:
         process.wait_until(lambda: bool(list(run.glob(".checkpoints/*/state.pt"))), "a checkpoint")
         process.signal(signal.SIGINT, group=True)
