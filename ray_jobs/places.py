@@ -105,6 +105,9 @@ def find_run(given: str | Path | None) -> RunDirectory:
     if not found:
         directory.check()
         raise RunDirectoryError(
-            f"{directory.uri}/", got="no run in it", expected="a run", remedy="name one with --run DIR"
+            f"{directory.uri}/",
+            got="no run in it",
+            expected="a run",
+            remedy="name one, or make one with csrms run CONFIG",
         )
     return RunDirectory(joined(directory.uri, max(found, key=lambda name: written[name])))

@@ -219,7 +219,9 @@ class Objects:
                 if time.monotonic() + pause > until:
                     raise RunDirectoryError(
                         self.shown, got=f"no whole answer for {patience_s():g} s",
-                        expected="a store that answers", remedy=f"run the same command again then, or raise {WAIT}",
+                        expected="a store that answers",
+                        remedy=f"check its address (for S3 AWS_ENDPOINT_URL and AWS_REGION) and run the same command "
+                        f"again, or raise {WAIT}",
                     ) from error  # fmt: skip
                 waiting_for(f"{self.shown} does not answer; trying again for {patience_s():g} s")
                 _SLEEP(pause)

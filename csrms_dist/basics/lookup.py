@@ -145,5 +145,6 @@ CLOSE = 0.6
 
 def nearest(name: str, valid: Sequence[str], likeness: float = 0.0) -> str:
     """The valid name that is closest to `name`, for error messages; '' where none is as like as that."""
-    matches = difflib.get_close_matches(name, valid, n=1, cutoff=likeness)
-    return matches[0] if matches else ""
+    known = {word.lower(): word for word in reversed(valid)}
+    matches = difflib.get_close_matches(name.lower(), known, n=1, cutoff=likeness)
+    return known[matches[0]] if matches else ""

@@ -92,7 +92,8 @@ def check_value(settings: type[Settings], name: str, value: Any, prefix: str = "
     if legal and isinstance(value, str):
         with contextlib.suppress(ValueError):
             float(value)
-            remedy = "write it without quotes and with a point, as in 1.0e-3, because YAML reads this as text"
+            point = "" if "int" in kind else " and with a point, as in 1.0e-3"
+            remedy = f"write it without quotes{point}, because YAML reads this as text"
     elif isinstance(value, str) and len(spec.metadata["words"]) > 1:
         remedy = f"the nearest is {nearest(value, spec.metadata['words'])}"
     raise ConfigError(prefix + name, got=repr(value), expected=describe(spec), remedy=remedy)

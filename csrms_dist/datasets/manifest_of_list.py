@@ -41,7 +41,7 @@ def manifest_of_list(
     """
     path = Path(source)
     if path.suffix not in _LISTS or not path.is_file():
-        raise DataError(source, got="neither of them", expected=_EXPECTED, remedy="check its name")
+        raise DataError(source, got="nothing of the kind", expected=_EXPECTED, remedy="check its name")
     kinds, blocks = {".txt": _of_text, ".csv": _of_csv, ".parquet": _of_parquet}[path.suffix](path)
     root = os.path.join(os.path.abspath(path.parent), "")  # noqa: PTH100, PTH118 - links stay as they are named
     schema = schema_of(root, kinds)

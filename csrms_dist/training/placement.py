@@ -104,7 +104,7 @@ def placement_of(settings: TrainSettings, device: torch.device | None = None) ->
     if together and not on_gpu:
         raise ConfigError(
             "train.batch_norm", got=f"{SYNCHRONISED!r} on a CPU", expected="GPUs, because torch's SyncBatchNorm runs "
-            "on them alone", remedy="set it to local, or take an encoder without batch normalisation",
+            "on them alone", remedy="set it to local",
         )  # fmt: skip
     return Placement(
         chosen,

@@ -109,9 +109,15 @@ def _of_stage(stage: StageAccount, event: str, line: Mapping[str, Any]) -> None:
     if event not in ("started", "progress", "done"):
         return
     stage.state = DONE if event == "done" else RUNNING
+    stage.message = line.get("message", "")
+    if event == "progress" and line.get("work") not in (None, stage.name):
+        # A part of the stage, such as its candidates: how far that is says nothing of the whole.
+        stage.message = f"{line['work']} {line.get('done', 0):,g}" + (
+            f"/{line['total']:,g}" if line.get("total") else ""
+        )
+        return
     stage.done, stage.total = float(line.get("done", 0.0)), line.get("total")
-    stage.unit, stage.message = line.get("unit", ""), line.get("message", "")
-    stage.rate, stage.left_s = line.get("rate"), line.get("left_s")
+    stage.unit, stage.rate, stage.left_s = line.get("unit", ""), line.get("rate"), line.get("left_s")
     if stage.total and line.get("work") == stage.name:
         stage.share = min(stage.done / stage.total, 1.0)
     if event == "done":

@@ -34,13 +34,13 @@ class RunLog:
         self._guard = threading.RLock()
         self._stage: str | None = None
         self._shown: Shown | None = None
-        self._written = 0.0
+        self._written, self._progressed = 0.0, 0.0
         self._broken = False
 
     def enter(self, stage: str | None) -> None:
         """The lines to come are of this stage, None for the run as a whole."""
         with self._guard:
-            self._stage, self._shown = stage, None
+            self._stage, self._shown, self._progressed = stage, None, time.monotonic()
 
     def write(self, event: str, *, stage: str | None = "", **more: Any) -> None:
         """One line; a stage that is not given is the one that was entered. Empty fields are left out."""
@@ -51,16 +51,19 @@ class RunLog:
             line = {"time": now, **self._always, "stage": self._stage if stage == "" else stage, "event": event}
             line |= {key: value for key, value in more.items() if value not in ("", None)}
             self._written = time.monotonic()
+            if event == "progress":
+                self._progressed = self._written
             try:
                 self._file.append(hidden(line))
             except CsrmsError as error:
                 self._give_up(error)
 
     def show(self, at: Shown | None = None) -> None:
-        """Write how far the stage is, if nothing was written for a while; without `at` the last that was shown."""
+        """Write how far the stage is, if that was not written for a while, whatever else was; without `at` the last
+        that was shown."""
         with self._guard:
             self._shown = at or self._shown
-            if time.monotonic() - self._written < HEARTBEAT_S:
+            if time.monotonic() - self._progressed < HEARTBEAT_S:
                 return
             self.write("progress", **({} if self._shown is None else _fields(self._shown)))
 

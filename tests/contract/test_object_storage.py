@@ -206,8 +206,8 @@ def test_a_store_that_never_answers_again(s3: S3Server, user: As, uri: str, monk
         user(port=proxy.port)
         text = said(lambda: write(RunDirectory(uri), bytes(8 * MB)))
     assert text == (
-        f"{uri}: got no whole answer for 0.5 s, expected a store that answers; run the same command again then, or "
-        "raise CSRMS_STORAGE_WAIT_S"
+        f"{uri}: got no whole answer for 0.5 s, expected a store that answers; check its address (for S3 "
+        "AWS_ENDPOINT_URL and AWS_REGION) and run the same command again, or raise CSRMS_STORAGE_WAIT_S"
     )
     user()
     assert RunDirectory(uri).is_done("graph", "f0")

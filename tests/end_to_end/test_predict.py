@@ -241,6 +241,6 @@ def test_without_a_run_it_says_so(
     monkeypatch.chdir(tmp_path)
     assert main(["predict", "."]) == 4
     assert capsys.readouterr().err == (
-        "csrms predict: runs/: got no run in it, expected a run; name one with --run DIR\n"
+        "csrms predict: runs/: got no run in it, expected a run; name one, or make one with csrms run CONFIG\n"
     )
     assert not list(tmp_path.iterdir())

@@ -319,8 +319,8 @@ def test_a_place_where_nothing_can_be_made(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("command", "remedy"),
     [
-        (["query", "dominance"], "name one with --run DIR"),
-        (["predict", CONFIG], "name one with --run DIR"),
+        (["query", "dominance"], "name one, or make one with csrms run CONFIG"),
+        (["predict", CONFIG], "name one, or make one with csrms run CONFIG"),
         (["query", "dominance", "--run", "examples"], "name one that `csrms run` made"),
     ],
 )

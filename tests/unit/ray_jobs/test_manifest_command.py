@@ -49,7 +49,7 @@ def test_a_list_without_sizes(cli: Cli) -> None:
         (
             ("nowhere", "--out", "m.parquet"),
             3,
-            "nowhere: got neither of them, expected a folder of images, a URI of one",
+            "nowhere: got nothing of the kind, expected a folder of images, a URI of one",
         ),
         ((".", "--out", "m.csv"), 3, "--out: got m.csv, expected a file *.parquet"),
         ((".", "--out", "m.parquet", "--workers", "0"), 2, "--workers: got 0, expected a whole number from 1 on"),

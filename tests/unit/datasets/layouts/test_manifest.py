@@ -205,7 +205,7 @@ def test_lists_of_text_and_parquet(images: None) -> None:
     [
         ("t.csv", "file,label\na,b\n", r"lists/t.csv: got the columns file, label, expected a column 'uri' or 'path'"),
         ("t.csv", 'path\na\n""\n', r"lists/t.csv: got nothing in row 1, expected an address in every row"),
-        ("t.json", "", "lists/t.json: got neither of them, expected a folder of images, a URI of one, or a list"),
+        ("t.json", "", "lists/t.json: got nothing of the kind, expected a folder of images, a URI of one, or a list"),
         ("t.txt", "a\udce9\n", "lists/t.txt: got bytes that are no UTF-8, expected a list in UTF-8; save it as such"),
     ],
 )

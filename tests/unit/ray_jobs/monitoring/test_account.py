@@ -104,7 +104,8 @@ def test_another_attempt_begins_a_new_account_and_keeps_the_last_epoch() -> None
 def test_the_part_of_a_stage_has_no_share_of_it() -> None:
     part = line("progress", "train", work="candidates", done=5, total=10, unit="anchors")
     found = account(begun(this_process()), line("started", "train"), part)
-    assert (found.stages["train"].share, found.stages["train"].done) == (None, 5)
+    stage = found.stages["train"]
+    assert (stage.share, stage.done, stage.total, stage.message) == (None, 0, None, "candidates 5/10")
 
 
 def test_a_clock_that_is_ahead_makes_no_age() -> None:

@@ -334,6 +334,18 @@ def test_progress_is_written_at_most_every_few_seconds_also_when_nothing_is_show
     assert [line["message"] for line in lines(run, "warning")] == ["muted"]
 
 
+def test_epochs_that_are_short_do_not_keep_progress_from_the_log(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ray_jobs.monitoring.run_log.HEARTBEAT_S", 0.2)
+    with under_way(run, settings()), Progress("train", total=20, unit="epochs") as progress:
+        for epoch in range(1, 21):
+            tell(Measured({"epoch": float(epoch), "loss": 0.5}, epoch))
+            progress.set(epoch)
+            time.sleep(0.03)
+    assert max(line.get("done", 0) for line in lines(run, "progress")) >= 10
+
+
 def test_a_log_that_cannot_be_written_ends_nothing(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     with attempt(run, settings(), {"train"}) as monitor:
         (run.path / "log.jsonl").unlink()
