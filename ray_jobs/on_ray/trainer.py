@@ -235,6 +235,8 @@ def train_in_workers(order: Order) -> dict[str, Any]:
             )
 
         with Progress(role, total=order.n_epochs, unit="epochs") as progress:
+            number = str(order.workers) if isinstance(order.workers, int) else "{} to {}".format(*order.workers)
+            progress.say(f"starting {number} workers of Ray Train")
             watch = _Watch(ray, relay, progress, order)
             for attempt in range(1, MAX_ATTEMPTS + 1):
                 try:
