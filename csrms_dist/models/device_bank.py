@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from csrms_dist.artefacts.files import NpyWriter
+from csrms_dist.artefacts.work_folder import drop, share
 from csrms_dist.basics.arrays import F32, I64
 from csrms_dist.basics.collective import Collective
 from csrms_dist.basics.devices import put
@@ -68,8 +69,9 @@ class DeviceBank(FeatureBank):
                     path = generation_file(self._folder, self.generation + 1)
                     path.unlink(missing_ok=True)  # an earlier checkpoint may have another name for it
                     self._save(path)
+                    share(path)
                     # Two older generations stay, as of a bank on the host.
-                    generation_file(self._folder, self.generation - 2).unlink(missing_ok=True)
+                    drop(generation_file(self._folder, self.generation - 2))
                 collective.barrier()
         self.generation += 1
 

@@ -194,6 +194,21 @@ def test_a_fixed_bank_stays_the_table(kind: type[FeatureBank], tmp_path: Path) -
     assert not list(tmp_path.iterdir())
 
 
+def test_each_generation_is_shared_and_the_fourth_last_dropped(
+    kind: type[FeatureBank], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What other nodes need of a run that is not local."""
+    calls: list[tuple[str, str]] = []
+    for name in ("share", "drop"):
+        monkeypatch.setattr(f"{kind.__module__}.{name}", lambda path, name=name: calls.append((name, path.name)))
+    bank = kind(np.zeros((3, 2), np.float32), tmp_path)
+    for _ in range(4):
+        bank.write(np.array([0]), torch.ones(1, 2))
+        bank.turn(Collective())
+    assert [path for name, path in calls if name == "share"] == [f"bank.{n}.npy" for n in (1, 2, 3, 4)]
+    assert [path for name, path in calls if name == "drop"][-1] == "bank.1.npy"
+
+
 def test_a_bank_on_the_device_may_store_half_of_the_bits(tmp_path: Path) -> None:
     start = torch.randn(5, 3).numpy()
     bank = DeviceBank(start, tmp_path, kind=torch.bfloat16)
